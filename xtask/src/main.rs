@@ -1,0 +1,2 @@
+//! Drives the built programs.
+fn main() {}
