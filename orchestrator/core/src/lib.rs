@@ -1,1 +1,9 @@
-//! To be written.
+//! What the orchestrator decides, and nothing that it does: no I/O, no clock, no runtime, no file system, no randomness.
+//!
+//! Time and random bytes come in as values; what shall happen goes out as values. The daemon is the shell around it.
+
+pub mod backend;
+pub mod ids;
+pub mod network;
+
+pub use ids::{GuestId, Role, TaskId};

@@ -1,0 +1,203 @@
+//! What runs guests: the trait that every backend implements, and the words it answers with.
+//!
+//! Order of calls: [`Backend::end_orphans`] once before the first start; [`Backend::start`] per guest; on the guest
+//! [`Guest::wait`] from one supervising thread, everything else from any thread at any time. Dropping the last `Arc` of a
+//! running guest ends it.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::Role;
+
+/// Which machinery runs guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BackendKind {
+    /// QEMU with its own code generator: runs anywhere, slowly.
+    QemuTcg,
+    /// QEMU on hardware virtualisation.
+    QemuKvm,
+    /// Domains of a Xen host.
+    Xen,
+}
+
+impl BackendKind {
+    /// The word used in configuration, `status` and receipts.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::QemuTcg => "qemu-tcg",
+            Self::QemuKvm => "qemu-kvm",
+            Self::Xen => "xen",
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Everything needed to start one guest. Files are handed over open, never by name, so that what was checked is what boots.
+#[derive(Debug)]
+pub struct GuestSpec {
+    /// Short name for logs and the process title: letters, digits and dashes only.
+    pub name: String,
+    /// What the guest is for.
+    pub role: Role,
+    /// Guest memory in MiB.
+    pub memory_mib: u32,
+    /// Kernel command line (boot parameters of `fades_wire::boot`).
+    pub command_line: String,
+    /// Sealed memfd with the loader.
+    pub loader: OwnedFd,
+    /// Sealed memfd with the application.
+    pub application: OwnedFd,
+    /// One end of a stream socket pair: frames, each behind its length as u32 big-endian.
+    pub link: OwnedFd,
+    /// Address of the guest's network device.
+    pub mac: [u8; 6],
+    /// The monitor ends the guest by itself after this long (a second line behind the engine's deadlines); `None`: never.
+    pub time_limit: Option<Duration>,
+}
+
+/// Starts guests.
+pub trait Backend: Send + Sync {
+    /// Which machinery this is.
+    fn kind(&self) -> BackendKind;
+
+    /// Starts a guest and returns as soon as its process (or domain) exists; the guest is not yet ready then.
+    ///
+    /// # Errors
+    /// When nothing was started; nothing is left behind in that case.
+    fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError>;
+
+    /// Finds and ends guests that an earlier daemon of the same node left behind. Called once, before any start.
+    ///
+    /// # Errors
+    /// When looking failed; what was found and could not be ended is an error too.
+    fn end_orphans(&self) -> Result<Vec<Orphan>, BackendError>;
+}
+
+/// One running or ended guest.
+pub trait Guest: Send + Sync {
+    /// Blocks until the guest has ended and tells why. Called once, from one supervising thread; a second call returns the
+    /// same answer at once. When it returns, the process is reaped and its files are gone.
+    fn wait(&self) -> GuestExit;
+
+    /// Ends the guest now. Does not wait; may be called at any time, any number of times, also after the end.
+    fn kill(&self);
+
+    /// The last part of what the guest wrote to its console, bounded (backends keep at least 16 KiB).
+    fn console(&self) -> String;
+
+    /// The process that runs the guest, where there is one.
+    fn pid(&self) -> Option<u32>;
+
+    /// Resident memory of the process that runs the guest, in bytes.
+    fn resident_bytes(&self) -> Option<u64>;
+}
+
+/// A guest of a dead daemon that was found and ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its name, as far as it could be told.
+    pub name: String,
+    /// The process that ran it, where there was one.
+    pub pid: Option<u32>,
+}
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestExit {
+    /// Why.
+    pub cause: ExitCause,
+    /// The last part of its console, bounded.
+    pub console_tail: String,
+}
+
+/// Why a guest ended, as precisely as its backend can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitCause {
+    /// The guest ended by itself with this code; 0 is a clean end.
+    Code(i32),
+    /// The guest panicked and said so on its console.
+    Panicked {
+        /// The panic's message.
+        message: String,
+        /// `file:line`, empty when not known.
+        location: String,
+    },
+    /// An allocation failed inside the guest and it said so on its console.
+    OutOfMemory {
+        /// Size of the allocation that failed, in bytes, where known.
+        requested: Option<u64>,
+        /// What the guest said besides.
+        detail: String,
+    },
+    /// The loader refused to start the application.
+    LoaderError {
+        /// The loader's own code.
+        code: u32,
+        /// Its words.
+        message: String,
+    },
+    /// The monitor died by this signal, not sent by us.
+    Signal(i32),
+    /// Ended by [`Guest::kill`] or its time limit.
+    Killed,
+}
+
+impl fmt::Display for ExitCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Panicked { message, location } if location.is_empty() => write!(f, "panicked: {message}"),
+            Self::Panicked { message, location } => write!(f, "panicked at {location}: {message}"),
+            Self::OutOfMemory { requested: Some(bytes), detail } => {
+                write!(f, "ran out of memory asking for {bytes} bytes{}", behind(detail))
+            }
+            Self::OutOfMemory { requested: None, detail } => write!(f, "ran out of memory{}", behind(detail)),
+            Self::LoaderError { code, message } => write!(f, "could not be loaded (code {code}): {message}"),
+            Self::Signal(signal) => write!(f, "its monitor died by signal {signal}"),
+            Self::Killed => f.write_str("was ended"),
+        }
+    }
+}
+
+/// A detail behind a colon, or nothing.
+fn behind(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+/// Why a guest could not be started, or orphans not be ended.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// This machine cannot run this backend.
+    #[error("{kind} cannot be used: {reason}")]
+    Unusable {
+        /// Which backend.
+        kind: BackendKind,
+        /// What was found.
+        reason: String,
+    },
+    /// The specification makes no sense to this backend.
+    #[error("guest {name}: {reason}")]
+    Spec {
+        /// The guest's name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The operating system refused something.
+    #[error("could not {action}")]
+    Io {
+        /// What was tried, with the value that matters.
+        action: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
