@@ -1,1 +1,18 @@
-//! To be written.
+//! Backends: what runs guests. Each implements `fades_core::backend::Backend`; none knows another.
+//!
+//! | kind | machinery | chosen when |
+//! |---|---|---|
+//! | `qemu-kvm` | QEMU on hardware virtualisation | a few instructions ran on it under a deadline |
+//! | `qemu-tcg` | QEMU's code generator | KVM did not run them; said aloud with its cost |
+//!
+//! To add a backend: a module here that implements `Backend` and `Guest`, a [`BackendKind`](fades_core::backend::BackendKind),
+//! and one line in the daemon's `wiring.rs`.
+
+mod console;
+mod orphans;
+mod qemu;
+mod select;
+
+pub use qemu::probe::Probe;
+pub use qemu::{Accelerator, PROGRAM, QemuBackend};
+pub use select::{Selection, Wanted, select};

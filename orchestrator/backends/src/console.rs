@@ -1,0 +1,130 @@
+//! The console of a guest as the host keeps it: a bounded tail, and the one line in which a guest says why it died.
+//!
+//! A guest may write without end. What is kept is bounded by [`TAIL_BYTES`] and [`LINE_BYTES`]; after
+//! [`FLOOD_BYTES`] nothing more is read, so that the guest blocks on its own console until its deadline.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fades_core::backend::ExitCause;
+use serde::Deserialize;
+
+/// Bytes of console kept for people: enough for a panic with its surroundings, small enough to keep for every guest.
+pub(crate) const TAIL_BYTES: usize = 16 * 1024;
+/// Longest line that is looked at for a cause; the rest of a longer line is kept in the tail only.
+const LINE_BYTES: usize = 4 * 1024;
+/// Total console output after which a guest is no longer listened to.
+const FLOOD_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Marks that the guest runtime, the kernel and the loader put before a cause (see `fades-guest` and `images/loader`).
+const PANIC: &str = "FADES-PANIC ";
+const OUT_OF_MEMORY: &str = "FADES-OOM ";
+const LOADER: &str = "FADES-LOADER error ";
+
+/// A bounded view of what a guest wrote, shared between the reading thread and whoever asks.
+#[derive(Clone, Default)]
+pub(crate) struct Console(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    tail: VecDeque<u8>,
+    line: Vec<u8>,
+    cause: Option<ExitCause>,
+}
+
+impl Console {
+    /// Reads `source` to its end, or until [`FLOOD_BYTES`] were read; blocks, so it has a thread of its own.
+    pub(crate) fn fill_from(&self, mut source: impl Read) {
+        let mut block = [0u8; 4096];
+        let mut total = 0u64;
+        while total < FLOOD_BYTES {
+            match source.read(&mut block) {
+                Ok(0) => break,
+                Ok(n) => {
+                    total += n as u64;
+                    self.push(&block[..n]);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.tail.extend(bytes);
+        let excess = kept.tail.len().saturating_sub(TAIL_BYTES);
+        kept.tail.drain(..excess);
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = std::mem::take(&mut kept.line);
+                // The first cause is the true one: what follows a panic is often a second panic.
+                if kept.cause.is_none() {
+                    kept.cause = cause_in(&String::from_utf8_lossy(&line));
+                }
+            } else if kept.line.len() < LINE_BYTES {
+                kept.line.push(byte);
+            }
+        }
+    }
+
+    /// The last [`TAIL_BYTES`] as text, control characters but line ends and tabs replaced.
+    pub(crate) fn tail(&self) -> String {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = kept.tail.make_contiguous();
+        String::from_utf8_lossy(bytes)
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+            .collect()
+    }
+
+    /// The cause that the guest itself named, if it did.
+    pub(crate) fn cause(&self) -> Option<ExitCause> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cause.clone()
+    }
+}
+
+/// What the guest runtime writes behind its marks (`fades-guest`): one JSON object. The kernel, which has no JSON at hand
+/// when it dies, writes plain words.
+#[derive(Deserialize)]
+struct Report {
+    message: String,
+    #[serde(default)]
+    file: String,
+    #[serde(default)]
+    line: u32,
+    #[serde(default)]
+    requested: Option<u64>,
+}
+
+/// Reads a cause out of one console line.
+fn cause_in(line: &str) -> Option<ExitCause> {
+    if let Some(rest) = after(line, PANIC) {
+        return Some(match serde_json::from_str::<Report>(rest) {
+            Ok(report) if report.file.is_empty() => panicked(report.message, String::new()),
+            Ok(report) => panicked(report.message, format!("{}:{}", report.file, report.line)),
+            Err(_) => panicked(rest.to_owned(), String::new()),
+        });
+    }
+    if let Some(rest) = after(line, OUT_OF_MEMORY) {
+        return Some(match serde_json::from_str::<Report>(rest) {
+            Ok(report) => ExitCause::OutOfMemory { requested: report.requested, detail: report.message },
+            Err(_) => ExitCause::OutOfMemory { requested: None, detail: rest.to_owned() },
+        });
+    }
+    let rest = after(line, LOADER)?;
+    let (code, message) = rest.split_once(": ")?;
+    Some(ExitCause::LoaderError {
+        code: code.trim_start_matches('E').parse().ok()?,
+        message: message.to_owned(),
+    })
+}
+
+fn panicked(message: String, location: String) -> ExitCause {
+    ExitCause::Panicked { message, location }
+}
+
+fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
+    line.find(mark).map(|at| line[at + mark.len()..].trim_end())
+}
