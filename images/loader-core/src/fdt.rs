@@ -15,12 +15,13 @@ const HEADER_LEN: usize = 40;
 const RESERVATIONS_LEN: usize = 16;
 
 /// All property names, with the offsets below.
-const STRINGS: &[u8] = b"#address-cells\0#size-cells\0device_type\0reg\0bootargs\0";
+const STRINGS: &[u8] = b"#address-cells\0#size-cells\0device_type\0reg\0bootargs\0compatible\0";
 const ADDRESS_CELLS: u32 = 0;
 const SIZE_CELLS: u32 = 15;
 const DEVICE_TYPE: u32 = 27;
 const REG: u32 = 39;
 const BOOTARGS: u32 = 43;
+const COMPATIBLE: u32 = 52;
 
 /// Writes the tree into `buffer` and returns its length.
 ///
@@ -43,6 +44,8 @@ impl Writer<'_> {
         self.begin(b"\0")?;
         self.property(ADDRESS_CELLS, &[&2u32.to_be_bytes()])?;
         self.property(SIZE_CELLS, &[&2u32.to_be_bytes()])?;
+        // The kernel's parser insists on it.
+        self.property(COMPATIBLE, &[b"fades,pvh\0"])?;
         for span in ram.spans() {
             self.begin_with_address(b"memory@", span.start())?;
             self.property(DEVICE_TYPE, &[b"memory\0"])?;
@@ -146,6 +149,7 @@ mod tests {
         let mut buffer = [0xaa; 2048];
         let len = write(&mut buffer, &ram, "-ip 10.77.0.2 env=A='b c' -- x").unwrap();
         let tree = ::fdt::Fdt::new(&buffer[..len]).unwrap();
+        assert_eq!(tree.root().compatible().first(), "fades,pvh");
         assert_eq!(tree.chosen().bootargs(), Some("-ip 10.77.0.2 env=A='b c' -- x"));
         let read: Vec<_> = tree
             .find_all_nodes("/memory")
