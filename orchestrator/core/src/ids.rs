@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fades_wire::ids::TaskKey;
+
 /// What a guest is for; decides what the virtual network lets it reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -28,6 +30,15 @@ impl fmt::Display for Role {
     }
 }
 
+impl From<Role> for fades_wire::ids::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Broker => Self::Broker,
+            Role::Function => Self::Function,
+        }
+    }
+}
+
 /// One guest of one run of the daemon. Given out by the engine, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GuestId(pub u64);
@@ -45,6 +56,18 @@ pub struct TaskId(pub [u8; 16]);
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ulid::Ulid::from_bytes(self.0).fmt(f)
+    }
+}
+
+impl From<TaskId> for TaskKey {
+    fn from(task: TaskId) -> Self {
+        Self(task.0)
+    }
+}
+
+impl From<TaskKey> for TaskId {
+    fn from(key: TaskKey) -> Self {
+        Self(key.0)
     }
 }
 

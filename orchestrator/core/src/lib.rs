@@ -3,7 +3,13 @@
 //! Time and random bytes come in as values; what shall happen goes out as values. The daemon is the shell around it.
 
 pub mod backend;
+pub mod engine;
+pub mod fault;
 pub mod ids;
+pub mod limits;
 pub mod network;
+pub mod queue;
+pub mod task;
+pub mod timings;
 
 pub use ids::{GuestId, Role, TaskId};

@@ -1,0 +1,173 @@
+//! What goes into the engine and what comes out of it.
+
+use std::net::Ipv4Addr;
+
+use fades_wire::control::{FromGuest, ToGuest};
+use fades_wire::data::StreamSummary;
+
+use crate::backend::GuestExit;
+use crate::ids::{GuestId, Role, TaskId};
+use crate::task::{ImageRef, RecordedState, TaskSpec, TaskState};
+use crate::timings::Timings;
+
+/// The two clocks, read once per input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic, µs since any fixed instant of this run; never goes back.
+    pub mono_us: u64,
+    /// The wall clock, µs since 1970 UTC; may jump.
+    pub unix_us: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A task was admitted and is stored as `accepted`.
+    Accepted(TaskSpec),
+    /// A task that an earlier daemon accepted and did not end, from the store. Given before the first tick.
+    Recovered(TaskSpec, RecordedState),
+    /// Someone entitled to it wants the task ended. Unknown and ended tasks are ignored.
+    Cancel(TaskId),
+    /// Something happened to a guest. Unknown and ended guests are ignored.
+    Guest(GuestId, GuestInput),
+    /// Time has passed; due at [`Effect::WakeAt`], harmless at any other time.
+    Tick,
+}
+
+/// What happened to a guest.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GuestInput {
+    /// The backend has started it; its address in the virtual network.
+    Started {
+        /// As given out by the network.
+        address: Ipv4Addr,
+    },
+    /// It could not be attached or started; it does not exist and never will. In words.
+    StartFailed(String),
+    /// It has connected to the control endpoint.
+    Connected,
+    /// It sent this, decoded.
+    Message(FromGuest),
+    /// It sent something that is not a message.
+    ProtocolError(String),
+    /// Its control connection is gone.
+    Disconnected,
+    /// It has ended. Exactly once per guest that started, and the last input about it.
+    Exited(GuestExit),
+}
+
+/// Which guest to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestOrder {
+    /// Its name from now on.
+    pub guest: GuestId,
+    /// What it is for.
+    pub role: Role,
+    /// What to boot.
+    pub image: ImageRef,
+    /// Its memory.
+    pub memory_mib: u32,
+    /// A function's task; `None` for the broker.
+    pub task: Option<TaskId>,
+    /// Its life at most, µs; `None` without bound. For the backend's own second line of defence.
+    pub time_limit_us: Option<u64>,
+}
+
+/// What shall be done, in the order given. What `Record` and `Finish` say is on disk before the next effect is begun.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Store that a task is now in this (not final) state, then tell it.
+    Record {
+        /// The task.
+        task: TaskId,
+        /// Its new state.
+        state: TaskState,
+        /// How often its function was started so far.
+        attempts: u32,
+        /// Why, in words; empty when the state says it all.
+        detail: String,
+    },
+    /// Tell whoever watches how far a task is; not stored.
+    Progress {
+        /// The task.
+        task: TaskId,
+        /// Points sent by the broker so far.
+        points: u64,
+        /// Column bytes sent by the broker so far.
+        bytes: u64,
+    },
+    /// Attach a port and start a guest on it; answered by `Started` or `StartFailed`.
+    StartGuest(GuestOrder),
+    /// Send a message on the guest's control connection.
+    Send {
+        /// To whom.
+        guest: GuestId,
+        /// What.
+        message: ToGuest,
+    },
+    /// End the guest; `Exited` (or `StartFailed`, when it was not started yet) still comes.
+    StopGuest {
+        /// Which.
+        guest: GuestId,
+        /// Why, in words for the log.
+        why: String,
+    },
+    /// Store the task's end, then tell it. Exactly once per task, and nothing about it afterwards.
+    Finish {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Give an [`Input::Tick`] at this monotonic time, if nothing else comes before; replaces earlier ones.
+    WakeAt {
+        /// µs, of [`Now::mono_us`].
+        mono_us: u64,
+    },
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a result that both sides of the stream agree on.
+    Succeeded(Success),
+    /// With a reason.
+    Failed(Fault),
+    /// On request.
+    Cancelled,
+    /// Still waiting when its wrapper expired.
+    Expired,
+}
+
+impl Outcome {
+    /// The state this end is stored as.
+    #[must_use]
+    pub const fn state(&self) -> TaskState {
+        match self {
+            Self::Succeeded(_) => TaskState::Succeeded,
+            Self::Failed(_) => TaskState::Failed,
+            Self::Cancelled => TaskState::Cancelled,
+            Self::Expired => TaskState::Expired,
+        }
+    }
+}
+
+/// A result and what it was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    /// A JSON document.
+    pub result: String,
+    /// Per operation, in the wrapper's order, what was read: as the broker and the function both counted it.
+    pub summaries: Vec<StreamSummary>,
+    /// How long what took.
+    pub timings: Timings,
+}
+
+/// A reason with its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind; decides the code.
+    pub cause: crate::fault::Cause,
+    /// In words, for people.
+    pub message: String,
+}

@@ -1,0 +1,222 @@
+//! What a task is to the orchestrator, and the states it goes through.
+//!
+//! ```text
+//!            ┌───────────────(broker died, daemon restarted: attempts left)───────────────┐
+//!            v                     │                     │                    │
+//! accepted ─> queued ──────────> starting ───────────> streaming ────────> computing ──> succeeded
+//!    │         │                   │                     │                    │
+//!    │         ├──> expired        │                     │                    │
+//!    └─────────┴───────────────────┴─────────────────────┴────────────────────┴──> failed | cancelled
+//! ```
+//!
+//! *accepted*: stored, not yet seen by the scheduler · *queued*: waits for room and for the broker · *starting*: its
+//! function boots · *streaming*: the broker retrieves for it · *computing*: the broker has sent everything · the rest are
+//! ends. A wrapper that is *refused* never becomes a task here; only its refusal is kept.
+//!
+//! A task goes back to *queued* only when the broker or the daemon died: its own function's death fails it.
+
+use std::fmt;
+
+use crate::ids::TaskId;
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// Stored with its answer given.
+    Accepted,
+    /// Waiting for room and for the broker.
+    Queued,
+    /// Its function is being booted.
+    Starting,
+    /// The broker retrieves, the function reads.
+    Streaming,
+    /// The broker has sent everything; the function is at work.
+    Computing,
+    /// Ended with a result.
+    Succeeded,
+    /// Ended with a reason.
+    Failed,
+    /// Ended because someone asked for it.
+    Cancelled,
+    /// Ended because it was still waiting when its wrapper expired.
+    Expired,
+    /// Never began.
+    Refused,
+}
+
+impl TaskState {
+    /// Every state, in the order of a task's life.
+    pub const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Queued,
+        Self::Starting,
+        Self::Streaming,
+        Self::Computing,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Refused,
+    ];
+
+    /// The word stored and shown.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Streaming => "streaming",
+            Self::Computing => "computing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The state of this word, if it is one.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// Whether nothing comes after it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired | Self::Refused)
+    }
+
+    /// Whether a function runs (or boots) for the task.
+    #[must_use]
+    pub const fn is_under_way(self) -> bool {
+        matches!(self, Self::Starting | Self::Streaming | Self::Computing)
+    }
+
+    /// Whether the drawing above has an arrow from `self` to `next`.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match next {
+            Self::Accepted | Self::Refused => false,
+            Self::Queued => matches!(self, Self::Accepted) || self.is_under_way(),
+            Self::Starting => matches!(self, Self::Queued),
+            Self::Streaming => matches!(self, Self::Starting),
+            Self::Computing => matches!(self, Self::Streaming),
+            Self::Succeeded => matches!(self, Self::Computing),
+            Self::Expired => matches!(self, Self::Accepted | Self::Queued),
+            Self::Failed | Self::Cancelled => !self.is_final(),
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// An image by the name people use and the digest that decides.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageRef {
+    /// For people.
+    pub name: String,
+    /// SHA-256 of the image's manifest.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@sha256:", self.name)?;
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One query of one source, admitted: the source's place in the virtual network is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationSpec {
+    /// Its id inside the wrapper.
+    pub id: String,
+    /// The registered source's name.
+    pub source: String,
+    /// What the broker is told; `index` is its place in [`TaskSpec::operations`].
+    pub order: fades_wire::control::Operation,
+}
+
+/// An admitted task: everything the engine needs, with every limit already checked against policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Its name.
+    pub id: TaskId,
+    /// Who signed it.
+    pub issuer: String,
+    /// 0 (last) to 9 (first).
+    pub priority: u8,
+    /// End of the wrapper's life, µs since 1970 UTC; a task still waiting then expires.
+    pub expires_unix_us: u64,
+    /// When it was received, µs since 1970 UTC.
+    pub received_unix_us: u64,
+    /// When it was received by this run's monotonic clock, µs; `None` for a task taken up from the store.
+    pub received_mono_us: Option<u64>,
+    /// How long checking took, µs.
+    pub verify_us: u64,
+    /// The function's image.
+    pub image: ImageRef,
+    /// The function's memory.
+    pub memory_mib: u32,
+    /// Wall clock from the start of streaming to the result, ms.
+    pub timeout_ms: u64,
+    /// The function's parameters, a JSON document.
+    pub parameters: String,
+    /// Largest result, bytes.
+    pub result_limit: u64,
+    /// What to retrieve, in the wrapper's order.
+    pub operations: Vec<OperationSpec>,
+}
+
+/// What the store knows of a task that an earlier daemon did not finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedState {
+    /// Its last stored state.
+    pub state: TaskState,
+    /// How often its function was started so far.
+    pub attempts: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arrows_are_those_of_the_drawing() {
+        use TaskState::{
+            Accepted, Cancelled, Computing, Expired, Failed, Queued, Refused, Starting, Streaming, Succeeded,
+        };
+        let drawn = [
+            (Accepted, vec![Queued, Failed, Cancelled, Expired]),
+            (Queued, vec![Starting, Failed, Cancelled, Expired]),
+            (Starting, vec![Queued, Streaming, Failed, Cancelled]),
+            (Streaming, vec![Queued, Computing, Failed, Cancelled]),
+            (Computing, vec![Queued, Succeeded, Failed, Cancelled]),
+            (Succeeded, vec![]),
+            (Failed, vec![]),
+            (Cancelled, vec![]),
+            (Expired, vec![]),
+            (Refused, vec![]),
+        ];
+        for (from, to) in drawn {
+            for next in TaskState::ALL {
+                assert_eq!(from.may_become(next), to.contains(&next), "{from} to {next}");
+            }
+            assert_eq!(from.is_final(), to.is_empty());
+        }
+    }
+
+    #[test]
+    fn words_lead_back_to_their_states() {
+        for state in TaskState::ALL {
+            assert_eq!(TaskState::from_word(state.word()), Some(state));
+        }
+        assert_eq!(TaskState::from_word("done"), None);
+    }
+}
