@@ -1,0 +1,2 @@
+//! fadesd: thin entry point.
+fn main() {}

@@ -1,0 +1,156 @@
+//! The store: one redb file, one writer thread, many readers.
+//!
+//! Everything a node must remember over a crash is here: tasks with their signed wrappers, results with their
+//! receipts, the replay table, events, refusals and whom the node trusts. What is stored has types of its own
+//! ([`record`]), which are neither the API's nor the engine's.
+//!
+//! Writes go to one thread ([`writer`]) that puts all that wait into one transaction and commits it with an fsync
+//! (`Durability::Immediate`) before anybody is told. Readers see the last commit and never wait for the writer.
+//!
+//! To add a table: name it in [`schema`], give its value a type in [`record`], raise nothing (unknown fields are
+//! ignored, new ones get `#[serde(default)]`). To change what a field means: raise [`schema::VERSION`] and convert on
+//! opening.
+
+mod error;
+mod events;
+pub mod record;
+mod refusals;
+pub mod schema;
+mod tasks;
+mod trust;
+mod witness;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::watch;
+
+pub use error::StoreError;
+pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished};
+pub use events::EventPage;
+pub use witness::{Continuity, EPOCH_LEN};
+
+use schema::Tables;
+use writer::Writer;
+
+/// How much the store keeps before the oldest goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Events kept for resuming a stream.
+    pub events: u64,
+    /// Tasks kept after their end.
+    pub finished_tasks: u64,
+    /// Refusals kept.
+    pub refusals: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { events: 100_000, finished_tasks: 10_000, refusals: 1_000 }
+    }
+}
+
+/// What opening found out about the past.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The value that wrappers must carry as `node_epoch`, in hex.
+    pub epoch: String,
+    /// Whether the replay state is the one that this node had last.
+    pub continuity: Continuity,
+    /// Whether the last daemon ended in order.
+    pub clean: bool,
+}
+
+/// A handle to the store; clones share one database and one writer.
+#[derive(Clone)]
+pub struct Store {
+    db: Arc<Database>,
+    writer: Writer,
+    last_event: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// Opens or creates `store.redb` in `dir` and starts the writer thread.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is of a newer schema, or cannot be written.
+    pub fn open(dir: &Path, bounds: Bounds) -> Result<(Self, Opened), StoreError> {
+        let path = dir.join("store.redb");
+        let existed = path.exists();
+        let db = Database::create(&path).map_err(|e| StoreError::redb("open", e))?;
+        restrict(&path)?;
+        let witness = witness::Witness::open(&dir.join("store.witness"))?;
+        let opened = witness::establish(&db, &witness, existed)?;
+        let db = Arc::new(db);
+        let newest = events::newest(&db)?;
+        let (writer, last_event) = Writer::start(Arc::clone(&db), witness, bounds, newest)?;
+        Ok((Self { db, writer, last_event }, opened))
+    }
+
+    /// Runs `work` in the next write transaction and returns its value once that is on disk.
+    ///
+    /// An `Err` from `work` means that the store failed: it undoes the whole transaction, that of others too. What is
+    /// refused by rule is an `Ok` with a value that says so, and must have written nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be written; nothing of `work` has happened then.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// Like [`Store::write`] but without waiting for room or for the outcome; says whether it was taken at all.
+    pub fn write_if_idle<F>(&self, work: F) -> bool
+    where
+        F: FnOnce(&mut Tables<'_>) -> Result<(), StoreError> + Send + 'static,
+    {
+        self.writer.write_if_idle(work)
+    }
+
+    /// Follows the number of the newest stored event.
+    #[must_use]
+    pub fn watch_events(&self) -> watch::Receiver<u64> {
+        self.last_event.clone()
+    }
+
+    /// Transactions committed since opening; writes divided by these is how well group commit works.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Whether the writer still runs: after a failed disk it does not, and nothing can be accepted.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.writer.is_alive()
+    }
+
+    /// Ends the writer after what waits, marked as an ending in order.
+    ///
+    /// # Errors
+    /// When the last transaction fails.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.write(|tables| witness::mark_clean(tables, true)).await?;
+        self.writer.stop();
+        Ok(())
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        self.db.begin_read().map_err(|e| StoreError::redb("begin a read of", e))
+    }
+}
+
+/// The store holds results and signed wrappers: nobody else's business.
+fn restrict(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|source| StoreError::File { path: path.to_owned(), source: Arc::new(source) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The stored types: what lies on disk, apart from what is told over HTTP and from what the engine thinks in.
+//!
+//! New fields need `#[serde(default)]`, so that what was stored before still reads. Names are never reused.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a task stands. The words are those of the design and never change their spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredState {
+    /// Stored, not yet looked at by the engine.
+    Accepted,
+    /// Waiting for room.
+    Queued,
+    /// Its function boots.
+    Starting,
+    /// The broker reads.
+    Streaming,
+    /// All is read, the function finishes.
+    Computing,
+    /// Ended with a result.
+    Succeeded,
+    /// Ended with a reason.
+    Failed,
+    /// Ended by who may.
+    Cancelled,
+    /// Ended by its own expiry.
+    Expired,
+}
+
+impl StoredState {
+    /// Whether nothing can follow.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Expired)
+    }
+
+    /// The word for people and for the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Streaming => "streaming",
+            Self::Computing => "computing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Accepted,
+            Self::Queued,
+            Self::Starting,
+            Self::Streaming,
+            Self::Computing,
+            Self::Succeeded,
+            Self::Failed,
+            Self::Cancelled,
+            Self::Expired,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == name)
+    }
+}
+
+/// One task. Times are microseconds of Unix time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Whose task it is.
+    pub issuer: String,
+    /// Hex of the key that signed it.
+    pub key_id: String,
+    /// Hex SHA-256 of the signed payload: what makes a resubmission the same.
+    pub payload_digest: String,
+    /// Hex SHA-256 of the envelope as it was received.
+    pub envelope_digest: String,
+    /// The image asked for, `name@sha256:<hex>`.
+    pub image: String,
+    /// 0 to 9.
+    pub priority: u8,
+    /// Where it stands.
+    pub state: StoredState,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// When it was stored.
+    pub accepted_us: i64,
+    /// When the state last changed.
+    pub changed_us: i64,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_us: Option<i64>,
+    /// When the wrapper expires.
+    pub expires_us: i64,
+    /// How long verification took, in microseconds.
+    pub verify_us: u64,
+    /// Why it failed: a code of the catalogue.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// A sentence on where it stands.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// One change that was stored and may be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Hex of the task's 128-bit number, as a ULID string.
+    pub task: String,
+    /// Whose task it is, so that a stream can be narrowed without a look-up.
+    pub issuer: String,
+    /// The state it entered.
+    pub state: StoredState,
+    /// Why, where there is a reason.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// A sentence.
+    #[serde(default)]
+    pub detail: String,
+    /// When, in microseconds of Unix time.
+    pub at_us: i64,
+}
+
+/// One refusal at the door.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusalRecord {
+    /// When, in microseconds of Unix time.
+    pub at_us: i64,
+    /// The code of the catalogue.
+    pub code: String,
+    /// Who connected: an address or `local`.
+    pub peer: String,
+    /// The key id the envelope claims, if it got that far. A claim, not a fact.
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// The task id, if it got that far.
+    #[serde(default)]
+    pub task: Option<String>,
+    /// What was found.
+    pub detail: String,
+}
+
+/// A key of an issuer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Hex of the raw public key.
+    pub public_key: String,
+    /// When it was admitted.
+    pub added_us: i64,
+    /// Not valid before this.
+    #[serde(default)]
+    pub not_before_us: Option<i64>,
+    /// Not valid from this on.
+    #[serde(default)]
+    pub not_after_us: Option<i64>,
+    /// Withdrawn at this time. Kept, so that it cannot be enrolled again by accident.
+    #[serde(default)]
+    pub revoked_us: Option<i64>,
+}
+
+/// Who may sign tasks, with which keys and for what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IssuerRecord {
+    /// The keys by the hex of their ids.
+    pub keys: std::collections::BTreeMap<String, KeyRecord>,
+    /// What the issuer may ask for, as the API spells it.
+    pub policy: serde_json::Value,
+    /// When the issuer was first added.
+    pub added_us: i64,
+}
+
+/// A registered data source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// Its settings, as the API spells them; credentials included, which is why the store is 0600.
+    pub settings: serde_json::Value,
+    /// When it was added.
+    pub added_us: i64,
+}
+
+/// A key whose images this node boots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignerRecord {
+    /// A name for people.
+    pub name: String,
+    /// Hex of the raw public key.
+    pub public_key: String,
+    /// When it was pinned.
+    pub added_us: i64,
+}
+
+/// An image in the images folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Its name, the part before `@`.
+    pub name: String,
+    /// Its version, for people.
+    pub version: String,
+    /// `drb` or `dmf`.
+    pub role: String,
+    /// Smallest memory it boots in, in MiB.
+    pub minimum_memory_mib: u32,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Hex id of the key that signed it.
+    pub signer: String,
+    /// When it was added.
+    pub added_us: i64,
+}

@@ -1,0 +1,216 @@
+//! What the store promises, shown on real files.
+
+use super::record::{StoredState, TaskRecord};
+use super::*;
+use ulid::Ulid;
+
+fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
+    Acceptance {
+        id,
+        payload_digest: [digest; 32],
+        envelope: vec![digest; 100],
+        remember_until_us: now_us + 90_000_000,
+        record: TaskRecord {
+            issuer: "pollution.example".into(),
+            key_id: "aa".into(),
+            payload_digest: crate::hex(&[digest; 32]),
+            envelope_digest: "bb".into(),
+            image: "stats@sha256:00".into(),
+            priority: 5,
+            state: StoredState::Accepted,
+            attempts: 0,
+            accepted_us: now_us,
+            changed_us: now_us,
+            ended_us: None,
+            expires_us: now_us + 60_000_000,
+            verify_us: 50,
+            code: None,
+            detail: String::new(),
+        },
+        most_open: 1_000_000,
+    }
+}
+
+const NOW: i64 = 1_790_000_000_000_000;
+
+fn open(dir: &Path) -> (Store, Opened) {
+    Store::open(dir, Bounds::default()).unwrap()
+}
+
+/// The writer thread lets go of the file a moment after the last handle.
+async fn reopen(dir: &Path, store: Store) -> (Store, Opened) {
+    store.close().await.unwrap();
+    drop(store);
+    for _ in 0..200 {
+        if let Ok(opened) = Store::open(dir, Bounds::default()) {
+            return opened;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the store stays locked");
+}
+
+#[tokio::test]
+async fn accepts_once_and_tells_same_from_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = Ulid::from_parts(1, 1);
+    assert!(matches!(store.accept(task(id, 1, NOW)).await.unwrap(), Accepted::New(_)));
+    assert!(matches!(store.accept(task(id, 1, NOW)).await.unwrap(), Accepted::Known(_)));
+    assert!(matches!(store.accept(task(id, 2, NOW)).await.unwrap(), Accepted::Conflict));
+    let (store, opened) = reopen(dir.path(), store).await;
+    assert_eq!(opened.continuity, Continuity::Kept);
+    assert!(opened.clean);
+    assert!(matches!(store.accept(task(id, 1, NOW)).await.unwrap(), Accepted::Known(_)));
+    assert_eq!(store.unfinished().unwrap().len(), 1);
+    assert_eq!(store.unfinished().unwrap()[0].2, vec![1; 100]);
+}
+
+#[tokio::test]
+async fn a_full_node_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let mut first = task(Ulid::from_parts(1, 1), 1, NOW);
+    first.most_open = 1;
+    store.accept(first).await.unwrap();
+    let mut second = task(Ulid::from_parts(1, 2), 1, NOW);
+    second.most_open = 1;
+    assert!(matches!(store.accept(second).await.unwrap(), Accepted::Full));
+    assert_eq!(store.open_tasks().unwrap(), 1);
+    assert!(store.replayed(Ulid::from_parts(1, 2)).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_clock_set_back_is_noticed_even_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.accept(task(Ulid::from_parts(1, 1), 1, NOW)).await.unwrap();
+    let (store, _) = reopen(dir.path(), store).await;
+    let back = task(Ulid::from_parts(1, 2), 2, NOW - CLOCK_TOLERANCE_US - 1);
+    assert!(matches!(store.accept(back).await.unwrap(), Accepted::ClockBehind { high_us: NOW }));
+    let near = task(Ulid::from_parts(1, 3), 2, NOW - CLOCK_TOLERANCE_US);
+    assert!(matches!(store.accept(near).await.unwrap(), Accepted::New(_)));
+}
+
+#[tokio::test]
+async fn replay_entries_go_only_after_their_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = Ulid::from_parts(1, 1);
+    store.accept(task(id, 1, NOW)).await.unwrap();
+    store.accept(task(Ulid::from_parts(1, 2), 1, NOW + 90_000_000)).await.unwrap();
+    assert!(store.replayed(id).unwrap().is_some());
+    store.accept(task(Ulid::from_parts(1, 3), 1, NOW + 90_000_001)).await.unwrap();
+    assert!(store.replayed(id).unwrap().is_none());
+    // Its record still stands in the way of running it again.
+    assert!(matches!(store.accept(task(id, 1, NOW + 90_000_002)).await.unwrap(), Accepted::Known(_)));
+}
+
+#[tokio::test]
+async fn an_end_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = Ulid::from_parts(1, 1);
+    store.accept(task(id, 1, NOW)).await.unwrap();
+    let end = Finished {
+        id,
+        state: StoredState::Succeeded,
+        at_us: NOW + 5,
+        code: None,
+        detail: "done".into(),
+        result: Some((b"{}".to_vec(), b"receipt".to_vec())),
+    };
+    let again = Finished { state: StoredState::Failed, result: None, ..end.clone() };
+    assert!(store.write(move |t| t.finish(&end)).await.unwrap());
+    assert!(!store.write(move |t| t.finish(&again)).await.unwrap());
+    assert!(!store.write(move |t| t.advance(id, StoredState::Queued, 1, "", NOW)).await.unwrap());
+    assert_eq!(store.task(id).unwrap().unwrap().state, StoredState::Succeeded);
+    assert_eq!(store.result(id).unwrap().unwrap(), (b"{}".to_vec(), b"receipt".to_vec()));
+    assert_eq!(store.open_tasks().unwrap(), 0);
+    let page = store.events_after(0, Some(id), 10).unwrap();
+    let states: Vec<_> = page.events.iter().map(|(n, e)| (*n, e.state)).collect();
+    assert_eq!(states, [(1, StoredState::Accepted), (2, StoredState::Succeeded)]);
+}
+
+#[tokio::test]
+async fn many_writers_share_few_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let writes: Vec<_> = (0..500u128)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.accept(task(Ulid::from_parts(2, n), 3, NOW)).await.unwrap() })
+        })
+        .collect();
+    for write in writes {
+        assert!(matches!(write.await.unwrap(), Accepted::New(_)));
+    }
+    assert_eq!(store.open_tasks().unwrap(), 500);
+    assert!(store.commits() < 250, "{} commits for 500 writes", store.commits());
+}
+
+#[tokio::test]
+async fn events_are_bounded_and_a_reader_learns_what_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = Bounds { events: 10, finished_tasks: 3, refusals: 2 };
+    let (store, _) = Store::open(dir.path(), bounds).unwrap();
+    for n in 0..20 {
+        store.accept(task(Ulid::from_parts(3, n), 3, NOW)).await.unwrap();
+    }
+    assert_eq!(*store.watch_events().borrow(), 20);
+    let all = store.events_after(0, None, 100).unwrap();
+    assert!(all.gone);
+    assert_eq!(all.events.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (11..=20).collect::<Vec<_>>());
+    assert!(!store.events_after(10, None, 100).unwrap().gone);
+    assert!(!store.events_after(20, None, 100).unwrap().gone);
+    assert!(store.events_after(0, Some(Ulid::from_parts(3, 0)), 9).unwrap().events.is_empty());
+    for n in 0..20u128 {
+        let end = Finished {
+            id: Ulid::from_parts(3, n),
+            state: StoredState::Failed,
+            at_us: NOW + i64::try_from(n).unwrap(),
+            code: Some("E3001".into()),
+            detail: String::new(),
+            result: None,
+        };
+        store.write(move |t| t.finish(&end)).await.unwrap();
+    }
+    assert_eq!(store.tasks(None, 100, |_| true).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_older_copy_gets_a_new_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, first) = open(dir.path());
+    assert_eq!(first.continuity, Continuity::New);
+    let (store, second) = reopen(dir.path(), store).await;
+    assert_eq!(second.epoch, first.epoch);
+    store.close().await.unwrap();
+    drop(store);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let file = dir.path().join("store.redb");
+    let copy = dir.path().join("backup");
+    std::fs::copy(&file, &copy).unwrap();
+
+    let (store, third) = open(dir.path());
+    assert_eq!(third.epoch, first.epoch);
+    store.accept(task(Ulid::from_parts(4, 1), 1, NOW)).await.unwrap();
+    let (store, _) = reopen(dir.path(), store).await;
+    store.close().await.unwrap();
+    drop(store);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    std::fs::copy(&copy, &file).unwrap();
+
+    let (store, restored) = open(dir.path());
+    assert_eq!(restored.continuity, Continuity::Restored);
+    assert_ne!(restored.epoch, first.epoch);
+    let (store, after) = reopen(dir.path(), store).await;
+    assert_eq!((after.continuity, &after.epoch), (Continuity::Kept, &restored.epoch));
+    store.close().await.unwrap();
+    drop(store);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    std::fs::remove_file(&file).unwrap();
+    let (_store, lost) = open(dir.path());
+    assert_eq!(lost.continuity, Continuity::Restored);
+    assert_ne!(lost.epoch, restored.epoch);
+}

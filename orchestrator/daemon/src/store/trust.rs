@@ -1,0 +1,76 @@
+//! Whom and what the node trusts: issuers with their keys, sources, image signers, images.
+//!
+//! They lie in the store and not in files of their own, so that an older list cannot be put back unnoticed (a revoked
+//! key would live again): an older store is noticed, see [`super::witness`].
+
+use redb::{ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
+
+use super::record::{ImageRecord, IssuerRecord, SignerRecord, SourceRecord};
+use super::schema::{IMAGES, ISSUERS, SIGNERS, SOURCES, decode, encode};
+use super::{Store, StoreError};
+
+macro_rules! registry {
+    ($(#[$doc:meta])* $list:ident, $put:ident, $remove:ident, $field:ident, $table:ident, $record:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// When the store cannot be read.
+        pub fn $list(&self) -> Result<Vec<(String, $record)>, StoreError> {
+            self.list(stringify!($field), $table)
+        }
+
+        /// Puts an entry of that name, in place of an older one.
+        ///
+        /// # Errors
+        /// When the store cannot be written.
+        pub async fn $put(&self, name: String, record: $record) -> Result<(), StoreError> {
+            self.write(move |tables| {
+                tables.$field.insert(name.as_str(), encode(stringify!($field), &record)?.as_slice())?;
+                Ok(())
+            })
+            .await
+        }
+
+        /// Removes the entry of that name; says whether there was one.
+        ///
+        /// # Errors
+        /// When the store cannot be written.
+        pub async fn $remove(&self, name: String) -> Result<bool, StoreError> {
+            self.write(move |tables| Ok(tables.$field.remove(name.as_str())?.is_some())).await
+        }
+    };
+}
+
+impl Store {
+    registry!(
+        /// All issuers by name.
+        issuers, put_issuer, remove_issuer, issuers, ISSUERS, IssuerRecord
+    );
+    registry!(
+        /// All sources by name.
+        sources, put_source, remove_source, sources, SOURCES, SourceRecord
+    );
+    registry!(
+        /// All image signers by the hex id of their key.
+        signers, put_signer, remove_signer, signers, SIGNERS, SignerRecord
+    );
+    registry!(
+        /// All images by their hex digest.
+        images, put_image, remove_image, images, IMAGES, ImageRecord
+    );
+
+    fn list<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        table: TableDefinition<'static, &'static str, &'static [u8]>,
+    ) -> Result<Vec<(String, T)>, StoreError> {
+        let table = self.read()?.open_table(table)?;
+        let mut found = Vec::new();
+        for entry in table.iter()? {
+            let (key, value) = entry?;
+            found.push((key.value().to_owned(), decode(name, value.value())?));
+        }
+        Ok(found)
+    }
+}

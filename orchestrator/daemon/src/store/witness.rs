@@ -1,0 +1,154 @@
+//! Whether the replay state is the one this node had last, and the epoch that follows from it.
+//!
+//! A wrapper runs at most once because its id is remembered. If that memory is lost or an older copy of it is put
+//! back, captured wrappers would run again; so every wrapper names the node's *epoch*, and the epoch changes whenever
+//! the memory is not continuous with what was there before.
+//!
+//! How a restored copy is noticed: every commit counts `sequence` up inside the store, and the same number is then
+//! written to `store.witness` beside it. The witness is never ahead of a store that was not exchanged: it is written
+//! after the commit. So a store whose sequence is below the witness is an older copy, and gets a new epoch. So does a
+//! new or missing store, and a store whose witness is missing.
+//!
+//! What this cannot notice: a copy of the whole folder put back, witness included. Who restores folders must delete
+//! `store.witness`, or run `fadesd --new-epoch`. After a power cut the witness may be behind (it is not
+//! synced): then a copy as old as that is not noticed either. It errs only in that direction.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, Durability, ReadableTable};
+
+use super::schema::{self, Tables};
+use super::{Bounds, Opened, StoreError};
+
+/// Bytes of an epoch.
+pub const EPOCH_LEN: usize = 16;
+
+const SEQUENCE: &str = "sequence";
+const EPOCH: &str = "epoch";
+const CLEAN: &str = "clean";
+const SCHEMA: &str = "schema";
+/// The highest wall clock, in microseconds of Unix time, by which anything was decided.
+const CLOCK: &str = "clock_high";
+
+/// What opening found about the replay state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// It is what this node had last.
+    Kept,
+    /// There was no store.
+    New,
+    /// The store is older than what this node had, or there is nothing to compare it with.
+    Restored,
+}
+
+/// The number beside the store.
+pub(crate) struct Witness {
+    file: File,
+    path: PathBuf,
+}
+
+impl Witness {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| StoreError::File { path: path.to_owned(), source: Arc::new(source) })?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The last number noted; `None` when there is none that can be read.
+    fn last(&self) -> Option<u64> {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, 0).ok()?;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    /// Notes a committed sequence. Survives the death of the process, not always that of the machine.
+    pub(crate) fn note(&self, sequence: u64) -> Result<(), StoreError> {
+        self.file
+            .write_all_at(&sequence.to_le_bytes(), 0)
+            .map_err(|source| StoreError::File { path: self.path.clone(), source: Arc::new(source) })
+    }
+}
+
+/// Counts the store's sequence up within a transaction.
+pub(crate) fn advance(tables: &mut Tables<'_>) -> Result<u64, StoreError> {
+    let next = tables.number(SEQUENCE)?.unwrap_or(0) + 1;
+    tables.set_number(SEQUENCE, next)?;
+    Ok(next)
+}
+
+/// Compares store and witness, renews the epoch where it must be, and marks the store as in use.
+pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Result<Opened, StoreError> {
+    let mut txn = db.begin_write()?;
+    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::redb("make durable", e))?;
+    let (opened, sequence) = {
+        let mut tables = Tables::open(&txn, Bounds::default(), 0)?;
+        check_schema(&mut tables)?;
+        let stored = tables.number(SEQUENCE)?;
+        let continuity = match (existed, stored, witness.last()) {
+            (true, Some(stored), Some(seen)) if stored >= seen => Continuity::Kept,
+            (_, None, None) => Continuity::New,
+            _ => Continuity::Restored,
+        };
+        let clean = tables.number(CLEAN)? == Some(1);
+        mark_clean(&mut tables, false)?;
+        let known = tables.meta.get(EPOCH)?.map(|value| value.value().to_vec());
+        let epoch = match known {
+            Some(epoch) if continuity == Continuity::Kept => epoch,
+            _ => renew_epoch(&mut tables)?,
+        };
+        // Never below the witness again, or the next opening would see an old copy once more.
+        let floor = stored.unwrap_or(0).max(witness.last().unwrap_or(0));
+        tables.set_number(SEQUENCE, floor)?;
+        (Opened { epoch: crate::hex(&epoch), continuity, clean }, advance(&mut tables)?)
+    };
+    txn.commit()?;
+    witness.note(sequence)?;
+    Ok(opened)
+}
+
+/// Gives the node a new epoch: every wrapper signed for the old one is worthless from now on.
+pub(crate) fn renew_epoch(tables: &mut Tables<'_>) -> Result<Vec<u8>, StoreError> {
+    let mut epoch = vec![0; EPOCH_LEN];
+    getrandom::fill(&mut epoch).map_err(StoreError::Entropy)?;
+    tables.meta.insert(EPOCH, epoch.as_slice())?;
+    Ok(epoch)
+}
+
+/// Notes whether the daemon ended in order.
+pub(crate) fn mark_clean(tables: &mut Tables<'_>, clean: bool) -> Result<(), StoreError> {
+    tables.set_number(CLEAN, u64::from(clean))
+}
+
+/// Raises the highest wall clock to `now_us`; returns what holds then.
+pub(crate) fn raise_clock(tables: &mut Tables<'_>, now_us: i64) -> Result<i64, StoreError> {
+    let now = u64::try_from(now_us).unwrap_or(0);
+    let high = tables.number(CLOCK)?.unwrap_or(0).max(now);
+    tables.set_number(CLOCK, high)?;
+    Ok(i64::try_from(high).unwrap_or(i64::MAX))
+}
+
+/// The highest wall clock by which anything was decided.
+pub(crate) fn clock(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<i64, StoreError> {
+    let Some(value) = meta.get(CLOCK)? else { return Ok(0) };
+    let bytes = value.value().try_into().map_err(|_short| StoreError::Meta { name: CLOCK })?;
+    Ok(i64::try_from(u64::from_le_bytes(bytes)).unwrap_or(i64::MAX))
+}
+
+fn check_schema(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    match tables.number(SCHEMA)? {
+        Some(found) if found > schema::VERSION => {
+            Err(StoreError::TooNew { found, known: schema::VERSION })
+        }
+        Some(_) => Ok(()),
+        None => tables.set_number(SCHEMA, schema::VERSION),
+    }
+}
