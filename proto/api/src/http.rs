@@ -1,0 +1,16 @@
+//! Types of the HTTP interface, version 1. All JSON; times are RFC 3339; a reader ignores keys that it does not know.
+
+mod node;
+mod problem;
+mod result;
+mod task;
+
+pub use node::{BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo};
+pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
+pub use result::{OperationResult, ResultDocument, TimingsUs};
+pub use task::{Accepted, EventView, Progress, TaskList, TaskState, TaskView};
+
+/// Media type of an envelope as a body.
+pub const ENVELOPE_MEDIA_TYPE: &str = "application/cose; cose-type=\"cose-sign1\"";
+/// Scheme of the `Authorization` header: `Fades <base64url envelope>`.
+pub const AUTHORIZATION_SCHEME: &str = "Fades";

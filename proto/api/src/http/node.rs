@@ -1,0 +1,133 @@
+//! What a node says of itself.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::codes::Code;
+use crate::task::{ImageReference, Name, NodeEpoch};
+
+/// Answer of `GET /v1/node`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeInfo {
+    /// The node's id: the `audience` of what is signed for it.
+    pub node: Name,
+    /// Key id of the node's key, 64 hexadecimal digits; receipts carry it.
+    pub key_id: String,
+    /// The node's public key, 64 hexadecimal digits.
+    pub public_key: String,
+    /// The node's epoch: goes into every wrapper.
+    pub epoch: NodeEpoch,
+    /// Version of the daemon.
+    pub version: String,
+    /// The node's clock.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub time: Timestamp,
+    /// When the daemon was started.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// What runs guests.
+    pub backend: BackendInfo,
+    /// The broker.
+    pub broker: BrokerInfo,
+    /// What the node allows at most.
+    pub limits: NodeLimits,
+    /// What is taken of it now.
+    pub usage: NodeUsage,
+    /// Images on the node.
+    pub images: Vec<ImageInfo>,
+    /// Registered sources.
+    pub sources: Vec<SourceInfo>,
+    /// Defences by name, on or off.
+    pub defences: BTreeMap<String, bool>,
+    /// What the operator should look at, in words; empty when all is well.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// What runs guests, and why it and not another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackendInfo {
+    /// `qemu-tcg`, `qemu-kvm`, `xen`.
+    pub kind: String,
+    /// Why it was chosen.
+    pub reason: String,
+    /// What the choice costs, in words.
+    pub cost: String,
+}
+
+/// The broker as the node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerInfo {
+    /// `starting`, `ready`, `restarting`, `failed`, `absent`.
+    pub state: String,
+    /// Its image, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageReference>,
+    /// How often it was started again since the daemon began.
+    pub restarts: u32,
+    /// Why it last ended, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a node allows at most, over all issuers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeLimits {
+    /// Tasks that run at once.
+    pub running: u32,
+    /// Tasks that wait.
+    pub queued: u32,
+    /// Guests at once, the broker included.
+    pub guests: u32,
+    /// Memory of all guests, MiB.
+    pub memory_mib: u64,
+    /// Bytes of an envelope.
+    pub envelope_bytes: u64,
+    /// Bytes of a result.
+    pub result_bytes: u64,
+    /// Longest life of a wrapper, seconds.
+    pub wrapper_life_s: u64,
+}
+
+/// What is taken of the limits now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeUsage {
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that wait.
+    pub queued: u32,
+    /// Guests, the broker included.
+    pub guests: u32,
+    /// Memory of all guests, MiB.
+    pub memory_mib: u64,
+}
+
+/// An image on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageInfo {
+    /// How a wrapper names it.
+    pub reference: ImageReference,
+    /// Its version.
+    pub version: String,
+    /// `drb` or `dmf`.
+    pub role: String,
+    /// Size of the file, bytes.
+    pub size: u64,
+    /// Least memory, MiB.
+    pub minimum_memory_mib: u32,
+}
+
+/// A registered source; where it is and its credentials are not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceInfo {
+    /// How an operation names it.
+    pub name: Name,
+    /// `influxdb1`.
+    pub kind: String,
+}
