@@ -1,0 +1,105 @@
+//! The points of one series on their way into chunks.
+//!
+//! Like `fades_wire::batch::BatchBuilder`, but any number of the first points can be written: a chunk may be no larger
+//! than the function's credit, which is not known yet when points are fetched ahead of it.
+
+use fades_wire::batch::{BATCH_HEADER_LEN, POINT_LEN};
+
+/// Two columns of fixed capacity.
+#[derive(Debug)]
+pub struct Columns {
+    times: Vec<[u8; 8]>,
+    values: Vec<[u8; 8]>,
+    capacity: usize,
+    /// Points at the front that were written already.
+    written: usize,
+}
+
+impl Columns {
+    /// Empty columns with room for `capacity` points; all memory is taken now.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            times: Vec::with_capacity(capacity),
+            values: Vec::with_capacity(capacity),
+            capacity,
+            written: 0,
+        }
+    }
+
+    /// Bytes of memory that columns of this capacity take.
+    #[must_use]
+    pub const fn memory(capacity: usize) -> usize {
+        capacity * POINT_LEN
+    }
+
+    /// Points that still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.capacity - self.times.len()
+    }
+
+    /// Points that are not written yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.times.len() - self.written
+    }
+
+    /// Whether every point is written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a point. The caller has seen that there is [`room`](Self::room).
+    #[inline]
+    pub fn push(&mut self, time_ns: i64, value: f64) {
+        debug_assert!(self.room() > 0, "push into full columns");
+        self.times.push(time_ns.to_le_bytes());
+        self.values.push(value.to_le_bytes());
+    }
+
+    /// Appends the body of a chunk with the first `points` unwritten points.
+    ///
+    /// # Panics
+    /// There are fewer points than that.
+    pub fn write(&mut self, series: u32, points: usize, out: &mut Vec<u8>) {
+        let range = self.written..self.written + points;
+        out.reserve(BATCH_HEADER_LEN + POINT_LEN * points);
+        out.extend_from_slice(&series.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(points).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(self.times[range.clone()].as_flattened());
+        out.extend_from_slice(self.values[range].as_flattened());
+        self.written += points;
+        if self.is_empty() {
+            self.times.clear();
+            self.values.clear();
+            self.written = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fades_wire::batch::Batch;
+
+    #[test]
+    fn what_is_written_is_a_batch() {
+        let mut columns = Columns::new(5);
+        for index in 0..5_i32 {
+            columns.push(i64::from(index), f64::from(index) / 2.0);
+        }
+        assert_eq!((columns.room(), columns.len()), (0, 5));
+        let mut seen = Vec::new();
+        for points in [2, 3] {
+            let mut body = Vec::new();
+            columns.write(7, points, &mut body);
+            let batch = Batch::parse(&body).unwrap();
+            assert_eq!((batch.series(), batch.len()), (7, points));
+            seen.extend(batch.points());
+        }
+        assert_eq!(seen, [(0, 0.0), (1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0)]);
+        assert_eq!((columns.room(), columns.is_empty()), (5, true));
+    }
+}
