@@ -1,0 +1,91 @@
+//! Builds the images and packs them, signed with a key of this checkout.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use fades_envelope::SigningKey;
+use fades_image_build::Builder;
+use fades_pack::{Architecture, Description, Role};
+
+use crate::stage::{root, target};
+
+/// An image of this project: its name, the crate it comes from, what it is for, and the least memory it starts with.
+pub struct Recipe {
+    /// Name in wrappers.
+    pub name: &'static str,
+    /// The crate.
+    pub package: &'static str,
+    role: Role,
+    minimum_memory_mib: u32,
+}
+
+/// All images, the broker first.
+pub const RECIPES: &[Recipe] = &[
+    Recipe { name: "drb", package: "fades-drb", role: Role::Drb, minimum_memory_mib: 64 },
+    Recipe { name: "stats", package: "dmf-stats", role: Role::Dmf, minimum_memory_mib: 32 },
+    Recipe { name: "window", package: "dmf-window", role: Role::Dmf, minimum_memory_mib: 32 },
+    Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
+];
+
+/// Largest image file: the promise of README's table.
+const MAX_PACKED: u64 = 3 << 20;
+
+/// The image files, and the public half of the key that signed them.
+pub struct Images {
+    /// `NAME.img` for every recipe.
+    pub folder: PathBuf,
+    /// Public key file of the signer, as `fades image trust` takes it.
+    pub signer: PathBuf,
+}
+
+/// Builds and packs every image. What has not changed is not built again.
+///
+/// # Errors
+/// A build failed, or an image is over its size.
+pub fn build() -> Result<Images> {
+    let folder = target().join("images");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let key = signer(&folder.join("signer.key"))?;
+    let signer = folder.join("signer.pub");
+    fs::write(&signer, fades_envelope::prove(&key, "images of this checkout")?)?;
+    let builder = Builder::new(&root(), &target());
+    let loader = read(&builder.loader()?)?;
+    for recipe in RECIPES {
+        let application = read(&builder.guest(recipe.package)?)?;
+        let description = Description {
+            name: recipe.name.parse()?,
+            version: env!("CARGO_PKG_VERSION").parse()?,
+            role: recipe.role,
+            architecture: Architecture::X86_64,
+            minimum_memory_mib: recipe.minimum_memory_mib,
+        };
+        let image = fades_pack::pack(&description, &loader, &application, &key)?;
+        if image.len() as u64 > MAX_PACKED {
+            bail!("image {} has {} bytes, over {MAX_PACKED}", recipe.name, image.len());
+        }
+        write_if_changed(&folder.join(format!("{}.img", recipe.name)), &image)?;
+    }
+    Ok(Images { folder, signer })
+}
+
+fn signer(file: &Path) -> Result<SigningKey> {
+    if file.exists() {
+        return Ok(SigningKey::read(file)?);
+    }
+    let key = SigningKey::generate()?;
+    key.create(file)?;
+    Ok(key)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("read {}", file.display()))
+}
+
+/// Leaves the file's time alone when nothing changed, so that what depends on it is not built again.
+fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    fs::write(file, bytes).with_context(|| format!("write {}", file.display()))
+}

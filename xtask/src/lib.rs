@@ -1,0 +1,10 @@
+//! The parts of `cargo xtask`; the whole line's tests and benches use the testbed as well.
+
+pub mod bench;
+pub mod demo;
+pub mod images;
+pub mod prepush;
+pub mod setup;
+pub mod stage;
+pub mod test;
+pub mod testbed;

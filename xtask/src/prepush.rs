@@ -1,0 +1,23 @@
+//! What must hold before a push: format, lints, layers, documents.
+
+use anyhow::Result;
+
+use crate::setup;
+use crate::stage::{cargo, check, stage};
+
+/// Runs all of it, in the order of what is quickest to mend.
+///
+/// # Errors
+/// The first that does not hold.
+pub fn run() -> Result<()> {
+    stage("setup", setup::run)?;
+    stage("fmt", || check(&mut cargo(&["fmt", "--all", "--check"])))?;
+    stage("clippy", || {
+        check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]))
+    })?;
+    stage("layers", || check(&mut cargo(&["test", "--quiet", "--package", "xtask", "--test", "layers"])))?;
+    stage("docs", || {
+        let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        check(command.env("RUSTDOCFLAGS", "--deny warnings"))
+    })
+}
