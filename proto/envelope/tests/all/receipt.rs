@@ -1,0 +1,141 @@
+//! Receipts bind what they name: nothing in one can be changed, and none serves for another result.
+
+use crate::common::{key, reason};
+use fades_envelope::{
+    Digest, Purpose, ReceiptError, SigningKey, open_receipt, parse,
+    receipt::{Defences, ImageRef, Images, NodeRef, OperationRead, Receipt, ResultRef, Timings, WrapperRef},
+    sign, verify_receipt,
+};
+
+const RESULT: &[u8] = br#"{"schema":"stats.v1","count":3}"#;
+
+fn receipt() -> Receipt {
+    let image = |name: &str| ImageRef { name: name.into(), sha256: Digest::of(name.as_bytes()) };
+    let read = |id: &str, points, first: Option<&str>| OperationRead {
+        id: id.into(),
+        source: "edison".into(),
+        points,
+        bytes: points * 16,
+        first: first.map(|time| time.parse().unwrap()),
+        last: first.map(|time| time.parse().unwrap()),
+        digest: Digest::of(id.as_bytes()),
+        digest_algorithm: "sha256".into(),
+    };
+    Receipt {
+        task: "01JD0000000000000000000000".into(),
+        wrapper: WrapperRef {
+            sha256: Digest::of(b"wrapper"),
+            issuer: "pollution.example".into(),
+            key: SigningKey::from_seed(&[8; 32]).public().id(),
+        },
+        images: Images { function: image("stats"), broker: image("drb") },
+        node: NodeRef { id: "node-1".into(), epoch: "00ff".into(), backend: "qemu-tcg".into() },
+        operations: vec![read("temp", 3, Some("2026-11-20T00:00:00.123456789Z")), read("none", 0, None)],
+        result: ResultRef { sha256: Digest::of(RESULT), bytes: RESULT.len() as u64 },
+        timings_us: Timings { verify: Some(60), boot: Some(200_000), return_: Some(5), ..Timings::default() },
+        defences: Defences { on: vec!["qemu-sandbox".into()], off: vec!["landlock".into()] },
+        started: "2026-11-21T00:00:00Z".parse().unwrap(),
+        ended: "2026-11-21T00:00:01.5Z".parse().unwrap(),
+    }
+}
+
+fn payload(envelope: &[u8]) -> String {
+    String::from_utf8(parse(envelope).unwrap().unverified_payload().to_vec()).unwrap()
+}
+
+#[test]
+fn a_receipt_reads_back_as_it_was_signed() {
+    let envelope = receipt().sign(&key()).unwrap();
+    assert_eq!(verify_receipt(&envelope, &key().public(), RESULT).unwrap(), receipt());
+    assert_eq!(open_receipt(&envelope, &key().public()).unwrap(), receipt());
+}
+
+#[test]
+fn the_form_is_an_in_toto_statement() {
+    let statement: serde_json::Value =
+        serde_json::from_str(&payload(&receipt().sign(&key()).unwrap())).unwrap();
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(statement["predicateType"], "urn:fades:receipt:v1");
+    assert_eq!(statement["subject"][0]["name"], "result");
+    assert_eq!(statement["subject"][0]["digest"]["sha256"], Digest::of(RESULT).to_string());
+    let predicate = &statement["predicate"];
+    assert_eq!(predicate["operations"][0]["first"], "2026-11-20T00:00:00.123456789Z");
+    assert!(predicate["operations"][1].get("first").is_none());
+    assert_eq!(predicate["timings_us"], serde_json::json!({"verify": 60, "boot": 200_000, "return": 5}));
+    assert_eq!(predicate["ended"], "2026-11-21T00:00:01.5Z");
+}
+
+#[test]
+fn another_result_is_refused() {
+    let envelope = receipt().sign(&key()).unwrap();
+    for other in [&b""[..], &RESULT[1..], br#"{"schema":"stats.v1","count":4}"#] {
+        let outcome = verify_receipt(&envelope, &key().public(), other);
+        assert!(matches!(outcome, Err(ReceiptError::Result { .. })), "{outcome:?}");
+    }
+    let mut lying = receipt();
+    lying.result.bytes += 1;
+    let outcome = verify_receipt(&lying.sign(&key()).unwrap(), &key().public(), RESULT);
+    assert!(matches!(outcome, Err(ReceiptError::Result { .. })), "{outcome:?}");
+}
+
+#[test]
+fn only_the_nodes_signature_counts() {
+    let envelope = receipt().sign(&key()).unwrap();
+    let refused = |envelope: &[u8], key: &SigningKey| match verify_receipt(envelope, &key.public(), RESULT) {
+        Err(ReceiptError::Envelope(error)) => reason(&error),
+        outcome => panic!("{outcome:?}"),
+    };
+    assert_eq!(refused(&envelope, &SigningKey::from_seed(&[1; 32])), "WrongKey");
+    let task = sign(&key(), Purpose::Task, payload(&envelope).as_bytes());
+    assert_eq!(refused(&task, &key()), "Purpose");
+    let mut changed = envelope;
+    let at = changed.windows(8).position(|window| window == b"qemu-tcg").unwrap();
+    changed[at + 5..at + 8].copy_from_slice(b"kvm");
+    assert_eq!(refused(&changed, &key()), "Signature");
+}
+
+#[test]
+fn receipts_are_read_strictly() {
+    let genuine = payload(&receipt().sign(&key()).unwrap());
+    let open =
+        |payload: String| open_receipt(&sign(&key(), Purpose::Receipt, payload.as_bytes()), &key().public());
+    assert!(open(genuine.clone()).is_ok());
+    let change = |from: &str, to: &str| {
+        assert!(genuine.contains(from), "{from}");
+        open(genuine.replacen(from, to, 1)).unwrap_err()
+    };
+    for (from, to) in [
+        ("Statement/v1", "Statement/v2"),
+        ("urn:fades:receipt:v1", "urn:fades:receipt:v2"),
+        (r#""name":"result""#, r#""name":"other""#),
+    ] {
+        let refusal = change(from, to);
+        assert!(matches!(refusal, ReceiptError::Type { .. }), "{to}: {refusal:?}");
+    }
+    for (from, to) in [
+        (r#""points":3"#, r#""points":3,"more":1"#),
+        (r#""points":3"#, r#""points":3,"points":3"#),
+        (r#""points":3"#, r#""points":3.0"#),
+        (r#""points":3"#, r#""points":-3"#),
+        (r#""points":3,"#, ""),
+        (r#""predicateType""#, r#""predicatetype""#),
+        (r#""backend":"qemu-tcg""#, r#""backend":null"#),
+    ] {
+        let refusal = change(from, to);
+        assert!(matches!(refusal, ReceiptError::Json(_)), "{to}: {refusal:?}");
+    }
+    for (from, to) in [
+        (r#""points":3"#, r#""points": 3"#),
+        (r#""backend":"qemu-tcg""#, r#""backend":"qemu\u002dtcg""#),
+        ("2026-11-21T00:00:00Z", "2026-11-21T01:00:00+01:00"),
+        (r#""verify":60"#, r#""verify":60,"queue":null"#),
+    ] {
+        let refusal = change(from, to);
+        assert!(matches!(refusal, ReceiptError::NotCanonical), "{to}: {refusal:?}");
+    }
+    let subject = Digest::of(RESULT).to_string();
+    let refusal = change(&subject, &Digest::of(b"other").to_string());
+    assert!(matches!(refusal, ReceiptError::Subject { .. }), "{refusal:?}");
+    assert!(matches!(open(format!("{genuine} ")).unwrap_err(), ReceiptError::NotCanonical));
+    assert!(matches!(open(format!("{genuine}{genuine}")).unwrap_err(), ReceiptError::Json(_)));
+}
