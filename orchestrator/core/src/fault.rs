@@ -1,52 +1,102 @@
-//! Why tasks fail, by kind.
+//! Why tasks fail: a code of the catalogue and words, from whatever went wrong below.
 
-/// Why a task failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// The node can never hold a guest of this size.
-    NoRoom,
-    /// The function's guest could not be started or did not get ready in time.
-    Boot,
-    /// The guest panicked.
-    Panic,
-    /// The guest ran out of memory.
-    Memory,
-    /// The guest ended in another way than it should.
-    Exit,
-    /// The guest broke the protocol, or its connection was lost.
-    Protocol,
-    /// The task's time was up.
-    Timeout,
-    /// The broker died under the task once too often.
-    BrokerLost,
-    /// The daemon ended under the task once too often.
-    NodeLost,
-    /// The function refused its parameters.
-    Parameters,
-    /// The function gave up with an error of its own.
-    Function,
-    /// No connection to the source came about.
-    SourceUnreachable,
-    /// The source answered with an error.
-    SourceStatus,
-    /// The source's answer could not be understood, or had values of a wrong type.
-    SourceMalformed,
-    /// The source said nothing for too long.
-    SourceSilent,
-    /// The source closed before its answer was whole.
-    SourceClosedEarly,
-    /// The source's answer is too large.
-    SourceTooLarge,
-    /// The source refused the credentials.
-    SourceDenied,
-    /// The operation cannot be expressed for this source.
-    SourceQuery,
-    /// The stream between broker and function broke.
-    Stream,
-    /// What the function read is not what the broker sent.
-    Mismatch,
-    /// The result is larger than the task allows.
-    ResultTooLarge,
-    /// The result is not JSON.
-    ResultInvalid,
+use fades_api::codes::{self, Code};
+use fades_wire::failure::{self, Failure};
+
+use crate::backend::ExitCause;
+
+/// Longest [`Fault::message`], bytes. Guests write part of it, so it must not carry much out.
+pub const MAX_MESSAGE: usize = 1024;
+
+/// A reason with its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of reason.
+    pub code: Code,
+    /// In words, for people; at most [`MAX_MESSAGE`] bytes.
+    pub message: String,
+}
+
+impl Fault {
+    /// A reason in these words, cut at the cap.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        failure::clip(&mut message, MAX_MESSAGE);
+        Self { code, message }
+    }
+
+    /// What a guest reported about itself or its stream.
+    #[must_use]
+    pub fn reported(who: &str, failure: &Failure) -> Self {
+        Self::new(code_of(failure.code), format!("{who}: {}", failure.message))
+    }
+
+    /// A guest that ended although nobody had asked it to.
+    #[must_use]
+    pub fn ended(who: &str, cause: &ExitCause) -> Self {
+        let code = match cause {
+            ExitCause::Code(_) => codes::GUEST_EXITED,
+            ExitCause::Panicked { .. } => codes::GUEST_PANICKED,
+            ExitCause::OutOfMemory { .. } => codes::GUEST_OUT_OF_MEMORY,
+            ExitCause::LoaderError { .. } => codes::GUEST_LOADER_FAILED,
+            ExitCause::Signal(_) => codes::GUEST_KILLED_BY_SIGNAL,
+            // Only its time limit ends a guest that the engine did not stop.
+            ExitCause::Killed => codes::GUEST_TIMED_OUT,
+        };
+        Self::new(code, format!("{who} {cause}"))
+    }
+}
+
+/// The catalogue's code for a guest's failure number.
+fn code_of(code: failure::Code) -> Code {
+    use failure::Code as F;
+    match code {
+        F::SourceUnreachable => codes::SOURCE_UNREACHABLE,
+        F::SourceStatus => codes::SOURCE_STATUS,
+        F::SourceMalformed => codes::SOURCE_MALFORMED,
+        F::SourceType => codes::SOURCE_TYPE,
+        F::SourceSilent => codes::SOURCE_SILENT,
+        F::SourceClosedEarly => codes::SOURCE_CLOSED_EARLY,
+        F::SourceTooLarge => codes::SOURCE_ENDLESS,
+        F::SourceDenied => codes::SOURCE_CREDENTIALS,
+        F::SourceQuery => codes::SOURCE_QUERY_REFUSED,
+        F::Protocol | F::Unsupported => codes::GUEST_PROTOCOL,
+        F::Crc => codes::STREAM_CRC,
+        F::Sequence => codes::STREAM_SEQUENCE,
+        F::Digest => codes::STREAM_DIGEST,
+        F::TicketUnknown => codes::TICKET_UNKNOWN,
+        F::ClosedEarly => codes::GUEST_CONTROL_LOST,
+        F::CreditExceeded => codes::FLOW_CONTROL_BROKEN,
+        F::PeerSilent => codes::GUEST_SILENT,
+        F::Memory => codes::GUEST_OUT_OF_MEMORY,
+        F::Parameters => codes::FUNCTION_PARAMETERS,
+        F::Function => codes::FUNCTION_FAILED,
+        F::ResultTooLarge => codes::RESULT_TOO_LARGE,
+        F::Cancelled => codes::GUEST_CANCELLED,
+        F::Deadline => codes::GUEST_TIMED_OUT,
+        F::Panic => codes::GUEST_PANICKED,
+        _ => codes::GUEST_FAILURE_UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_failure_has_a_code_of_its_own_kind() {
+        for code in failure::Code::ALL {
+            assert_ne!(code_of(*code), codes::GUEST_FAILURE_UNKNOWN, "{code}");
+            let is_source = (100..200).contains(&u16::from(*code));
+            assert_eq!((4000..5000).contains(&code_of(*code).number()), is_source, "{code}");
+        }
+        assert_eq!(code_of(failure::Code::Unknown(999)), codes::GUEST_FAILURE_UNKNOWN);
+    }
+
+    #[test]
+    fn words_of_guests_are_cut() {
+        let long = Fault::new(codes::GUEST_PANICKED, "ä".repeat(5000));
+        assert!(long.message.len() <= MAX_MESSAGE);
+    }
 }

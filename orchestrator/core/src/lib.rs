@@ -2,12 +2,14 @@
 //!
 //! Time and random bytes come in as values; what shall happen goes out as values. The daemon is the shell around it.
 
+pub mod admit;
 pub mod backend;
 pub mod engine;
 pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod network;
+pub mod policy;
 pub mod queue;
 pub mod task;
 pub mod timings;

@@ -55,7 +55,7 @@ impl Default for Patience {
             backoff_first_us: SECOND / 4,
             backoff_most_us: 30 * SECOND,
             stable_us: 30 * SECOND,
-            settle_us: 3 * SECOND,
+            settle_us: 8 * SECOND,
             max_attempts: 3,
         }
     }

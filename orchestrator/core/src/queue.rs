@@ -12,6 +12,7 @@ type Place = (Reverse<u8>, u64, u64, TaskId);
 #[derive(Debug, Default)]
 pub struct Queue {
     line: BTreeSet<Place>,
+    deadlines: BTreeSet<(u64, TaskId)>,
     places: HashMap<TaskId, Place>,
 }
 
@@ -22,16 +23,33 @@ impl Queue {
         let place = (Reverse(priority), deadline_us, arrival, task);
         if let Some(old) = self.places.insert(task, place) {
             self.line.remove(&old);
+            self.deadlines.remove(&(old.1, task));
         }
         self.line.insert(place);
+        self.deadlines.insert((deadline_us, task));
     }
 
     /// Takes a task out of line; false when it was not in it.
     pub fn remove(&mut self, task: TaskId) -> bool {
         match self.places.remove(&task) {
-            Some(place) => self.line.remove(&place),
+            Some(place) => {
+                self.deadlines.remove(&(place.1, task));
+                self.line.remove(&place)
+            }
             None => false,
         }
+    }
+
+    /// The earliest deadline of all in line.
+    #[must_use]
+    pub fn first_deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_us, _)| *deadline_us)
+    }
+
+    /// One whose deadline has come, if there is one; it stays in line.
+    #[must_use]
+    pub fn expired(&self, now_us: u64) -> Option<TaskId> {
+        self.deadlines.first().filter(|(deadline_us, _)| *deadline_us <= now_us).map(|(_, task)| *task)
     }
 
     /// Whose turn is next.
@@ -90,5 +108,16 @@ mod tests {
         assert!(!queue.remove(task(1)));
         assert!(queue.remove(task(2)));
         assert!(queue.is_empty());
+        assert_eq!(queue.first_deadline(), None);
+    }
+
+    #[test]
+    fn the_earliest_deadline_is_known_whatever_the_order() {
+        let mut queue = Queue::default();
+        queue.insert(task(1), 9, 300, 0);
+        queue.insert(task(2), 0, 100, 1);
+        queue.insert(task(2), 0, 200, 1);
+        assert_eq!(queue.first_deadline(), Some(200));
+        assert_eq!((queue.expired(199), queue.expired(200)), (None, Some(task(2))));
     }
 }

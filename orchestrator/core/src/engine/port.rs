@@ -6,6 +6,7 @@ use fades_wire::control::{FromGuest, ToGuest};
 use fades_wire::data::StreamSummary;
 
 use crate::backend::GuestExit;
+use crate::fault::Fault;
 use crate::ids::{GuestId, Role, TaskId};
 use crate::task::{ImageRef, RecordedState, TaskSpec, TaskState};
 use crate::timings::Timings;
@@ -161,13 +162,4 @@ pub struct Success {
     pub summaries: Vec<StreamSummary>,
     /// How long what took.
     pub timings: Timings,
-}
-
-/// A reason with its code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Which kind; decides the code.
-    pub cause: crate::fault::Cause,
-    /// In words, for people.
-    pub message: String,
 }

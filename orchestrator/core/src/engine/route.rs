@@ -1,0 +1,191 @@
+//! What guests say, brought to whom it concerns. Distrusts every guest: a message that does not belong to its sender's
+//! role or task is that guest's protocol error, and nobody else's.
+
+use fades_api::codes;
+use fades_wire::address::{DATA_PORT, Endpoint};
+use fades_wire::control::{FromGuest, Hello, OperationName, Retrieve, Run};
+use fades_wire::ids::{TaskKey, Ticket};
+
+use super::Engine;
+use super::broker::welcome;
+use super::function::protocol;
+use super::port::{Effect, GuestInput, Now};
+use super::tasks::Task;
+use crate::backend::GuestExit;
+use crate::fault::Fault;
+use crate::ids::{GuestId, TaskId};
+use crate::task::TaskState;
+
+impl Engine {
+    pub(super) fn guest(&mut self, guest: GuestId, input: GuestInput, now: Now) {
+        let Some(live) = self.guests.get(guest) else { return };
+        if matches!(input, GuestInput::Exited(_) | GuestInput::StartFailed(_)) {
+            self.guests.gone(guest);
+            self.broker.buried(guest, now, &self.config.patience);
+        }
+        if live.stopping {
+            return;
+        }
+        if self.broker.is(guest) {
+            self.broker_input(guest, input, now);
+        } else if let Some(task) = self.running.get(&guest).copied() {
+            self.function_input(task, input, now);
+        }
+    }
+
+    fn broker_input(&mut self, guest: GuestId, input: GuestInput, now: Now) {
+        let result = match input {
+            GuestInput::Started { address } => {
+                self.broker.started(address, now, &self.config.patience);
+                Ok(())
+            }
+            GuestInput::Connected => Ok(()),
+            GuestInput::Message(message) => self.broker_message(guest, message, now),
+            GuestInput::StartFailed(why) => Err(format!("could not be started: {why}")),
+            GuestInput::ProtocolError(why) => Err(format!("broke the protocol: {why}")),
+            GuestInput::Disconnected => Err("closed its control connection".into()),
+            GuestInput::Exited(GuestExit { cause, .. }) => Err(cause.to_string()),
+        };
+        if let Err(why) = result {
+            self.broker_lost(codes::BROKER_DIED, &why, now);
+        }
+    }
+
+    /// # Errors
+    /// Why the broker cannot be trusted any longer.
+    fn broker_message(&mut self, guest: GuestId, message: FromGuest, now: Now) -> Result<(), String> {
+        let ready = self.broker.ready().is_some_and(|(ready, _)| ready == guest);
+        match message {
+            FromGuest::Hello(hello) => {
+                return self.broker.hello(&hello, now, &self.config.patience, &mut self.out);
+            }
+            FromGuest::Log(_) => return Ok(()),
+            FromGuest::Failed(failed) => return Err(format!("gave up: {}", failed.0)),
+            _ if !ready => return Err("spoke before its hello".into()),
+            FromGuest::Heartbeat(beat) => return self.broker.heartbeat(beat),
+            FromGuest::OperationProgress(progress) => {
+                if let Some((id, task)) = self.served(progress.task)?
+                    && let Some(attempt) = &mut task.attempt
+                    && let Some((points, bytes)) =
+                        attempt.intake.progress(progress.operation, progress.points, progress.bytes)?
+                {
+                    self.out.push(Effect::Progress { task: id, points, bytes });
+                }
+            }
+            FromGuest::OperationEnded(ended) => {
+                if let Some((id, task)) = self.served(ended.task)?
+                    && let Some(attempt) = &mut task.attempt
+                {
+                    attempt.intake.ended(ended)?;
+                    let summary = ended.summary;
+                    if let Some((points, bytes)) =
+                        attempt.intake.progress(ended.operation, summary.points, summary.bytes)?
+                    {
+                        self.out.push(Effect::Progress { task: id, points, bytes });
+                    }
+                    self.settle(id, now);
+                }
+            }
+            FromGuest::OperationFailed(failed) => {
+                let patience = self.config.patience;
+                if let Some((id, task)) = self.served(failed.task)? {
+                    let Some(operation) = task.spec.operations.get(usize::from(failed.operation)) else {
+                        return Err(format!(
+                            "failed operation {} of task {id}, which has no such",
+                            failed.operation
+                        ));
+                    };
+                    let who = format!("operation {:?} on source {:?}", operation.id, operation.source);
+                    let Some(attempt) = &mut task.attempt else { return Ok(()) };
+                    if let Err(fault) = attempt.failed(&who, &failed.failure, false, now, &patience) {
+                        self.fail(id, fault);
+                    }
+                }
+            }
+            FromGuest::Started(_)
+            | FromGuest::Progress(_)
+            | FromGuest::ResultPart(_)
+            | FromGuest::Finished(_) => return Err("sent a message that only a function may send".into()),
+        }
+        Ok(())
+    }
+
+    /// The task that the broker speaks of; `None` for one that has ended meanwhile.
+    ///
+    /// # Errors
+    /// When the broker was never told of the task.
+    fn served(&mut self, key: TaskKey) -> Result<Option<(TaskId, &mut Task)>, String> {
+        let id = TaskId::from(key);
+        match self.tasks.get_mut(&id) {
+            None => Ok(None),
+            Some(task) if matches!(task.state, TaskState::Streaming | TaskState::Computing) => {
+                Ok(Some((id, task)))
+            }
+            Some(task) => Err(format!("spoke of task {id}, which is {}", task.state)),
+        }
+    }
+
+    fn function_input(&mut self, id: TaskId, input: GuestInput, now: Now) {
+        let patience = self.config.patience;
+        let Some(attempt) = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut()) else { return };
+        let result = match input {
+            GuestInput::Started { .. } | GuestInput::Connected => Ok(()),
+            GuestInput::Message(FromGuest::Hello(hello)) => self.function_hello(id, &hello, now),
+            GuestInput::Message(message) => attempt.message(message, now, &patience),
+            GuestInput::ProtocolError(why) => Err(protocol(&format!("broke the protocol: {why}"))),
+            GuestInput::StartFailed(why) => Err(Fault::new(
+                codes::GUEST_START_FAILED,
+                format!("the function could not be started: {why}"),
+            )),
+            GuestInput::Disconnected => attempt.disconnected(now, &patience),
+            GuestInput::Exited(exit) => attempt.exited(&exit, now, &patience),
+        };
+        match result {
+            Ok(()) => self.settle(id, now),
+            Err(fault) => self.fail(id, fault),
+        }
+    }
+
+    /// The function is up: the broker is told what to retrieve, the function where to read it, under a fresh ticket.
+    fn function_hello(&mut self, id: TaskId, hello: &Hello, now: Now) -> Result<(), Fault> {
+        let patience = self.config.patience;
+        let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
+        let Some(attempt) = &mut task.attempt else { return Ok(()) };
+        attempt.hello(hello, now, &patience)?;
+        let guest = attempt.guest;
+        let Some((broker, address)) = self.broker.ready() else {
+            // Cannot be: a task under way goes back in line the moment its broker is lost.
+            return Err(Fault::new(codes::BROKER_NOT_READY, "the broker is not ready"));
+        };
+        task.state = TaskState::Streaming;
+        let ticket = Ticket((self.tickets)());
+        let spec = &task.spec;
+        let retrieve = Retrieve {
+            task: id.into(),
+            ticket,
+            priority: spec.priority,
+            deadline_us: spec.timeout_ms.saturating_mul(1000),
+            operations: spec.operations.iter().map(|operation| operation.order.clone()).collect(),
+            budget_bytes: self.config.budget_bytes,
+        };
+        let names = spec
+            .operations
+            .iter()
+            .map(|operation| OperationName { index: operation.order.index, id: operation.id.clone().into() });
+        let run = Run {
+            task: id.into(),
+            ticket,
+            broker: Endpoint::new(address, DATA_PORT),
+            operations: names.collect(),
+            parameters: spec.parameters.clone(),
+            result_limit: spec.result_limit,
+            window_bytes: self.config.window_bytes,
+        };
+        self.record(id, "");
+        // The broker first: the ticket should be known before it is shown.
+        self.out.push(Effect::Send { guest, message: welcome(now, &patience).into() });
+        self.out.push(Effect::Send { guest: broker, message: retrieve.into() });
+        self.out.push(Effect::Send { guest, message: run.into() });
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! Tasks from acceptance to their end: waiting, starting, retrying, finishing.
+
+use fades_api::codes::{self, Code};
+use fades_wire::control::Abandon;
+
+use super::Engine;
+use super::function::Attempt;
+use super::guests::Wanted;
+use super::port::{Effect, Now, Outcome, Success};
+use super::verdict::{Agreed, Intake};
+use crate::fault::Fault;
+use crate::ids::{Role, TaskId};
+use crate::task::{RecordedState, TaskSpec, TaskState};
+use crate::timings::Timings;
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) spec: TaskSpec,
+    pub(super) state: TaskState,
+    pub(super) attempts: u32,
+    /// Its place among tasks of equal priority and deadline; kept over retries.
+    arrival: u64,
+    /// When it began to wait, monotonic µs.
+    since_us: u64,
+    /// Its function, while it is under way.
+    pub(super) attempt: Option<Attempt>,
+}
+
+impl Engine {
+    pub(super) fn accept(&mut self, spec: TaskSpec, now: Now) {
+        self.admit(spec, TaskState::Accepted, 0, now);
+    }
+
+    /// A task that an earlier daemon left: what ran then begins anew, as often as attempts are left.
+    pub(super) fn recover(&mut self, spec: TaskSpec, recorded: RecordedState, now: Now) {
+        let RecordedState { state, attempts } = recorded;
+        if state.is_final() || self.tasks.contains_key(&spec.id) {
+            return;
+        }
+        let id = spec.id;
+        self.admit(spec, state, attempts, now);
+        if state.is_under_way() {
+            self.retry(id, codes::NODE_RESTARTED, "the node ended while the task ran", now);
+        }
+    }
+
+    fn admit(&mut self, spec: TaskSpec, state: TaskState, attempts: u32, now: Now) {
+        let id = spec.id;
+        if self.tasks.contains_key(&id) {
+            return;
+        }
+        self.arrivals += 1;
+        let room = self.config.limits.memory_mib.saturating_sub(self.broker.memory_mib());
+        let needed = spec.memory_mib;
+        let task =
+            Task { spec, state, attempts, arrival: self.arrivals, since_us: now.mono_us, attempt: None };
+        self.tasks.insert(id, task);
+        if needed > room {
+            let why = format!("the task needs {needed} MiB, this node has {room} MiB for a function");
+            self.fail(id, Fault::new(codes::TASK_ABOVE_NODE, why));
+        } else if !state.is_under_way() {
+            self.enqueue(id, "");
+        }
+    }
+
+    /// Puts a task in line; recorded unless it is recorded so already.
+    fn enqueue(&mut self, id: TaskId, why: &str) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        self.queue.insert(id, task.spec.priority, task.spec.expires_unix_us, task.arrival);
+        if task.state != TaskState::Queued {
+            task.state = TaskState::Queued;
+            self.record(id, why);
+        }
+    }
+
+    pub(super) fn record(&mut self, id: TaskId, detail: &str) {
+        if let Some(Task { state, attempts, .. }) = self.tasks.get(&id) {
+            let (state, attempts) = (*state, *attempts);
+            self.out.push(Effect::Record { task: id, state, attempts, detail: detail.to_owned() });
+        }
+    }
+
+    /// A task whose broker or daemon died under it: back in line, or failed when it was begun often enough.
+    fn retry(&mut self, id: TaskId, last: Code, why: &str, now: Now) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let most = self.config.patience.max_attempts;
+        if task.attempts >= most {
+            let why =
+                format!("{why}; it was begun {} times, which is all that this node allows", task.attempts);
+            return self.fail(id, Fault::new(last, why));
+        }
+        task.since_us = now.mono_us;
+        let attempt = task.attempt.take();
+        self.enqueue(id, why);
+        if let Some(attempt) = attempt {
+            self.running.remove(&attempt.guest);
+            self.guests.stop(attempt.guest, why, &mut self.out);
+        }
+    }
+
+    /// The broker is dead: every task under way goes back in line or fails.
+    pub(super) fn broker_lost(&mut self, code: Code, why: &str, now: Now) {
+        let patience = &self.config.patience;
+        if !self.broker.lost(now, why, patience, &mut self.guests, &mut self.out) {
+            return;
+        }
+        let under_way: Vec<TaskId> = self.running.values().copied().collect();
+        let code = if code == codes::GUEST_SILENT { code } else { codes::BROKER_DIED };
+        for id in under_way {
+            self.retry(id, code, &format!("the broker {why}"), now);
+        }
+    }
+
+    pub(super) fn tick_tasks(&mut self, now: Now) {
+        while let Some(id) = self.queue.expired(now.unix_us) {
+            self.finish(id, Outcome::Expired, "its task expired");
+        }
+        let under_way: Vec<TaskId> = self.running.values().copied().collect();
+        for id in under_way {
+            let attempt = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut());
+            let Some(attempt) = attempt else { continue };
+            if let Err(fault) = attempt.tick(now, &self.config.patience, &mut self.out) {
+                self.fail(id, fault);
+            }
+        }
+    }
+
+    /// Starts functions while the broker is ready and there is room. Whoever is first in line is never overtaken by a
+    /// smaller task, so that a large one gets its turn.
+    pub(super) fn schedule(&mut self, now: Now) {
+        while self.broker.ready().is_some()
+            && self.running.len() < self.config.limits.tasks as usize
+            && let Some(id) = self.queue.first()
+            && let Some(task) = self.tasks.get(&id)
+            && self.guests.usage().fits(task.spec.memory_mib, &self.config.limits)
+        {
+            self.start(id, now);
+        }
+    }
+
+    fn start(&mut self, id: TaskId, now: Now) {
+        self.queue.remove(id);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.state = TaskState::Starting;
+        task.attempts += 1;
+        self.record(id, "");
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let patience = &self.config.patience;
+        let spec = &task.spec;
+        let life_us = spec.timeout_ms.saturating_mul(1000).saturating_add(patience.boot_us);
+        let wanted = Wanted {
+            role: Role::Function,
+            image: &spec.image,
+            memory_mib: spec.memory_mib,
+            task: Some(id),
+            // Longer than the engine's own deadlines, so that it only strikes when those could not.
+            time_limit_us: Some(life_us.saturating_add(patience.settle_us)),
+        };
+        let guest = self.guests.order(&wanted, &mut self.out);
+        let intake = Intake::new(spec.operations.len(), spec.result_limit);
+        task.attempt = Some(Attempt::new(guest, intake, spec.timeout_ms, now, patience));
+        self.running.insert(guest, id);
+    }
+
+    /// Looks whether a task can move on, now that one end of its streams has said something.
+    pub(super) fn settle(&mut self, id: TaskId, now: Now) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(attempt) = &task.attempt else { return };
+        if task.state == TaskState::Streaming && attempt.intake.all_sent() {
+            task.state = TaskState::Computing;
+            self.record(id, "");
+        }
+        let verdict = self.tasks.get(&id).and_then(|task| task.attempt.as_ref()?.intake.verdict());
+        match verdict {
+            Some(Ok(agreed)) => self.succeed(id, agreed, now),
+            Some(Err(fault)) => self.fail(id, fault),
+            None => {}
+        }
+    }
+
+    fn succeed(&mut self, id: TaskId, agreed: Agreed, now: Now) {
+        let Some(timings) = self.tasks.get(&id).and_then(|task| timings(task, &agreed, now)) else { return };
+        let Agreed { result, summaries, .. } = agreed;
+        self.finish(id, Outcome::Succeeded(Success { result, summaries, timings }), "its work is done");
+    }
+
+    pub(super) fn fail(&mut self, id: TaskId, fault: Fault) {
+        self.finish(id, Outcome::Failed(fault), "its task failed");
+    }
+
+    /// The one place where tasks end.
+    pub(super) fn finish(&mut self, id: TaskId, outcome: Outcome, why: &str) {
+        let Some(task) = self.tasks.remove(&id) else { return };
+        self.queue.remove(id);
+        let succeeded = matches!(outcome, Outcome::Succeeded(_));
+        self.out.push(Effect::Finish { task: id, outcome });
+        let Some(attempt) = task.attempt else { return };
+        self.running.remove(&attempt.guest);
+        self.guests.stop(attempt.guest, why, &mut self.out);
+        if let (Some((broker, _)), Some(_), false) = (self.broker.ready(), attempt.hello_us, succeeded) {
+            self.out.push(Effect::Send { guest: broker, message: Abandon { task: id.into() }.into() });
+        }
+    }
+}
+
+/// The stages of a task that has come to its end.
+fn timings(task: &Task, agreed: &Agreed, now: Now) -> Option<Timings> {
+    let attempt = task.attempt.as_ref()?;
+    let since = |from_us: u64| now.mono_us.saturating_sub(from_us);
+    Some(Timings {
+        verify: task.spec.verify_us,
+        queue: attempt.ordered_us.saturating_sub(task.since_us),
+        boot: attempt.hello_us?.saturating_sub(attempt.ordered_us),
+        retrieve: agreed.retrieve_us,
+        transfer: agreed.transfer_us,
+        compute: agreed.compute_us,
+        return_: since(agreed.first_part_us),
+        total: match task.spec.received_mono_us {
+            Some(received_us) => since(received_us),
+            None => now.unix_us.saturating_sub(task.spec.received_unix_us),
+        },
+    })
+}

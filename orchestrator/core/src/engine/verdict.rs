@@ -1,0 +1,205 @@
+//! What a task brings in, from both ends of its streams, and the judgement over it.
+//!
+//! A result is published only when the broker's and the function's summaries of every operation are equal: points, bytes,
+//! chunks, series, first and last instant, digest. So a partial aggregate never passes for a whole one.
+
+use fades_api::codes;
+use fades_wire::control::{Finished, OperationEnded, ResultPart};
+use fades_wire::data::StreamSummary;
+
+use crate::fault::Fault;
+
+/// Everything known of one attempt's streams and result.
+#[derive(Debug)]
+pub(super) struct Intake {
+    progress: Vec<(u64, u64)>,
+    ended: Vec<Option<OperationEnded>>,
+    result: Vec<u8>,
+    limit: u64,
+    parts: u32,
+    complete: bool,
+    first_part_us: Option<u64>,
+    finished: Option<Finished>,
+}
+
+/// What a verdict in favour rests on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub(super) result: String,
+    pub(super) summaries: Vec<StreamSummary>,
+    pub(super) retrieve_us: u64,
+    pub(super) transfer_us: u64,
+    pub(super) compute_us: u64,
+    pub(super) first_part_us: u64,
+}
+
+impl Intake {
+    pub(super) fn new(operations: usize, limit: u64) -> Self {
+        Self {
+            progress: vec![(0, 0); operations],
+            ended: vec![None; operations],
+            result: Vec::new(),
+            limit,
+            parts: 0,
+            complete: false,
+            first_part_us: None,
+            finished: None,
+        }
+    }
+
+    /// The broker tells how far an operation is; the sum over all is given back when it has grown.
+    ///
+    /// # Errors
+    /// What the broker did wrong.
+    pub(super) fn progress(
+        &mut self,
+        operation: u16,
+        points: u64,
+        bytes: u64,
+    ) -> Result<Option<(u64, u64)>, String> {
+        let Some(own) = self.progress.get_mut(usize::from(operation)) else {
+            return Err(format!("reported on operation {operation}, which the task does not have"));
+        };
+        if points < own.0 || (points, bytes) == *own {
+            return Ok(None);
+        }
+        *own = (points, bytes);
+        let sum =
+            |sum: (u64, u64), one: &(u64, u64)| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1));
+        Ok(Some(self.progress.iter().fold((0, 0), sum)))
+    }
+
+    /// The broker has sent an operation in full.
+    ///
+    /// # Errors
+    /// What the broker did wrong.
+    pub(super) fn ended(&mut self, ended: OperationEnded) -> Result<(), String> {
+        let OperationEnded { operation, summary, .. } = ended;
+        match self.ended.get_mut(usize::from(operation)) {
+            None => Err(format!("ended operation {operation}, which the task does not have")),
+            Some(Some(_)) => Err(format!("ended operation {operation} twice")),
+            Some(_) if summary.operation != operation => {
+                Err(format!("ended operation {operation} with the summary of {}", summary.operation))
+            }
+            Some(empty) => {
+                *empty = Some(ended);
+                Ok(())
+            }
+        }
+    }
+
+    /// A piece of the result.
+    pub(super) fn part(&mut self, part: &ResultPart, now_us: u64) -> Result<(), Fault> {
+        let wrong = |why: String| Err(Fault::new(codes::RESULT_PARTS_WRONG, why));
+        if self.complete {
+            return wrong(format!("result part {} came after the last one", part.index));
+        }
+        if part.index != self.parts {
+            return wrong(format!("result part {} came instead of part {}", part.index, self.parts));
+        }
+        if part.bytes.is_empty() && !part.last {
+            return wrong(format!("result part {} is empty", part.index));
+        }
+        let size = self.result.len() as u64 + part.bytes.len() as u64;
+        if size > self.limit {
+            let why = format!("the result has at least {size} bytes, the task allows {}", self.limit);
+            return Err(Fault::new(codes::RESULT_TOO_LARGE, why));
+        }
+        self.first_part_us.get_or_insert(now_us);
+        self.result.extend_from_slice(&part.bytes);
+        self.parts += 1;
+        self.complete = part.last;
+        Ok(())
+    }
+
+    /// The function says that it is done.
+    pub(super) fn finished(&mut self, finished: Finished) -> Result<(), Fault> {
+        let why = if self.finished.is_some() {
+            "the function finished twice".into()
+        } else if !self.complete {
+            format!("the function finished after {} result parts, none of them the last", self.parts)
+        } else if finished.result_len != self.result.len() as u64 {
+            format!("the result has {} bytes, the function claims {}", self.result.len(), finished.result_len)
+        } else {
+            self.finished = Some(finished);
+            return Ok(());
+        };
+        Err(Fault::new(codes::RESULT_PARTS_WRONG, why))
+    }
+
+    /// Whether the broker has sent everything.
+    pub(super) fn all_sent(&self) -> bool {
+        self.ended.iter().all(Option::is_some)
+    }
+
+    /// Whether the function is done.
+    pub(super) const fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    /// Operations of which the broker has not told the end.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        (0..self.ended.len()).filter(|at| self.ended[*at].is_none()).collect()
+    }
+
+    /// The judgement, once both ends have said everything; `None` before.
+    pub(super) fn verdict(&self) -> Option<Result<Agreed, Fault>> {
+        let finished = self.finished.as_ref()?;
+        let sent: Vec<OperationEnded> = self.ended.iter().copied().collect::<Option<_>>()?;
+        Some(self.judge(finished, &sent))
+    }
+
+    fn judge(&self, finished: &Finished, sent: &[OperationEnded]) -> Result<Agreed, Fault> {
+        if finished.summaries.len() != sent.len() {
+            let why = format!(
+                "the function read {} operations, the broker sent {}",
+                finished.summaries.len(),
+                sent.len()
+            );
+            return Err(Fault::new(codes::SUMMARIES_DIFFER, why));
+        }
+        for (ended, read) in sent.iter().zip(&finished.summaries) {
+            if ended.summary != *read {
+                return Err(Fault::new(codes::SUMMARIES_DIFFER, difference(&ended.summary, read)));
+            }
+        }
+        let result = String::from_utf8(self.result.clone()).map_err(|error| {
+            Fault::new(codes::RESULT_NOT_JSON, format!("the result is not UTF-8: {error}"))
+        })?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&result).map_err(|error| {
+            Fault::new(codes::RESULT_NOT_JSON, format!("the result is not JSON: {error}"))
+        })?;
+        Ok(Agreed {
+            result,
+            summaries: finished.summaries.clone(),
+            retrieve_us: sent.iter().map(|ended| ended.times.retrieve_us).max().unwrap_or(0),
+            transfer_us: finished.transfer_us,
+            compute_us: finished.compute_us,
+            first_part_us: self.first_part_us.unwrap_or(0),
+        })
+    }
+}
+
+/// In words, where two summaries of one operation differ.
+fn difference(sent: &StreamSummary, read: &StreamSummary) -> String {
+    let operation = sent.operation;
+    if read.operation != operation {
+        return format!(
+            "operation {operation}: the function gives the summary of operation {}",
+            read.operation
+        );
+    }
+    if sent.points != read.points || sent.bytes != read.bytes {
+        return format!(
+            "operation {operation}: the broker sent {} points in {} bytes, the function read {} in {}",
+            sent.points, sent.bytes, read.points, read.bytes
+        );
+    }
+    if sent.digest != read.digest {
+        return format!("operation {operation}: the digests of {} points differ", sent.points);
+    }
+    format!("operation {operation}: counts of chunks or series, or first or last instants differ")
+}
+
+#[cfg(test)]
+mod tests;
