@@ -1,10 +1,15 @@
 //! Types of the HTTP interface, version 1. All JSON; times are RFC 3339; a reader ignores keys that it does not know.
 
+mod admin;
 mod node;
 mod problem;
 mod result;
 mod task;
 
+pub use admin::{
+    EpochRenewed, IssuerList, IssuerUpdate, IssuerView, KeyView, PolicyDocument, RefusalList, RefusalView,
+    SignerDocument, SignerList, SourceDocument, SourceList, SourcePolicy, SourceTest,
+};
 pub use node::{BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use result::{OperationResult, ResultDocument, TimingsUs};
