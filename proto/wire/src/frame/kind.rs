@@ -1,28 +1,4 @@
-//! Frames: a fixed little-endian header, then a body.
-//!
-//! ```text
-//! 0..4    magic     "FDS1"
-//! 4       version   1
-//! 5       flags     0
-//! 6..8    kind      u16
-//! 8..12   stream    u32
-//! 12..16  length    u32, of the body
-//! 16..24  sequence  u64, per direction and stream, from 0
-//! 24..28  CRC-32C over bytes 0..24 and the body
-//! ```
-
-use crate::batch::MAX_BATCH_LEN;
-
-/// Bytes of a header.
-pub const HEADER_LEN: usize = 28;
-/// Longest body on a control connection: parameters (64 KiB), or 64 operations with their names.
-pub const MAX_CONTROL_BODY: usize = 1024 * 1024;
-/// Longest body on a data connection: a full chunk.
-pub const MAX_DATA_BODY: usize = MAX_BATCH_LEN;
-/// First bytes of every frame.
-pub const MAGIC: [u8; 4] = *b"FDS1";
-/// Version of the header.
-pub const VERSION: u8 = 1;
+//! Numbers of frame kinds: explicit, never reused, pinned in `tests/numbers.rs`.
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $number:literal,)*) => {
