@@ -10,4 +10,6 @@ mod fields;
 pub mod http;
 mod json;
 pub mod request;
+pub mod routes;
+pub mod schema;
 pub mod task;

@@ -24,7 +24,7 @@ catalogue! {
     REQUEST_MISMATCH = 1210, 403, "signature is for another request", "Sign the method and the path with its query exactly as you send them.",
         "The signed request names another method or path than the one that came.";
     NONCE_REUSED = 1211, 403, "request was seen before", "Sign each request anew, with a fresh nonce.",
-        "A signed request serves once.";
+        "A signed request serves once, so that who overhears it cannot repeat it.";
     AUTHORIZATION_MISSING = 1212, 401, "request is not signed", "Add `Authorization: Fades ENVELOPE`, or use the node's local socket.",
         "Reading and cancelling over the network need a signed request.";
     AUTHORIZATION_MALFORMED = 1213, 401, "Authorization header is malformed", "Write `Fades`, a space and the envelope in base64url without padding.",

@@ -10,7 +10,7 @@ catalogue! {
     KEY_NOT_KNOWN = 1303, 400, "unknown key", "Correct or remove the key that the message names.",
         "A key that the schema does not have could be a misspelt limit, which must not be ignored silently.";
     KEY_MISSING = 1304, 400, "key is missing", "Add the key that the message names.",
-        "The schema requires this key.";
+        "The schema requires this key: nothing of weight has a silent default in what is signed.";
     TYPE_WRONG = 1305, 400, "value has the wrong type", "Give a value of the type that the message names.",
         "The value is a string where a number belongs, a list where an object belongs, or the like. Nothing is converted.";
     TOO_DEEP = 1306, 400, "nested too deeply", "Nest at most 16 levels.",

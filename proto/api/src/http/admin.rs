@@ -61,10 +61,8 @@ pub struct IssuerUpdate {
     /// Proof of possession of a key to add: an envelope, base64url without padding. Its name must be the issuer's.
     pub proof: Option<String>,
     /// The added key is not valid before this.
-    #[schemars(with = "Option<String>")]
     pub not_before: Option<Timestamp>,
     /// The added key is not valid from this on.
-    #[schemars(with = "Option<String>")]
     pub not_after: Option<Timestamp>,
     /// Replaces the whole policy.
     pub policy: Option<PolicyDocument>,
@@ -98,15 +96,12 @@ pub struct KeyView {
     /// `valid`, `revoked`, `expired` or `not yet valid`.
     pub state: String,
     /// When it was added.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub added_at: Timestamp,
     /// Not valid before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub not_before: Option<Timestamp>,
     /// Not valid from this on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub not_after: Option<Timestamp>,
 }
 
@@ -181,7 +176,6 @@ pub struct RefusalList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusalView {
     /// When.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// Why.
     pub code: Code,

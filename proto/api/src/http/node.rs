@@ -23,10 +23,8 @@ pub struct NodeInfo {
     /// Version of the daemon.
     pub version: String,
     /// The node's clock.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// When the daemon was started.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
     /// What runs guests.
     pub backend: BackendInfo,

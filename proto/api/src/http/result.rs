@@ -68,11 +68,9 @@ pub struct OperationResult {
     pub chunks: u64,
     /// Timestamp of the first point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub first: Option<Timestamp>,
     /// Timestamp of the last point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub last: Option<Timestamp>,
     /// Digest of the stream, 64 hexadecimal digits.
     pub digest: String,

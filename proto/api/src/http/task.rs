@@ -127,13 +127,10 @@ pub struct TaskView {
     /// How often it was begun.
     pub attempts: u32,
     /// When it was accepted.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub accepted_at: Timestamp,
     /// When its state last changed.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
     /// When its wrapper expires.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
     /// What was read so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,7 +166,6 @@ pub struct EventView {
     /// Its state from now on.
     pub state: TaskState,
     /// When.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// Reason of an end that is no success, or of a new attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! Drafts: what people write, with the keys left out that the tool fills in.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::name::{ImageReference, Name, NodeEpoch, TaskId};
@@ -153,11 +153,15 @@ impl TaskDraft {
             _ => None,
         };
         let time = |key: &str| self.credential(key).and_then(|text| text.parse::<Timestamp>().ok());
-        // the one that is absent lies a second from the one that is written
+        // the one that is absent lies a second from the one that is written, as far as times go
+        let from =
+            |at: Timestamp, seconds| at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at);
         let (issued_at, expires_at) = match (time("issued_at"), time("expires_at")) {
-            (None, Some(expires)) => (expires - jiff::SignedDuration::from_secs(1), expires),
-            (Some(issued), None) => (issued, issued + jiff::SignedDuration::from_secs(1)),
-            _ => (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1)),
+            (None, Some(expires)) => (from(expires, -1), expires),
+            (issued, _) => {
+                let issued = issued.unwrap_or(Timestamp::UNIX_EPOCH);
+                (issued, from(issued, 1))
+            }
         };
         let completion = Completion {
             task_id: TaskId::from_bytes([0; 16]),

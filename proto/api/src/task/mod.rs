@@ -65,6 +65,7 @@ pub mod limits {
 
 /// A task wrapper that keeps to the schema.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Wrapper {
     /// Always [`SCHEMA`].
     schema: SchemaTag,
@@ -92,6 +93,7 @@ impl Serialize for SchemaTag {
 
 /// First part of a wrapper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Credentials {
     /// Id that the issuer chose; runs at most once.
     pub task_id: TaskId,
@@ -102,24 +104,26 @@ pub struct Credentials {
     /// The node's epoch when it was signed.
     pub node_epoch: NodeEpoch,
     /// 0 (whenever) to 9 (first).
+    #[schemars(range(max = limits::PRIORITY_MAX))]
     pub priority: u8,
     /// When it was signed.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub issued_at: Timestamp,
     /// From when on it is worthless.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
 }
 
 /// Second part of a wrapper: what the broker retrieves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DrbMetadata {
     /// 1 to [`limits::OPERATIONS`] operations with distinct ids.
+    #[schemars(length(min = 1, max = limits::OPERATIONS))]
     pub operations: Vec<Operation>,
 }
 
 /// One query of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Operation {
     /// Name of the operation inside the task.
     pub id: Name,
@@ -134,10 +138,8 @@ pub struct Operation {
     #[schemars(default)]
     pub tags: BTreeMap<Label, Vec<Label>>,
     /// First instant, inclusive. Within what i64 nanoseconds hold.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub from: Timestamp,
     /// Last instant, exclusive. Within what i64 nanoseconds hold.
-    #[schemars(with = "String", extend("format" = "date-time"))]
     pub to: Timestamp,
     /// Tags that separate series; empty for one series.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -155,6 +157,7 @@ impl Operation {
 
 /// Third part of a wrapper: the function.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DmfMetadata {
     /// Image of the function.
     pub image: ImageReference,
@@ -177,10 +180,13 @@ impl DmfMetadata {
 
 /// What a function may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Resources {
     /// Memory of the guest, MiB.
+    #[schemars(range(min = limits::MEMORY_MIB_MIN, max = limits::MEMORY_MIB_MAX))]
     pub memory_mib: u32,
     /// Time from its start to its end, ms.
+    #[schemars(range(min = 1, max = limits::TIMEOUT_MS_MAX))]
     pub timeout_ms: u32,
 }
 
@@ -194,17 +200,19 @@ pub enum Lifetime {
     /// [`PERSISTENT_NOT_SUPPORTED`](crate::codes::PERSISTENT_NOT_SUPPORTED).
     Persistent {
         /// Period of the results, ms.
+        #[schemars(range(min = limits::EVERY_MS_MIN, max = limits::EVERY_MS_MAX))]
         every_ms: u64,
         /// When it ends.
-        #[schemars(with = "String", extend("format" = "date-time"))]
         until: Timestamp,
     },
 }
 
 /// Optional part of a wrapper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ResultMetadata {
     /// Registered sinks, distinct.
+    #[schemars(length(min = 1, max = limits::SINKS))]
     pub sinks: Vec<Name>,
 }
 
