@@ -1,4 +1,9 @@
 //! Flow control by credit, as pure accounting: the unit is bytes of chunk bodies, per stream.
+//!
+//! A receiver's window must be at least as long as the longest chunk that the sender makes,
+//! [`MAX_BATCH_LEN`] unless both agree on less.
+
+use crate::batch::MAX_BATCH_LEN;
 
 /// What a sender may still send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,11 +76,14 @@ impl Receiver {
         Self { window, outstanding: 0, consumed: window }
     }
 
-    /// The grant that is due now, if any: the first window, then whenever half a window was consumed.
-    /// What is returned counts as granted.
+    /// The grant that is due now, if any. What is returned counts as granted.
+    ///
+    /// The first window is due at once; then half a window, to spare frames, unless the sender might be
+    /// waiting for room for a whole chunk. So no chunk that fits the window waits for ever.
     #[must_use]
     pub fn due(&mut self) -> Option<u64> {
-        if self.consumed == 0 || self.consumed < self.window / 2 {
+        let spare = self.outstanding >= MAX_BATCH_LEN as u64;
+        if self.consumed == 0 || (spare && self.consumed < self.window / 2) {
             return None;
         }
         let bytes = core::mem::take(&mut self.consumed);

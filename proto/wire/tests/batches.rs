@@ -59,7 +59,7 @@ proptest! {
         window in 1..5000u64, chunks in vec(1..300u64, 1..50), choices in vec(0..3u8, 0..400),
     ) {
         let mut chunks: std::collections::VecDeque<u64> =
-            chunks.into_iter().map(|chunk| chunk.min(window / 2).max(1)).collect();
+            chunks.into_iter().map(|chunk| chunk.min(window)).collect();
         let (mut sender, mut receiver) = (Sender::default(), Receiver::new(window));
         let (mut wire, mut unconsumed) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
         let mut idle = 0;
@@ -190,10 +190,18 @@ fn misuse_of_credit_is_told() {
     assert_eq!((receiver.due(), receiver.due()), (Some(100), None));
     assert_eq!(receiver.received(101), Err(CreditExceeded { received: 101, outstanding: 100 }));
     receiver.received(60).unwrap();
-    receiver.consumed(49);
     assert_eq!(receiver.due(), None);
-    receiver.consumed(11);
-    assert_eq!(receiver.due(), Some(60));
+    receiver.consumed(49);
+    assert_eq!(receiver.due(), Some(49), "less than a chunk is left to the sender");
+    // A wide window is granted by halves.
+    let chunk = MAX_BATCH_LEN as u64;
+    let mut receiver = Receiver::new(4 * chunk);
+    assert_eq!(receiver.due(), Some(4 * chunk));
+    receiver.received(2 * chunk).unwrap();
+    receiver.consumed(2 * chunk - 1);
+    assert_eq!(receiver.due(), None);
+    receiver.consumed(1);
+    assert_eq!(receiver.due(), Some(2 * chunk));
     let mut sender = Sender::default();
     assert!(!sender.take(1));
     sender.grant(u64::MAX).unwrap();
