@@ -1,0 +1,112 @@
+//! One connection through the gateway: the guest's TCP on one side, a host socket on the other. The stack's buffers are
+//! the only ones between them.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use fades_core::network::PortId;
+use mio::net::TcpStream;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::{Socket, State};
+
+/// A spliced connection.
+#[derive(Debug)]
+pub(crate) struct Splice {
+    pub(crate) port: PortId,
+    /// The gateway port that the guest connected to.
+    pub(crate) source_port: u16,
+    pub(crate) handle: SocketHandle,
+    pub(crate) host: TcpStream,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) host_done: bool,
+    pub(crate) guest_done: bool,
+}
+
+impl Splice {
+    /// Moves what can be moved, ends included. Returns whether anything was.
+    pub(crate) fn pump(&mut self, socket: &mut Socket<'static>) -> bool {
+        let moved = self.to_guest(socket);
+        self.to_host(socket) || moved
+    }
+
+    /// Whether it is over on both sides.
+    pub(crate) fn over(&self, socket: &Socket<'static>) -> bool {
+        match socket.state() {
+            State::Closed => socket.remote_endpoint().is_none(),
+            State::TimeWait => self.guest_done,
+            _ => false,
+        }
+    }
+
+    fn to_guest(&mut self, socket: &mut Socket<'static>) -> bool {
+        let mut moved = false;
+        while self.readable && !self.host_done && socket.can_send() {
+            let host = &mut self.host;
+            let read = socket.send(|room| match host.read(room) {
+                Ok(n) => (n, Ok(n)),
+                Err(error) => (0, Err(error)),
+            });
+            match read {
+                Ok(Ok(0)) => {
+                    self.host_done = true;
+                    socket.close();
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    if self.fails(&error, socket) {
+                        return true;
+                    }
+                    continue;
+                }
+                Err(_closed) => break,
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn to_host(&mut self, socket: &mut Socket<'static>) -> bool {
+        let mut moved = false;
+        while self.writable && socket.can_recv() {
+            let host = &mut self.host;
+            let written = socket.recv(|bytes| match host.write(bytes) {
+                Ok(n) => (n, Ok(n)),
+                Err(error) => (0, Err(error)),
+            });
+            match written {
+                Ok(Ok(_)) => moved = true,
+                Ok(Err(error)) => {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.writable = false;
+                    } else if self.fails(&error, socket) {
+                        return true;
+                    }
+                }
+                Err(_finished) => break,
+            }
+        }
+        let finished = !socket.may_recv() && !matches!(socket.state(), State::SynReceived | State::Closed);
+        if finished && !self.guest_done {
+            self.guest_done = true;
+            moved = true;
+            // It fails only when the host side is gone, which reading will tell.
+            let _ = self.host.shutdown(Shutdown::Write);
+        }
+        moved
+    }
+
+    /// A host error: waits, retries, or tells the guest by RST. Returns whether it is the end.
+    fn fails(&mut self, error: &io::Error, socket: &mut Socket<'static>) -> bool {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.readable = false,
+            io::ErrorKind::Interrupted => {}
+            _ => {
+                socket.abort();
+                (self.readable, self.writable) = (false, false);
+                return true;
+            }
+        }
+        false
+    }
+}
