@@ -149,6 +149,7 @@ impl Attempt {
     /// Its control connection is gone.
     pub(super) fn disconnected(&mut self, now: Now, patience: &Patience) -> Result<(), Fault> {
         self.disconnected = true;
+        self.ping_us = u64::MAX;
         self.hold(
             Fault::new(codes::GUEST_CONTROL_LOST, "the function closed its control connection"),
             false,
@@ -166,6 +167,7 @@ impl Attempt {
             return Err(fault);
         }
         self.exited = Some(fault.clone());
+        self.ping_us = u64::MAX;
         self.hold(fault, false, now, patience);
         self.gone()
     }

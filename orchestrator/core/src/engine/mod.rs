@@ -1,7 +1,7 @@
 //! The engine: supervises the broker, runs tasks, decides how they end.
 //!
 //! A value goes in ([`Input`], with the time), values come out ([`Effect`], in order). Invariants, each held by a test in
-//! `tests/`: a task ends exactly once, and nothing is done for it afterwards but ending its guest and telling the broker;
+//! `tests/engine`: a task ends exactly once, and nothing is done for it afterwards but ending its guest and telling the broker;
 //! a result is given only when both ends of its streams agree; guests never take more than the limits; every guest
 //! ordered is stopped or ends by itself; states only move along the arrows in [`crate::task`].
 
@@ -122,6 +122,3 @@ impl Engine {
             .max(now.mono_us.saturating_add(1))
     }
 }
-
-#[cfg(test)]
-mod tests;

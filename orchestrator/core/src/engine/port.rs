@@ -53,7 +53,8 @@ pub enum GuestInput {
     ProtocolError(String),
     /// Its control connection is gone.
     Disconnected,
-    /// It has ended. Exactly once per guest that started, and the last input about it.
+    /// It has ended. Exactly once per guest that started. What it said before, and the end of its connection, may
+    /// still follow.
     Exited(GuestExit),
 }
 

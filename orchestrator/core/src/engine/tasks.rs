@@ -59,7 +59,12 @@ impl Engine {
         if needed > room {
             let why = format!("the task needs {needed} MiB, this node has {room} MiB for a function");
             self.fail(id, Fault::new(codes::TASK_ABOVE_NODE, why));
-        } else if !state.is_under_way() {
+        } else if state.is_under_way() {
+            // The caller decides: only it knows why nothing runs for it any more.
+        } else if attempts >= self.config.patience.max_attempts {
+            let why = format!("the task was begun {attempts} times, which is all that this node allows");
+            self.fail(id, Fault::new(codes::RETRIES_EXHAUSTED, why));
+        } else {
             self.enqueue(id, "");
         }
     }

@@ -200,6 +200,3 @@ fn difference(sent: &StreamSummary, read: &StreamSummary) -> String {
     }
     format!("operation {operation}: counts of chunks or series, or first or last instants differ")
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,131 @@
+//! Guests as they should behave: what each would say next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+
+use fades_core::engine::{GuestInput, GuestOrder};
+use fades_core::{Role, TaskId};
+use fades_wire::PROTOCOL;
+use fades_wire::control::{
+    Finished, FromGuest, Heartbeat, Hello, OperationEnded, OperationTimes, ResultPart, Started, ToGuest,
+};
+use fades_wire::data::StreamSummary;
+
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
+
+/// What both ends count for an operation when nothing goes wrong.
+pub(crate) fn truth(task: TaskId, operation: u16) -> StreamSummary {
+    let points = 10 + u64::from(operation);
+    StreamSummary {
+        operation,
+        points,
+        bytes: points * 16,
+        chunks: 1,
+        series: 1,
+        first_ns: Some(0),
+        last_ns: Some(9),
+        digest: [task.0[15]; 32],
+    }
+}
+
+pub(crate) const RESULT: &[u8] = br#"{"mean":1.5}"#;
+
+/// A guest and how far it is.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) role: Role,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) stopped: bool,
+    steps: u32,
+    pings: VecDeque<u64>,
+    run: Option<usize>,
+    retrieves: BTreeMap<TaskId, VecDeque<u16>>,
+}
+
+impl Actor {
+    pub(crate) fn new(order: &GuestOrder) -> Self {
+        Self {
+            role: order.role,
+            task: order.task,
+            stopped: false,
+            steps: 0,
+            pings: VecDeque::new(),
+            run: None,
+            retrieves: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn hear(&mut self, message: &ToGuest) {
+        match message {
+            ToGuest::Ping(ping) => self.pings.push_back(ping.nonce),
+            ToGuest::Run(run) => self.run = Some(run.operations.len()),
+            ToGuest::Retrieve(retrieve) => {
+                let operations = retrieve.operations.iter().map(|operation| operation.index).collect();
+                self.retrieves.insert(retrieve.task.into(), operations);
+            }
+            ToGuest::Abandon(abandon) => {
+                self.retrieves.remove(&abandon.task.into());
+            }
+            ToGuest::Welcome(_) | ToGuest::Shutdown(_) => {}
+        }
+    }
+
+    pub(crate) fn hello(&self) -> FromGuest {
+        Hello { protocol: PROTOCOL, role: self.role.into(), image: "test 1".into() }.into()
+    }
+
+    /// What comes next from this guest, if anything.
+    pub(crate) fn next(&mut self) -> Option<GuestInput> {
+        let opening = match self.steps {
+            0 => Some(GuestInput::Started { address: ADDRESS }),
+            1 => Some(GuestInput::Connected),
+            2 => Some(GuestInput::Message(self.hello())),
+            _ => None,
+        };
+        if opening.is_some() {
+            self.steps += 1;
+            return opening;
+        }
+        if let Some(nonce) = self.pings.pop_front() {
+            return Some(GuestInput::Message(Heartbeat { nonce, heap_used: 1 }.into()));
+        }
+        let message = match self.role {
+            Role::Broker => self.end_operation(),
+            Role::Function => self.work(),
+        };
+        message.map(GuestInput::Message)
+    }
+
+    fn end_operation(&mut self) -> Option<FromGuest> {
+        let (task, operation) = self
+            .retrieves
+            .iter_mut()
+            .find_map(|(task, operations)| Some((*task, operations.pop_front()?)))?;
+        let times = OperationTimes { retrieve_us: 5, ..OperationTimes::default() };
+        Some(OperationEnded { task: task.into(), operation, summary: truth(task, operation), times }.into())
+    }
+
+    fn work(&mut self) -> Option<FromGuest> {
+        let (operations, task) = (self.run?, self.task?);
+        self.steps += 1;
+        let (head, tail) = RESULT.split_at(4);
+        match self.steps - 4 {
+            0 => Some(Started.into()),
+            1 => Some(ResultPart { index: 0, last: false, bytes: head.into() }.into()),
+            2 => Some(ResultPart { index: 1, last: true, bytes: tail.into() }.into()),
+            3 => Some(finished(task, operations).into()),
+            _ => None,
+        }
+    }
+}
+
+/// A function's honest last word.
+pub(crate) fn finished(task: TaskId, operations: usize) -> Finished {
+    let operations = u16::try_from(operations).expect("few operations");
+    Finished {
+        summaries: (0..operations).map(|operation| truth(task, operation)).collect(),
+        transfer_us: 7,
+        compute_us: 3,
+        result_len: RESULT.len() as u64,
+    }
+}

@@ -1,0 +1,191 @@
+//! What must hold for every effect, whatever happened before. Keeps its own books, independent of the engine's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fades_core::engine::{Effect, Outcome};
+use fades_core::limits::{Limits, Usage};
+use fades_core::task::TaskState;
+use fades_core::{GuestId, Role, TaskId};
+use fades_wire::control::ToGuest;
+use fades_wire::data::StreamSummary;
+use fades_wire::ids::Ticket;
+
+/// A guest as the books have it.
+#[derive(Debug)]
+struct Kept {
+    role: Role,
+    memory_mib: u32,
+    task: Option<TaskId>,
+    stopped: bool,
+}
+
+/// A task as the books have it.
+#[derive(Debug)]
+struct Entry {
+    state: TaskState,
+    attempts: u32,
+    ends: u32,
+}
+
+/// The books.
+#[derive(Debug)]
+pub(crate) struct Laws {
+    limits: Limits,
+    most_attempts: u32,
+    guests: BTreeMap<GuestId, Kept>,
+    ever: BTreeSet<GuestId>,
+    tasks: BTreeMap<TaskId, Entry>,
+    tickets: BTreeSet<Ticket>,
+    retrieved: BTreeMap<TaskId, Ticket>,
+    /// What brokers and functions claimed for a task's current attempt.
+    pub(crate) sent: BTreeMap<TaskId, Vec<StreamSummary>>,
+    pub(crate) read: BTreeMap<TaskId, Vec<StreamSummary>>,
+}
+
+impl Laws {
+    pub(crate) fn new(limits: Limits, most_attempts: u32) -> Self {
+        Self {
+            limits,
+            most_attempts,
+            guests: BTreeMap::new(),
+            ever: BTreeSet::new(),
+            tasks: BTreeMap::new(),
+            tickets: BTreeSet::new(),
+            retrieved: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            read: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, task: TaskId, state: TaskState, attempts: u32) {
+        self.tasks.insert(task, Entry { state, attempts, ends: 0 });
+    }
+
+    pub(crate) fn gone(&mut self, guest: GuestId) {
+        self.guests.remove(&guest);
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        self.guests.values().for_each(|guest| usage.add(guest.memory_mib));
+        usage
+    }
+
+    pub(crate) fn state(&self, task: TaskId) -> TaskState {
+        self.tasks[&task].state
+    }
+
+    pub(crate) fn unfinished(&self) -> usize {
+        self.tasks.values().filter(|task| task.ends == 0).count()
+    }
+
+    /// After everything: each task ended once, and no function is left running.
+    pub(crate) fn close(&self) {
+        for (id, task) in &self.tasks {
+            assert_eq!(task.ends, 1, "task {id} ended {} times", task.ends);
+        }
+        for (id, guest) in &self.guests {
+            assert!(guest.role == Role::Broker || guest.stopped, "{id} was neither stopped nor ended");
+        }
+    }
+
+    /// One batch of effects, in order.
+    pub(crate) fn watch(&mut self, now_us: u64, effects: &[Effect]) {
+        for (at, effect) in effects.iter().enumerate() {
+            match effect {
+                Effect::Record { task, state, attempts, .. } => self.record(*task, *state, *attempts),
+                Effect::Finish { task, outcome } => self.finish(*task, outcome),
+                Effect::Progress { task, .. } => {
+                    assert_eq!(self.tasks[task].ends, 0, "progress of ended {task}")
+                }
+                Effect::StartGuest(order) => {
+                    assert!(self.ever.insert(order.guest), "{} was named twice", order.guest);
+                    let (role, memory_mib, task) = (order.role, order.memory_mib, order.task);
+                    assert_eq!(role == Role::Function, task.is_some());
+                    if let Some(task) = task {
+                        assert_eq!(
+                            self.state(task),
+                            TaskState::Starting,
+                            "a function without a starting task"
+                        );
+                        self.sent.remove(&task);
+                        self.read.remove(&task);
+                    }
+                    self.guests.insert(order.guest, Kept { role, memory_mib, task, stopped: false });
+                    let usage = self.usage();
+                    assert!(usage.guests <= self.limits.guests, "{usage:?}");
+                    assert!(usage.memory_mib <= self.limits.memory_mib, "{usage:?}");
+                    let brokers = self.guests.values().filter(|guest| guest.role == Role::Broker).count();
+                    assert!(brokers <= 1, "two brokers");
+                }
+                Effect::Send { guest, message } => self.sends(*guest, message),
+                Effect::StopGuest { guest, .. } => {
+                    let kept = self.guests.get_mut(guest).expect("only a guest that is there is stopped");
+                    assert!(!std::mem::replace(&mut kept.stopped, true), "{guest} was stopped twice");
+                }
+                Effect::WakeAt { mono_us } => {
+                    assert_eq!(at + 1, effects.len(), "the wake comes last");
+                    assert!(*mono_us > now_us, "a wake that is over would spin");
+                }
+            }
+        }
+        assert!(matches!(effects.last(), Some(Effect::WakeAt { .. })), "there is always a next look");
+        let under_way = self.tasks.values().filter(|task| task.state.is_under_way()).count();
+        assert!(under_way <= self.limits.tasks as usize, "{under_way} tasks under way");
+    }
+
+    fn record(&mut self, id: TaskId, state: TaskState, attempts: u32) {
+        let task = self.tasks.get_mut(&id).expect("only accepted tasks are recorded");
+        assert_eq!(task.ends, 0, "{id} was recorded after its end");
+        assert!(!state.is_final());
+        assert!(task.state.may_become(state), "{id} went from {} to {state}", task.state);
+        let begins = u32::from(state == TaskState::Starting);
+        assert_eq!(attempts, task.attempts + begins, "attempts count starts");
+        assert!(attempts <= self.most_attempts);
+        (task.state, task.attempts) = (state, attempts);
+    }
+
+    fn finish(&mut self, id: TaskId, outcome: &Outcome) {
+        let task = self.tasks.get_mut(&id).expect("only accepted tasks end");
+        task.ends += 1;
+        assert_eq!(task.ends, 1, "{id} ended twice");
+        assert!(task.state.may_become(outcome.state()), "{id} went from {} to {outcome:?}", task.state);
+        task.state = outcome.state();
+        match outcome {
+            Outcome::Succeeded(success) => {
+                assert_eq!(self.sent.get(&id), self.read.get(&id), "a result without equal summaries");
+                let mut published = success.summaries.clone();
+                published.sort_by_key(|summary| summary.operation);
+                assert_eq!(Some(&published), self.sent.get(&id));
+            }
+            Outcome::Failed(fault) => assert!(fault.code.entry().is_some() && !fault.message.is_empty()),
+            Outcome::Cancelled | Outcome::Expired => {}
+        }
+    }
+
+    fn sends(&mut self, guest: GuestId, message: &ToGuest) {
+        let kept = self.guests.get(&guest).expect("only a guest that is there is spoken to");
+        assert!(!kept.stopped, "{guest} is spoken to after its stop: {message:?}");
+        match message {
+            ToGuest::Retrieve(retrieve) => {
+                assert_eq!(kept.role, Role::Broker);
+                let task = TaskId::from(retrieve.task);
+                assert_eq!(self.tasks[&task].ends, 0);
+                assert!(self.tickets.insert(retrieve.ticket), "a ticket was given out twice");
+                self.retrieved.insert(task, retrieve.ticket);
+            }
+            ToGuest::Run(run) => {
+                let task = TaskId::from(run.task);
+                assert_eq!(kept.task, Some(task), "a function runs its own task only");
+                assert_eq!(self.tasks[&task].ends, 0);
+                assert_eq!(
+                    self.retrieved.remove(&task),
+                    Some(run.ticket),
+                    "the broker hears of the ticket first"
+                );
+            }
+            ToGuest::Abandon(_) => assert_eq!(kept.role, Role::Broker),
+            ToGuest::Welcome(_) | ToGuest::Ping(_) | ToGuest::Shutdown(_) => {}
+        }
+    }
+}

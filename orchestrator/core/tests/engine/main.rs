@@ -1,0 +1,7 @@
+//! The engine from outside: told stories, and thousands of stories that nobody would think of.
+
+mod actors;
+mod interleavings;
+mod laws;
+mod scenarios;
+mod world;
