@@ -114,6 +114,8 @@ impl Table {
 pub enum Verdict {
     /// Goes to this port.
     Forward(PortId),
+    /// Goes to this port as well, and opens a connection there.
+    Open(PortId),
     /// Goes to the gateway.
     Gateway,
     /// The switch answers: this address has its hardware address.
@@ -219,6 +221,7 @@ fn ports(tcp: &TcpPacket<&[u8]>, role: Role, peer: &Peer, table: &Table) -> Resu
     match *peer {
         Peer::Gateway if tcp.dst_port() == CONTROL_PORT => Ok(Verdict::Gateway),
         Peer::Gateway if role == Role::Broker && table.sources.contains(&tcp.dst_port()) => Ok(Verdict::Gateway),
+        Peer::Broker(port) if tcp.dst_port() == DATA_PORT && tcp.syn() => Ok(Verdict::Open(port)),
         Peer::Broker(port) if tcp.dst_port() == DATA_PORT => Ok(Verdict::Forward(port)),
         Peer::Function(_) if tcp.src_port() == DATA_PORT && tcp.syn() && !tcp.ack() => Err(Reason::ServerSyn),
         Peer::Function(port) if tcp.src_port() == DATA_PORT => Ok(Verdict::Forward(port)),

@@ -134,29 +134,46 @@ impl Switch {
     ) -> Result<Option<Pause>, LinkError> {
         while let Some(frame) = input.frame()? {
             let length = frame.len();
-            match classify(frame, facts, &self.table) {
-                Verdict::Forward(to) => match self.offer(facts.port, to, frame, now) {
-                    Offer::Taken => self.count_forwarded(counters, length),
-                    Offer::Refused => self.count_drop(counters, Reason::ReceiverStalled),
-                    Offer::Wait(until) => {
-                        counters.count_pause();
-                        return Ok(Some(Pause { receiver: to, until }));
+            let verdict = classify(frame, facts, &self.table);
+            match verdict {
+                Verdict::Forward(to) | Verdict::Open(to) => {
+                    if verdict == Verdict::Open(to) {
+                        self.introduce(facts.address, to, now);
                     }
-                },
+                    match self.offer(facts.port, to, frame, now) {
+                        Offer::Taken => self.count_forwarded(counters, length),
+                        Offer::Refused => self.count_drop(counters, Reason::ReceiverStalled),
+                        Offer::Wait(until) => {
+                            counters.count_pause();
+                            return Ok(Some(Pause { receiver: to, until }));
+                        }
+                    }
+                }
                 Verdict::Gateway => {
                     self.count_forwarded(counters, length);
                     gateway.packet(facts.port, &frame[ETHERNET_HEADER..]);
                 }
                 Verdict::AnswerArp(target) => {
                     counters.count_arp();
-                    // A guest that does not read has no use for an answer either.
-                    let _ = self.offer(GATEWAY_PORT, facts.port, &arp_answer(target, facts), now);
+                    self.introduce(target, facts.port, now);
+                    if let Some(broker) = facts.broker.and_then(|id| self.ports.get(&id)).map(|p| p.facts.address) {
+                        self.introduce(broker, facts.port, now);
+                    }
                 }
                 Verdict::Drop(reason) => self.count_drop(counters, reason),
             }
             input.advance(length);
         }
         Ok(None)
+    }
+
+    /// Tells a guest a hardware address: because it has asked, or before it has to. Guests' stacks ask at most once per second,
+    /// whoever they ask for, so a function that has just asked for the gateway would wait a second before it asks for its
+    /// broker, and a broker would before it answers its second function.
+    fn introduce(&mut self, who: Ipv4Addr, to: PortId, now: Instant) {
+        let Some(asker) = self.ports.get(&to).map(|port| port.facts) else { return };
+        // A guest that does not read has no use for it either.
+        let _ = self.offer(GATEWAY_PORT, to, &arp_answer(who, &asker), now);
     }
 
     /// Sends a packet of the gateway. `frame` has room for the Ethernet header in front. False: not now, offer it again.
