@@ -33,6 +33,12 @@ impl Columns {
         capacity * POINT_LEN
     }
 
+    /// Bytes of memory that these columns have taken.
+    #[must_use]
+    pub fn memory_taken(&self) -> usize {
+        8 * (self.times.capacity() + self.values.capacity())
+    }
+
     /// Points that still fit.
     #[must_use]
     pub fn room(&self) -> usize {

@@ -4,5 +4,6 @@
 //! [`columns`].
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod columns;
 pub mod influx1;

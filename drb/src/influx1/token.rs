@@ -57,7 +57,7 @@ pub(super) fn token(input: &[u8]) -> Result<Option<(Token<'_>, usize)>, TokenErr
         0xc0 => Some((Token::Nil, 0)),
         0xc1 => return Err(TokenError::Reserved),
         0xc2 | 0xc3 => Some((Token::Bool(first == 0xc3), 0)),
-        0xc4 | 0xc5 | 0xc6 => return sized(input, rest, first - 0xc4, 0),
+        0xc4..=0xc6 => return sized(input, rest, first - 0xc4, 0),
         0xc7..=0xc9 => return sized(input, rest, first - 0xc7, 1),
         0xca => fixed(rest).map(|bytes| (Token::Float(f64::from(f32::from_be_bytes(bytes))), 4)),
         0xcb => fixed(rest).map(|bytes| (Token::Float(f64::from_be_bytes(bytes)), 8)),

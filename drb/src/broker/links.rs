@@ -1,0 +1,179 @@
+//! What happens on connections, to sources and from functions.
+
+use super::function::{Function, Said};
+use super::{Action, Broker, FunctionId, Micros, SourceId};
+use crate::broker::operation::Operation;
+use crate::broker::task::Task;
+use fades_wire::data::ToBroker;
+use fades_wire::failure::{Code, Failure};
+
+/// Connections to sources. What is said about one that was closed is ignored.
+impl Broker {
+    fn task_of(&mut self, source: SourceId) -> Option<&mut Task> {
+        let key = self.sources.get(&source)?;
+        self.tasks.get_mut(key)
+    }
+
+    fn operation_of(&mut self, source: SourceId) -> Option<&mut Operation> {
+        self.task_of(source)?.operation()
+    }
+
+    /// The connection stands.
+    pub fn source_connected(&mut self, source: SourceId) {
+        if let Some(operation) = self.operation_of(source) {
+            operation.connected();
+        }
+    }
+
+    /// What is to be sent on it now; empty if nothing.
+    pub fn source_output(&mut self, source: SourceId) -> &[u8] {
+        self.operation_of(source).map_or(&[], |operation| operation.request())
+    }
+
+    /// The first `count` bytes of [`Self::source_output`] were sent.
+    pub fn source_sent(&mut self, source: SourceId, count: usize, now: Micros) {
+        if let Some(operation) = self.operation_of(source) {
+            operation.request_sent(count, now);
+        }
+    }
+
+    /// Room to read into, never empty, or `None` while the source must wait.
+    pub fn source_space(&mut self, source: SourceId) -> Option<&mut [u8]> {
+        self.operation_of(source)?.space()
+    }
+
+    /// The first `count` bytes of [`Self::source_space`] were filled.
+    pub fn source_received(&mut self, source: SourceId, count: usize, now: Micros) {
+        if let Some(task) = self.task_of(source) {
+            task.blocked = false;
+            if let Some(operation) = task.operation() {
+                operation.received(count, now);
+            }
+        }
+    }
+
+    /// It ended: in the orderly way, or with an error in words. [`Action::CloseSource`] will still be said.
+    pub fn source_closed(&mut self, source: SourceId, words: Option<String>, now: Micros) {
+        let Some(key) = self.sources.get(&source).copied() else { return };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.blocked = false;
+        if let Some(operation) = task.operation() {
+            let index = operation.index();
+            if let Err(failure) = operation.closed(words) {
+                task.fail(index, &failure, now, &mut self.told);
+            }
+        }
+        self.settle(key, now);
+        self.admit(now);
+    }
+}
+
+/// Connections from functions. What is said about one that was closed is ignored.
+impl Broker {
+    /// Somebody connected to the data port. `None`: too many strangers are there already, close it.
+    pub fn function_connected(&mut self, now: Micros) -> Option<FunctionId> {
+        let strangers = self.functions.values().filter(|function| function.task.is_none()).count();
+        if strangers >= self.limits.strangers {
+            return None;
+        }
+        let id = FunctionId(self.fresh_id());
+        self.functions.insert(id, Function::new(now));
+        Some(id)
+    }
+
+    /// Bytes came on it; a few KiB at once at most, as they are copied.
+    pub fn function_received(&mut self, id: FunctionId, bytes: &[u8], now: Micros) {
+        let Some(function) = self.functions.get_mut(&id) else { return };
+        for said in function.hear(bytes) {
+            match said {
+                Said::Message { message: ToBroker::Open(open), .. } => self.open(id, open.ticket, now),
+                Said::Message { stream, message: ToBroker::Credit(credit) } => self.credit(id, stream, credit.bytes, now),
+                Said::Wrong(failure) => self.wrong(id, &failure, now),
+            }
+        }
+        self.admit(now);
+    }
+
+    fn open(&mut self, id: FunctionId, ticket: fades_wire::ids::Ticket, now: Micros) {
+        let Some(function) = self.functions.get_mut(&id).filter(|function| !function.deaf) else { return };
+        if function.task.is_some() {
+            return self.wrong(id, &Failure::new(Code::Protocol, "the function shows a second ticket"), now);
+        }
+        match self.tasks.values_mut().find(|task| task.ticket == ticket && task.function.is_none()) {
+            Some(task) => {
+                function.task = Some(task.key);
+                task.function = Some(id);
+                task.blocked = false;
+            }
+            None => function.turn_away(Failure::new(Code::TicketUnknown, "no task waits under this ticket")),
+        }
+    }
+
+    fn credit(&mut self, id: FunctionId, stream: u32, bytes: u64, now: Micros) {
+        let Some(function) = self.functions.get(&id).filter(|function| !function.deaf) else { return };
+        let task = function.task.and_then(|key| self.tasks.get_mut(&key));
+        let granted = match task {
+            Some(task) => task.grant(stream, bytes),
+            None => Err(Failure::new(Code::Protocol, "credit from a function that showed no ticket")),
+        };
+        if let Err(failure) = granted {
+            self.wrong(id, &failure, now);
+        }
+    }
+
+    /// The function broke the protocol: its task fails, and it is not listened to any more.
+    fn wrong(&mut self, id: FunctionId, failure: &Failure, now: Micros) {
+        let Some(function) = self.functions.get_mut(&id).filter(|function| !function.deaf) else { return };
+        match function.task {
+            Some(key) => {
+                function.deaf = true;
+                if let Some(task) = self.tasks.get_mut(&key).filter(|task| !task.is_over()) {
+                    task.fail_all(failure, now, &mut self.told);
+                }
+                self.settle(key, now);
+            }
+            None => function.turn_away(failure.clone()),
+        }
+    }
+
+    /// What is to be sent on it now; empty if nothing.
+    #[must_use]
+    pub fn function_output(&self, id: FunctionId) -> &[u8] {
+        let Some(function) = self.functions.get(&id) else { return &[] };
+        match function.task.and_then(|key| self.tasks.get(&key)) {
+            Some(task) => task.output(),
+            None => function.farewell(),
+        }
+    }
+
+    /// The first `count` bytes of [`Self::function_output`] were sent.
+    pub fn function_sent(&mut self, id: FunctionId, count: usize, now: Micros) {
+        let Some(function) = self.functions.get_mut(&id) else { return };
+        let Some(key) = function.task else {
+            if function.farewell_sent(count) {
+                self.functions.remove(&id);
+                self.actions.push_back(Action::CloseFunction(id));
+            }
+            return;
+        };
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.sent(count, now, &mut self.told);
+            self.settle(key, now);
+            self.admit(now);
+        }
+    }
+
+    /// It ended; whatever was not sent yet never will be. The driver has closed it.
+    pub fn function_closed(&mut self, id: FunctionId, now: Micros) {
+        let Some(Function { task: Some(key), .. }) = self.functions.remove(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.function = None;
+        if !task.is_over() {
+            let failure = Failure::new(Code::ClosedEarly, "the function closed its connection before the end of its data");
+            task.fail_all(&failure, now, &mut self.told);
+        }
+        self.settle(key, now);
+        self.tasks.remove(&key);
+        self.admit(now);
+    }
+}
