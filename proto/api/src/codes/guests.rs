@@ -17,7 +17,7 @@ catalogue! {
         "Guest and node do not share a version of their protocol.";
     GUEST_EXITED = 3007, 500, "guest ended too early", "Look at the exit code and the console in the detail.",
         "The guest ended by itself before it had done its work.";
-    GUEST_KILLED_BY_SIGNAL = 3008, 500, "guest's process was killed", "Look at the host's log: out of memory, or killed by hand?",
+    GUEST_KILLED_BY_SIGNAL = 3008, 500, "guest's process was killed", "Look at the host's log for a lack of memory, or for who killed it.",
         "The process that runs the guest ended by a signal that the node did not send.";
     GUEST_SILENT = 3009, 500, "guest stopped answering", "Look at the console in the detail.",
         "Heartbeats stayed out for longer than allowed. A guest with a dead network counts as dead.";
