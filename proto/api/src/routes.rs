@@ -1,4 +1,4 @@
-//! Every route of a node, as data: the daemon's router is tested against this table, and `/openapi.json` is made from it.
+//! Every route of a node, as data: [`ROUTES`] for everyone, [`OPERATOR_ROUTES`] for the local socket. The daemon's router is tested against this table, and `/openapi.json` is made from it.
 //!
 //! To add one: a row here, its handler in the daemon, its call in the client.
 
@@ -13,7 +13,7 @@ use crate::task::{Name, TaskId};
 /// One method of one path.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// `GET`, `POST` or `DELETE`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// Path with parameters in braces: `/v1/tasks/{id}`.
     pub path: &'static str,
@@ -42,6 +42,8 @@ pub enum Auth {
     SignedBody,
     /// A signed request in `Authorization`, or the node's local socket.
     SignedRequest,
+    /// The operator, over the node's local socket alone.
+    LocalSocket,
 }
 
 /// A parameter of a route.
@@ -85,7 +87,8 @@ const fn json(schema: SchemaOf) -> Option<Body> {
 }
 
 const TEXT: Option<Body> = Some(Body { media_type: "text/plain; charset=utf-8", schema: None });
-/// `data` of each event is an [`EventView`]; `id` its id; `event` is `state` or `progress`.
+/// `data` of each event is an [`EventView`]; `id` its id; `event` is `state`, or `progress`, which has
+/// no `id` of its own.
 const EVENTS: Option<Body> =
     Some(Body { media_type: "text/event-stream", schema: Some(SchemaGenerator::subschema_for::<EventView>) });
 
@@ -101,6 +104,10 @@ const LAST_EVENT_ID: Parameter = Parameter {
     description: "Resume right behind this event, without a gap.",
     schema: SchemaGenerator::subschema_for::<u64>,
 };
+
+mod operator;
+
+pub use operator::OPERATOR_ROUTES;
 
 /// What any route may answer: transport, limits and faults of the node.
 pub const COMMON_PROBLEMS: &[Code] = &[
@@ -134,12 +141,13 @@ impl Auth {
     pub fn problems(self) -> &'static [Code] {
         match self {
             Self::SignedRequest => SIGNED,
+            Self::LocalSocket => &[codes::LOCAL_ONLY],
             Self::Open | Self::SignedBody => &[],
         }
     }
 }
 
-/// The table.
+/// The routes for everyone.
 pub const ROUTES: &[Route] = &[
     Route {
         method: "POST",
@@ -342,7 +350,12 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
+/// Both tables.
+pub fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(OPERATOR_ROUTES)
+}
+
 /// The row of a method and a path, with its parameters in braces.
 pub fn find(method: &str, path: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.method == method && route.path == path)
+    all().find(|route| route.method == method && route.path == path)
 }

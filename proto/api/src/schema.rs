@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from [`ROUTES`] and from the types themselves.
+//! The OpenAPI 3.1 document, made from the tables of [`routes`] and from the types themselves.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::codes::Code;
 use crate::http::{PROBLEM_MEDIA_TYPE, Problem};
-use crate::routes::{Auth, Body, COMMON_PROBLEMS, Place, ROUTES, Route};
+use crate::routes::{self, Auth, Body, COMMON_PROBLEMS, Place, Route};
 use crate::task::Wrapper;
 
 /// The document. The same program gives the same document.
@@ -20,7 +20,7 @@ pub fn openapi() -> Value {
         })
         .into_generator();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
+    for route in routes::all() {
         let operation = operation(route, &mut generator);
         paths.entry(route.path).or_default().insert(route.method.to_ascii_lowercase(), operation);
     }
@@ -57,6 +57,8 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let mut operation = Map::new();
     operation.insert("operationId".to_owned(), route.operation.into());
     operation.insert("summary".to_owned(), route.summary.into());
+    let tag = if route.auth == Auth::LocalSocket { "operator, over the local socket" } else { "service" };
+    operation.insert("tags".to_owned(), json!([tag]));
     let parameters: Vec<Value> = route
         .parameters
         .iter()
@@ -154,11 +156,11 @@ mod tests {
             }
         }
         let table: BTreeSet<_> =
-            ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+            routes::all().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
         assert_eq!(listed, table);
-        assert_eq!(table.len(), ROUTES.len(), "a route stands twice in the table");
-        let operations: BTreeSet<_> = ROUTES.iter().map(|route| route.operation).collect();
-        assert_eq!(operations.len(), ROUTES.len(), "an operation's name stands twice");
+        assert_eq!(table.len(), routes::all().count(), "a route stands twice in the table");
+        let operations: BTreeSet<_> = routes::all().map(|route| route.operation).collect();
+        assert_eq!(operations.len(), routes::all().count(), "an operation's name stands twice");
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn path_parameters_are_those_in_braces() {
-        for route in ROUTES {
+        for route in routes::all() {
             let braces: Vec<&str> =
                 route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
             let listed: Vec<&str> = route
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn success_is_success_and_problems_are_not() {
-        for route in ROUTES {
+        for route in routes::all() {
             assert!((200..300).contains(&route.success.0), "{}", route.path);
             for code in route.problems.iter().chain(route.auth.problems()).chain(COMMON_PROBLEMS) {
                 assert!(code.status() >= 400 && code.entry().is_some(), "{} {code}", route.path);

@@ -1,6 +1,6 @@
 //! A stream of events that survives broken connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::Method;
@@ -15,6 +15,8 @@ use crate::request;
 
 /// A node sends a comment at least every 15 s; three of them missing means that the connection is dead.
 const SILENCE: Duration = Duration::from_secs(45);
+/// A stream that ends sooner than this without an event has nothing to say.
+const BRIEF: Duration = Duration::from_secs(2);
 /// How often to connect anew in a row before giving up.
 const ATTEMPTS: u32 = 8;
 /// Pause before connecting anew: doubles from here ...
@@ -22,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// ... up to here.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Events in their order, none twice, none left out: after a break the stream goes on right behind the last one.
+/// Numbered events in their order, none twice, none left out: after a break the stream goes on right behind the last one. In
+/// between come events that tell progress only; they carry the number of the event before them.
 pub struct Events {
     client: Client,
     path: String,
@@ -31,9 +34,12 @@ pub struct Events {
     ended: bool,
     open: Option<Stream>,
     failures: u32,
+    brief_ends: u32,
 }
 
 struct Stream {
+    opened: Instant,
+    told: bool,
     body: Incoming,
     parser: Parser,
     _driver: Driver,
@@ -41,7 +47,10 @@ struct Stream {
 
 /// What came of waiting on an open stream.
 enum Came {
-    Event(Box<EventView>),
+    /// An event with a number of its own.
+    State(Box<EventView>),
+    /// One without: told in passing.
+    Progress(Box<EventView>),
     /// The node ended the stream in order.
     End,
     /// The connection broke or fell silent.
@@ -50,7 +59,7 @@ enum Came {
 
 impl Events {
     pub(super) fn new(client: Client, path: String, last: Option<u64>, ends_with_task: bool) -> Self {
-        Self { client, path, last, ends_with_task, ended: false, open: None, failures: 0 }
+        Self { client, path, last, ends_with_task, ended: false, open: None, failures: 0, brief_ends: 0 }
     }
 
     /// Id of the last event given out, to resume later.
@@ -72,8 +81,13 @@ impl Events {
                 continue;
             };
             match stream.next(&self.client).await {
-                Came::Event(event) => {
-                    // a node that went back in its numbering, or repeats itself, must not make the caller see things twice
+                Came::Progress(event) => {
+                    self.failures = 0;
+                    return Ok(Some(*event));
+                }
+                Came::State(event) => {
+                    stream.told = true;
+                    // a node that repeats itself must not make the caller see things twice
                     if self.last.is_some_and(|last| event.id <= last) {
                         continue;
                     }
@@ -82,12 +96,10 @@ impl Events {
                     self.ended = self.ends_with_task && event.state.is_ended();
                     return Ok(Some(*event));
                 }
-                // a task's stream that ends while nothing new came is over: the end itself lies behind `last`
-                Came::End if self.ends_with_task && self.failures > 0 => self.ended = true,
                 Came::End => {
+                    let brief = !stream.told && stream.opened.elapsed() < BRIEF;
                     self.open = None;
-                    self.failures += 1;
-                    tokio::time::sleep(PAUSE).await;
+                    self.after_end(brief).await?;
                 }
                 Came::Broke(error) => {
                     self.open = None;
@@ -97,6 +109,24 @@ impl Events {
         }
         self.open = None;
         Ok(None)
+    }
+
+    /// A node ends streams in order when it ends itself, when they are old, and when their task is over.
+    async fn after_end(&mut self, brief: bool) -> Result<(), ClientError> {
+        if !brief {
+            self.brief_ends = 0;
+            tokio::time::sleep(PAUSE).await;
+            return Ok(());
+        }
+        self.brief_ends += 1;
+        // twice in a row with nothing to say: the task's end lies at or before `last`
+        if self.ends_with_task && self.brief_ends >= 2 {
+            self.ended = true;
+            return Ok(());
+        }
+        let source = "the node ends it at once".into();
+        let node = self.client.address.clone();
+        self.pause_after(ClientError::Unreachable { node, what: "stream of events", source }).await
     }
 
     async fn connect(&self) -> Result<Stream, ClientError> {
@@ -109,7 +139,13 @@ impl Events {
         match tokio::time::timeout(self.client.timeout, exchange).await {
             Ok(opened) => {
                 let (body, driver) = opened?;
-                Ok(Stream { body, parser: Parser::default(), _driver: driver })
+                Ok(Stream {
+                    opened: Instant::now(),
+                    told: false,
+                    body,
+                    parser: Parser::default(),
+                    _driver: driver,
+                })
             }
             Err(_elapsed) => Err(self.timed_out(self.client.timeout)),
         }
@@ -140,7 +176,8 @@ impl Stream {
         loop {
             if let Some(event) = self.parser.next() {
                 return match serde_json::from_str(&event.data) {
-                    Ok(view) => Came::Event(Box::new(view)),
+                    Ok(view) if event.id.is_some() => Came::State(Box::new(view)),
+                    Ok(view) => Came::Progress(Box::new(view)),
                     Err(source) => {
                         let what = format!("event {:?}", event.id.unwrap_or_default());
                         Came::Broke(client.malformed(what, source))

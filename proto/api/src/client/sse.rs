@@ -8,7 +8,7 @@ const EVENT_BYTES: usize = 64 * 1024;
 /// One event that had data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Event {
-    /// The stream's last `id` so far.
+    /// Its own `id` line; what it stands for behind the event does not concern us.
     pub(super) id: Option<String>,
     /// Its `data` lines, joined by newlines.
     pub(super) data: String,
@@ -62,9 +62,9 @@ impl Parser {
         let first = !std::mem::replace(&mut self.begun, true);
         let line = if first { text.strip_prefix('\u{feff}').unwrap_or(&text) } else { &text };
         if line.is_empty() {
-            let data = std::mem::take(&mut self.data);
+            let (id, data) = (self.id.take(), std::mem::take(&mut self.data));
             if std::mem::take(&mut self.has_data) {
-                self.ready.push_back(Event { id: self.id.clone(), data });
+                self.ready.push_back(Event { id, data });
             }
             return Ok(());
         }
@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn events_comments_and_all_line_ends() {
         let text = b"\xef\xbb\xbf: hello\n\nid: 1\nevent: state\ndata: a\n\nid:2\r\ndata:b\r\ndata\r\ndata: c\r\n\r\ndata: d\r\r";
-        assert_eq!(parse(&[text]), [event("1", "a"), event("2", "b\n\nc"), event("2", "d")]);
+        assert_eq!(parse(&[text]), [event("1", "a"), event("2", "b\n\nc"), (None, "d".to_owned())]);
     }
 
     #[test]
     fn what_is_not_complete_is_no_event() {
         assert_eq!(parse(&[b"id: 1\ndata: a\n"]), []);
-        assert_eq!(parse(&[b"id: 7\n\n", b"data: a\n\n"]), [event("7", "a")]);
+        assert_eq!(parse(&[b"id: 7\n\n", b"data: a\n\n"]), [(None, "a".to_owned())]);
     }
 
     #[test]

@@ -345,6 +345,32 @@ async fn events_go_on_where_they_broke_off() {
 }
 
 #[tokio::test]
+async fn progress_is_told_in_passing() {
+    let progress = event(1, "streaming").replace("id: 1\nevent: state", "event: progress");
+    let body = format!("{}{progress}{progress}{}", event(1, "streaming"), event(2, "succeeded"));
+    let (client, _seen) = node(vec![Act::Answer(stream(&body))]).await;
+    let mut events = client.task_events(id(), None);
+    let mut seen = Vec::new();
+    while let Some(event) = events.next().await.unwrap() {
+        seen.push((event.id, events.last_id()));
+    }
+    assert_eq!(seen, [(1, Some(1)), (1, Some(1)), (1, Some(1)), (2, Some(2))]);
+}
+
+#[tokio::test]
+async fn a_node_that_ends_all_streams_at_once_is_asked_with_pauses() {
+    let acts = std::iter::repeat_with(|| Act::Answer(whole_stream(": bye\n\n"))).take(3).collect();
+    let (client, mut seen) = node(acts).await;
+    let client = client.with_timeout(Duration::from_millis(300));
+    let mut events = client.events(None);
+    let waited = tokio::time::timeout(Duration::from_secs(3), events.next()).await;
+    assert!(waited.is_err(), "the client neither spins nor takes it for an end: {waited:?}");
+    for _ in 0..3 {
+        seen.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_an_ended_task_that_is_resumed_behind_its_end_is_over() {
     let empty = || Act::Answer(whole_stream(": nothing more\n\n"));
     let (client, _seen) = node(vec![empty(), empty()]).await;

@@ -156,7 +156,8 @@ pub struct TaskList {
     pub next: Option<String>,
 }
 
-/// `data` of one server-sent event; its `id` is the event's id.
+/// `data` of one server-sent event. Events of kind `state` are stored and numbered; those of kind `progress` are told while data
+/// flows, are not stored, have no `id` line and carry the number of the last stored one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// Grows by every event of the node; `Last-Event-ID` resumes behind it.
