@@ -26,8 +26,9 @@ impl Default for Limits {
     }
 }
 
-/// Room in an outbox beside a chunk: a series' description (at most 32 tags of 516 bytes, and names), and an abort.
-const SLACK: usize = 20 * 1024;
+/// Room in an outbox beside a chunk: a series' description (at most 32 tags of 516 bytes, and
+/// names), an abort, and headers.
+const SLACK: usize = 20 * 1024 + HEADER_LEN + BATCH_HEADER_LEN;
 /// What an operation takes beside its three large buffers.
 const OVERHEAD: usize = Parser::MEMORY + 2 * SLACK + 8 * 1024;
 /// Largest read buffer: reads beyond this are not faster.
@@ -59,7 +60,7 @@ impl Layout {
         let read = (budget / 8).clamp(MAX_HEAD, MAX_READ);
         // The columns once while they are filled, and once in each half of the outbox.
         let points = ((budget - OVERHEAD - read) / (3 * POINT_LEN)).min(MAX_POINTS_PER_BATCH);
-        let outbox = SLACK + HEADER_LEN + BATCH_HEADER_LEN + points * POINT_LEN;
+        let outbox = SLACK + points * POINT_LEN;
         Some(Self { read, points, outbox })
     }
 

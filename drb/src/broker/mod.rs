@@ -43,8 +43,9 @@ use task::Task;
 /// Microseconds on a clock that never goes back.
 pub type Micros = u64;
 
-/// Bytes of a source's answer that a task may use per round and weight.
-pub const QUANTUM: usize = 16 * 1024;
+/// Bytes of a source's answer that a task may use per round and weight. Ten of them fit a usual read buffer, so that no
+/// task runs out of input within its share; a few KiB are dear enough for the bookkeeping not to be felt.
+pub const QUANTUM: usize = 4 * 1024;
 
 /// How long a task that is over is kept beyond its time, so that its function can read the end.
 const LINGER_US: Micros = 10_000_000;
