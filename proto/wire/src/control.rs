@@ -11,6 +11,9 @@
 //!   OperationProgress, then per operation OperationEnded or OperationFailed
 //! function:          <------------------  Run           (once)
 //!   Started, Progress*, then ResultPart* Finished, or Failed
+//! any:
+//!   Log              ------------------>
+//!   Failed           ------------------>                (panic; the last message)
 //!                    <------------------  Shutdown
 //! ```
 
@@ -389,6 +392,6 @@ messages! {
     ToGuest { Welcome, Ping, Shutdown, Retrieve, Abandon, Run }
 }
 
-/// The function failed, with its reason; nothing comes after it.
+/// The guest failed, with its reason; nothing comes after it. A broker sends it for a panic only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed(pub Failure);

@@ -19,6 +19,7 @@ pub mod cap;
 pub mod control;
 pub mod data;
 pub mod digest;
+pub mod exit;
 pub mod failure;
 pub mod flow;
 pub mod frame;

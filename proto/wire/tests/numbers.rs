@@ -1,5 +1,6 @@
 //! Every number on the wire, pinned. A change here breaks guests that are built already: add, never edit.
 
+use fades_wire::exit::ExitCode;
 use fades_wire::failure::Code;
 use fades_wire::frame::{HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, VERSION};
 use fades_wire::ids::Role;
@@ -92,6 +93,27 @@ fn roles() {
     let known: Vec<u8> = (0..=u8::MAX).filter(|&number| Role::try_from(number).is_ok()).collect();
     assert_eq!(known, [1, 2, 3]);
     assert_eq!(Role::from_name("DRB"), None);
+}
+
+#[test]
+fn exit_codes() {
+    let pinned = [
+        (ExitCode::Ok, 0, "ok"),
+        (ExitCode::Failed, 1, "failed"),
+        (ExitCode::Panic, 10, "panic"),
+        (ExitCode::OutOfMemory, 11, "out-of-memory"),
+        (ExitCode::Boot, 12, "boot"),
+        (ExitCode::Unreachable, 13, "unreachable"),
+        (ExitCode::ControlLost, 14, "control-lost"),
+        (ExitCode::Protocol, 15, "protocol"),
+    ];
+    assert_eq!(pinned.map(|(code, _, _)| code), ExitCode::ALL);
+    for (code, number, name) in pinned {
+        assert_eq!((code as u8, code.name()), (number, name));
+        assert!(number < 96, "{name} is beyond what QEMU's exit device carries");
+    }
+    let known: Vec<i32> = (-300..300).filter(|&number| ExitCode::from_number(number).is_some()).collect();
+    assert_eq!(known, [0, 1, 10, 11, 12, 13, 14, 15]);
 }
 
 #[test]

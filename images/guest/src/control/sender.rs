@@ -1,0 +1,101 @@
+//! Sending on the control channel, from any thread.
+
+use super::ControlError;
+use crate::exit::console;
+use crate::log::{Budget, level};
+use fades_wire::control::{Failed, FromGuest, Log};
+use fades_wire::failure::Failure;
+use fades_wire::frame::Encoder;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
+
+/// The sending half of a control channel.
+#[derive(Clone, Debug)]
+pub struct ControlSender(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    writer: Mutex<Writer>,
+    budget: Mutex<Budget>,
+    log: u8,
+}
+
+/// Numbers frames and writes them. A frame that was written in part leaves the stream useless, so the first
+/// error is the last attempt.
+#[derive(Debug)]
+struct Writer {
+    stream: TcpStream,
+    encoder: Encoder,
+    buffer: Vec<u8>,
+    broken: bool,
+}
+
+impl Writer {
+    fn send(&mut self, message: &FromGuest) -> Result<(), ControlError> {
+        if self.broken {
+            return Err(ControlError::Ended);
+        }
+        self.buffer.clear();
+        self.encoder.frame(message.kind(), 0, &message.to_body()?, &mut self.buffer)?;
+        self.stream.write_all(&self.buffer).map_err(|error| {
+            self.broken = true;
+            ControlError::Io("writing", error)
+        })
+    }
+}
+
+impl ControlSender {
+    pub(super) fn new(stream: TcpStream, log: u8) -> Self {
+        let writer = Writer { stream, encoder: Encoder::control(), buffer: Vec::new(), broken: false };
+        Self(Arc::new(Shared {
+            writer: Mutex::new(writer),
+            budget: Mutex::new(Budget::new(Instant::now())),
+            log,
+        }))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message. Blocks while the orchestrator does not read.
+    ///
+    /// # Errors
+    /// Something in the message is over its cap (then nothing was sent, and the channel goes on), or the
+    /// connection broke.
+    pub fn send(&self, message: impl Into<FromGuest>) -> Result<(), ControlError> {
+        self.writer().send(&message.into())
+    }
+
+    /// Sends a line for the node's log, if its level is wanted and its rate is bearable. Errors and warnings go
+    /// to the console as well.
+    pub fn log(&self, at: u8, text: impl Into<String>) {
+        if at > self.0.log {
+            return;
+        }
+        let allowed = self.0.budget.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let Some(dropped) = allowed else { return };
+        let mut text = text.into();
+        if dropped > 0 {
+            text = format!("({dropped} lines dropped) {text}");
+        }
+        let log = Log::new(at, text);
+        if at <= level::WARNING {
+            console(&log.text);
+        }
+        // A log line is not worth more than this attempt; that the channel is broken is told by its reader.
+        let _ = self.send(log);
+    }
+
+    /// The last message of a guest that dies, unless another thread is writing. Returns whether it was sent.
+    pub(crate) fn try_fail(&self, failure: Failure) -> bool {
+        let mut writer = match self.0.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        writer.send(&Failed(failure).into()).is_ok()
+    }
+}
