@@ -58,9 +58,14 @@ impl Line {
     /// The next message from the daemon.
     pub(crate) fn hear(&mut self) -> Result<ToGuest, Over> {
         loop {
-            let frame = self.decoder.next().expect("the daemon sends frames");
-            if let Some(frame) = frame {
-                return Ok(ToGuest::from_frame(frame.kind, frame.body).expect("the daemon sends messages"));
+            let refuse = |why: String| ExitCause::Panicked { message: why, location: String::new() };
+            match self.decoder.next() {
+                Ok(Some(frame)) => {
+                    let message = ToGuest::from_frame(frame.kind, frame.body);
+                    return message.map_err(|error| refuse(format!("the daemon sent no message: {error}")));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(refuse(format!("the daemon sent no frame: {error}"))),
             }
             match self.arrivals.recv() {
                 Ok(Arrival::Bytes(bytes)) => self.decoder.push(&bytes),

@@ -95,7 +95,7 @@ fn cause(number: u8) -> ExitCause {
 
 fn foreign(world: &World, kind: u8, number: u8) -> FromGuest {
     let served = world.engine.tasks().find(|status| status.state == TaskState::Streaming);
-    let id = served.filter(|_| number % 2 == 0).map_or(task(number % 12), |status| status.task);
+    let id = served.filter(|_| number.is_multiple_of(2)).map_or(task(number % 12), |status| status.task);
     let operation = u16::from(number % 3);
     let failure = |code| Failure::new(code, "so it is");
     match kind % 10 {
