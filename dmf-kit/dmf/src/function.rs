@@ -1,0 +1,70 @@
+//! The trait that a function implements, and what it is given.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub use fades_wire::batch::Batch;
+
+/// A data manipulation function: reduces a stream of points to a result.
+///
+/// One value lives for one task. [`Function::start`] is called once, then [`Function::batch`] for every batch in the order
+/// of arrival, then [`Function::finish`] once, after every stream came whole. If anything fails in between, the value is
+/// dropped and nothing is published.
+///
+/// Memory must follow the state, not the data: a batch is gone when `batch` returns.
+pub trait Function: Sized {
+    /// What the wrapper's `dmf.parameters` must be; [`NoParameters`] if there are none.
+    type Parameters: DeserializeOwned;
+    /// The result. It becomes a JSON document; give it a `schema` field with a version.
+    type Output: Serialize;
+
+    /// Makes the state for one task.
+    ///
+    /// # Errors
+    /// When the parameters make no sense together; say which and why.
+    fn start(parameters: Self::Parameters) -> Result<Self, Error>;
+
+    /// Takes the next batch of one series.
+    ///
+    /// # Errors
+    /// When the function cannot go on; the task fails with these words.
+    fn batch(&mut self, series: &Series, batch: Batch<'_>) -> Result<(), Error>;
+
+    /// Gives the result, after the last batch of the last stream.
+    ///
+    /// # Errors
+    /// When there is no result to give; the task fails with these words.
+    fn finish(self) -> Result<Self::Output, Error>;
+}
+
+/// A series of points: one measurement and field of one operation, told apart by tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    /// Number of the series in this task, counted from 0 over all operations: an index for a table of states.
+    pub index: usize,
+    /// The operation's id in the wrapper.
+    pub operation: String,
+    /// What was measured.
+    pub measurement: String,
+    /// Which field of it.
+    pub field: String,
+    /// The operation's `group_by` tags with their values, in its order.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Why a function cannot go on, in words for the one who wrote the wrapper.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+impl Error {
+    /// An error in these words: lower case, naming the value at fault.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+/// For functions without parameters: an empty object, and nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}

@@ -1,0 +1,163 @@
+//! The unikernel around a function: orchestrator on one side, broker on the other, one task, then the end.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::time::{Duration, Instant};
+
+use fades_guest::control::ControlSender;
+use fades_guest::{Identity, boot, exit};
+use fades_wire::control::{Failed, Finished, MAX_RESULT_PART, Progress, ResultPart, Run, Started, ToGuest};
+use fades_wire::data::{Open, ToBroker};
+use fades_wire::exit::ExitCode;
+use fades_wire::failure::{Code, Failure};
+use fades_wire::frame::{Decoder, Encoder, Kind};
+use fades_wire::ids::Role;
+
+use crate::function::Function;
+use crate::session::{Outcome, Session};
+
+/// Time between two reports of progress.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Runs `F` as a unikernel: waits for its task, does it, reports, and stays until it is told to shut down, so that nothing
+/// that was said is lost with it. Does not return in a guest.
+pub fn run<F: Function>(image: &'static str) {
+    let guest = boot(Identity { role: Role::Function, image });
+    let control = guest.control;
+    let sender = control.sender();
+    let mut busy = false;
+    // When the channel is over, the runtime ends the guest by itself.
+    while let Ok(message) = control.recv() {
+        let ToGuest::Run(task) = message else {
+            exit::end(ExitCode::Protocol, "a function is only told to run");
+        };
+        if std::mem::replace(&mut busy, true) {
+            exit::end(ExitCode::Protocol, "a function is told to run once");
+        }
+        if let Err(failure) = work::<F>(&task, &sender) {
+            tell(&sender, Failed(failure));
+        }
+    }
+}
+
+fn work<F: Function>(task: &Run, sender: &ControlSender) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let clock = || u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let mut session = Session::<F, _>::new(&task.parameters, &task.operations, task.window_bytes, clock)?;
+    let mut link = Link::open(task)?;
+    tell(sender, Started);
+    let mut chunks = None;
+    let mut reported = Instant::now();
+    while !session.is_whole() {
+        link.grant(session.due())?;
+        link.receive()?;
+        while let Some(frame) = link.decoder.next().map_err(|error| broken(&error))? {
+            if frame.kind == Kind::Chunk {
+                let now = clock();
+                chunks = Some((chunks.map_or(now, |(first, _)| first), now));
+            }
+            session.frame(frame.stream, frame.kind, frame.body)?;
+        }
+        if reported.elapsed() >= PROGRESS {
+            reported = Instant::now();
+            tell(sender, Progress { points: session.points() });
+        }
+    }
+    let transfer_us = chunks.map_or(0, |(first, last)| last - first);
+    publish(sender, session.finish(task.result_limit)?, transfer_us);
+    Ok(())
+}
+
+fn publish(sender: &ControlSender, outcome: Outcome, transfer_us: u64) {
+    let Outcome { result, summaries, compute_us } = outcome;
+    let parts = result.chunks(MAX_RESULT_PART);
+    let last = parts.len().saturating_sub(1);
+    for (index, part) in parts.enumerate() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        tell(sender, ResultPart { index: number, last: index == last, bytes: part.to_vec() });
+    }
+    tell(sender, Finished { summaries, transfer_us, compute_us, result_len: result.len() as u64 });
+}
+
+/// Tells the orchestrator something. If that is impossible, the guest has nobody to work for and ends.
+fn tell(sender: &ControlSender, message: impl Into<fades_wire::control::FromGuest>) {
+    if let Err(error) = sender.send(message) {
+        exit::end(error.exit_code(), &exit::words(&error));
+    }
+}
+
+/// The connection to the broker.
+struct Link {
+    stream: TcpStream,
+    decoder: Decoder,
+    encoder: Encoder,
+    out: Vec<u8>,
+}
+
+impl Link {
+    fn open(task: &Run) -> Result<Self, Failure> {
+        let address = SocketAddrV4::from(task.broker);
+        let stream = TcpStream::connect(address)
+            .map_err(|error| Failure::new(Code::PeerSilent, format!("broker at {address}: {error}")))?;
+        // Grants are small and urgent. A kernel that cannot do this is only slower.
+        let _ = stream.set_nodelay(true);
+        let mut link = Self { stream, decoder: Decoder::data(), encoder: Encoder::data(), out: Vec::new() };
+        link.put(0, Open { ticket: task.ticket }.into())?;
+        link.flush()?;
+        Ok(link)
+    }
+
+    fn grant(&mut self, due: Vec<(u32, fades_wire::data::Credit)>) -> Result<(), Failure> {
+        for (stream, credit) in due {
+            self.put(stream, credit.into())?;
+        }
+        self.flush()
+    }
+
+    fn put(&mut self, stream: u32, message: ToBroker) -> Result<(), Failure> {
+        let body = message.to_body().map_err(|error| Failure::new(Code::Protocol, error.to_string()))?;
+        self.encoder.frame(message.kind(), stream, &body, &mut self.out).map_err(|error| broken(&error))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        if !self.out.is_empty() {
+            self.stream.write_all(&self.out).map_err(|error| lost(&error))?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, at least something.
+    fn receive(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.stream.read(self.decoder.space()) {
+                Ok(0) => {
+                    return Err(Failure::new(
+                        Code::ClosedEarly,
+                        "the broker closed the connection before the end",
+                    ));
+                }
+                Ok(count) => {
+                    self.decoder.filled(count);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(lost(&error)),
+            }
+        }
+    }
+}
+
+fn broken(error: &fades_wire::frame::FrameError) -> Failure {
+    use fades_wire::frame::FrameError;
+    let code = match error {
+        FrameError::Crc { .. } => Code::Crc,
+        FrameError::Sequence { .. } => Code::Sequence,
+        _ => Code::Protocol,
+    };
+    Failure::new(code, format!("from the broker: {error}"))
+}
+
+fn lost(error: &std::io::Error) -> Failure {
+    Failure::new(Code::ClosedEarly, format!("the connection to the broker broke: {error}"))
+}

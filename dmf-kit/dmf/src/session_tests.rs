@@ -1,0 +1,140 @@
+use fades_wire::batch::BatchBuilder;
+use fades_wire::control::Name;
+use fades_wire::data::{Series as ToldSeries, Tag};
+use fades_wire::message::to_body;
+
+use super::*;
+use crate::function::{Error, NoParameters};
+
+/// Counts points; fails on a value of 13.
+struct Count(u64);
+
+impl Function for Count {
+    type Parameters = NoParameters;
+    type Output = u64;
+
+    fn start(NoParameters {}: NoParameters) -> Result<Self, Error> {
+        Ok(Self(0))
+    }
+
+    fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
+        self.0 += batch.len() as u64;
+        if batch.values().any(|value| value == 13.0) {
+            Err(Error::new("value 13 is unlucky"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(self) -> Result<u64, Error> {
+        Ok(self.0)
+    }
+}
+
+fn session() -> Session<Count, impl FnMut() -> u64> {
+    let operations = [OperationName { index: 0, id: Name::from("temp") }];
+    let mut session = Session::<Count, _>::new("{}", &operations, 1 << 20, || 0).unwrap();
+    assert_eq!(session.due(), [(0, Credit { bytes: 1 << 20 })]);
+    session
+}
+
+fn series(id: u32) -> Vec<u8> {
+    let tags = vec![Tag { key: Name::from("room"), value: Name::from("r1") }];
+    to_body(&ToldSeries { id, tags, measurement: "temperature".into(), field: "value".into() }).unwrap()
+}
+
+fn chunk(series: u32, values: &[f64]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(series);
+    for (value, time) in values.iter().zip(0..) {
+        builder.push(time, *value);
+    }
+    let mut body = Vec::new();
+    builder.write(&mut body);
+    body
+}
+
+fn summary_of(bodies: &[(Kind, Vec<u8>)]) -> StreamSummary {
+    let mut meter = Meter::default();
+    for (kind, body) in bodies {
+        match kind {
+            Kind::Series => meter.series(body),
+            _ => meter.chunk(&Batch::parse(body).unwrap()),
+        }
+    }
+    meter.summary(0)
+}
+
+#[test]
+fn a_whole_stream_gives_its_result() {
+    let bodies =
+        [(Kind::Series, series(0)), (Kind::Chunk, chunk(0, &[1.0, 2.0])), (Kind::Chunk, chunk(0, &[3.0]))];
+    let mut session = session();
+    for (kind, body) in &bodies {
+        session.frame(0, *kind, body).unwrap();
+    }
+    assert!(!session.is_whole());
+    session.frame(0, Kind::End, &to_body(&End(summary_of(&bodies))).unwrap()).unwrap();
+    assert!(session.is_whole());
+    let outcome = session.finish(10).unwrap();
+    assert_eq!(outcome.result, b"3");
+    assert_eq!(outcome.summaries[0], summary_of(&bodies));
+}
+
+#[test]
+fn what_is_wrong_fails_with_its_code() {
+    let described = || {
+        let mut session = session();
+        session.frame(0, Kind::Series, &series(0)).unwrap();
+        session
+    };
+    let mut wrong = summary_of(&[(Kind::Series, series(0))]);
+    wrong.points = 1;
+    let cases: [(&str, u32, Kind, Vec<u8>, Code); 8] = [
+        ("another stream", 1, Kind::Chunk, chunk(0, &[1.0]), Code::Protocol),
+        ("a stream far away", u32::MAX, Kind::Chunk, chunk(0, &[1.0]), Code::Protocol),
+        ("an undescribed series", 0, Kind::Chunk, chunk(1, &[1.0]), Code::Protocol),
+        ("a series twice", 0, Kind::Series, series(0), Code::Protocol),
+        ("a kind of another connection", 0, Kind::Hello, Vec::new(), Code::Protocol),
+        ("wrong counts", 0, Kind::End, to_body(&End(wrong)).unwrap(), Code::Digest),
+        ("the function's own refusal", 0, Kind::Chunk, chunk(0, &[13.0]), Code::Function),
+        (
+            "the broker's own failure",
+            0,
+            Kind::Abort,
+            to_body(&Abort(Failure::new(Code::SourceSilent, "nothing for 5 s"))).unwrap(),
+            Code::SourceSilent,
+        ),
+    ];
+    for (what, stream, kind, body, code) in cases {
+        assert_eq!(described().frame(stream, kind, &body).unwrap_err().code, code, "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_published_of_half_a_stream_or_over_the_limit() {
+    let mut half = session();
+    half.frame(0, Kind::Series, &series(0)).unwrap();
+    assert_eq!(half.finish(100).unwrap_err().code, Code::ClosedEarly);
+    let mut long = session();
+    long.frame(0, Kind::End, &to_body(&End(summary_of(&[]))).unwrap()).unwrap();
+    assert_eq!(long.finish(0).unwrap_err().code, Code::ResultTooLarge);
+}
+
+#[test]
+fn chunks_beyond_the_credit_are_refused() {
+    let mut session = session();
+    session.frame(0, Kind::Series, &series(0)).unwrap();
+    let full = chunk(0, &vec![0.5; fades_wire::batch::MAX_POINTS_PER_BATCH]);
+    for _ in 0..(1 << 20) / full.len() {
+        session.frame(0, Kind::Chunk, &full).unwrap();
+    }
+    assert_eq!(session.frame(0, Kind::Chunk, &full).unwrap_err().code, Code::CreditExceeded);
+}
+
+#[test]
+fn parameters_are_strict() {
+    for bad in ["{\"evry\":1}", "[]", "", "{} {}"] {
+        let failure = Session::<Count, _>::new(bad, &[], 0, || 0).err().unwrap();
+        assert_eq!(failure.code, Code::Parameters, "{bad}");
+    }
+}
