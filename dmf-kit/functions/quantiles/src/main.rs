@@ -141,3 +141,39 @@ fn row(group: Group, sketch: &Sketch, asked: &[f64]) -> Result<Row, Error> {
 }
 
 dmf_kit::main!(Quantiles);
+
+#[cfg(test)]
+mod tests {
+    use dmf_testkit::{Feed, reduce};
+
+    use super::Quantiles;
+
+    #[test]
+    fn every_quantile_is_within_its_bound() {
+        let values: Vec<f64> = (1..=10_000).map(|i| f64::from(i * 7919 % 10_000 + 1).powi(2)).collect();
+        let points: Vec<(i64, f64)> = values.iter().zip(0..).map(|(&value, time)| (time, value)).collect();
+        let asked = "{\"quantiles\": [0, 0.25, 0.5, 0.9, 0.999, 1], \"relative_accuracy\": 0.005}";
+        let report = reduce::<Quantiles>(asked, &[Feed::new("light", &points)]).unwrap();
+        assert_eq!(report["relative_accuracy"], 0.005);
+        let mut sorted = values;
+        sorted.sort_by(f64::total_cmp);
+        for quantile in report["groups"][0]["quantiles"].as_array().unwrap() {
+            let rank = (quantile["quantile"].as_f64().unwrap() * 9_999.0) as usize;
+            let (value, exact) = (quantile["value"].as_f64().unwrap(), sorted[rank]);
+            assert!((value - exact).abs() <= 0.005 * exact * 1.000_001, "{quantile}: {exact}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted_and_bad_parameters_are_refused() {
+        let points = [(0, f64::NAN), (1, 1.0), (2, f64::NEG_INFINITY)];
+        let report = reduce::<Quantiles>("{}", &[Feed::new("light", &points)]).unwrap();
+        let group = &report["groups"][0];
+        assert_eq!((&group["count"], &group["nan"], &group["infinite"]), (&1.into(), &1.into(), &1.into()));
+        for bad in
+            ["{\"quantiles\": []}", "{\"quantiles\": [1.5]}", "{\"relative_accuracy\": 0}", "{\"q\": 1}"]
+        {
+            assert!(reduce::<Quantiles>(bad, &[]).is_err(), "{bad}");
+        }
+    }
+}

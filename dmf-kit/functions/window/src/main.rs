@@ -95,3 +95,44 @@ impl Function for Window {
 }
 
 dmf_kit::main!(Window);
+
+#[cfg(test)]
+mod tests {
+    use dmf_testkit::{Feed, reduce};
+
+    use super::{MAX_WINDOWS, Window};
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    #[test]
+    fn windows_begin_at_multiples_and_take_what_is_in_them() {
+        // Before 1970 too, out of order too.
+        let points = [(-1, 1.0), (0, 2.0), (HOUR - 1, 4.0), (HOUR, 8.0), (5, 16.0)];
+        let report = reduce::<Window>("{\"every\": \"1h\"}", &[Feed::new("temp", &points)]).unwrap();
+        let windows = report["groups"][0]["windows"].as_array().unwrap();
+        let cells: Vec<_> =
+            windows.iter().map(|w| (w["start"].as_str().unwrap(), w["sum"].as_f64().unwrap())).collect();
+        let expected =
+            [("1969-12-31T23:00:00Z", 1.0), ("1970-01-01T00:00:00Z", 22.0), ("1970-01-01T01:00:00Z", 8.0)];
+        assert_eq!(cells, expected);
+    }
+
+    #[test]
+    fn windows_without_end_and_bad_parameters_are_refused() {
+        let points: Vec<(i64, f64)> = (0..=i64::try_from(MAX_WINDOWS).unwrap()).map(|t| (t, 0.0)).collect();
+        let words =
+            reduce::<Window>("{\"every\": \"1ns\"}", &[Feed::new("temp", &points)]).unwrap_err().message;
+        assert!(words.contains("take longer windows"), "{words}");
+        for bad in ["{}", "{\"every\": \"0s\"}", "{\"every\": \"1h\", \"x\": 1}"] {
+            assert!(reduce::<Window>(bad, &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_do_not_overflow() {
+        let report =
+            reduce::<Window>("{\"every\": \"1d\"}", &[Feed::new("t", &[(i64::MIN, 1.0), (i64::MAX, 1.0)])])
+                .unwrap();
+        assert_eq!(report["groups"][0]["windows"].as_array().unwrap().len(), 2);
+    }
+}
