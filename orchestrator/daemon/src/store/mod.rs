@@ -28,7 +28,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
 pub use error::StoreError;
-pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished};
+pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use events::EventPage;
 pub use witness::{Continuity, EPOCH_LEN};
 
@@ -55,8 +55,8 @@ impl Default for Bounds {
 /// What opening found out about the past.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// The value that wrappers must carry as `node_epoch`, in hex.
-    pub epoch: String,
+    /// The value that wrappers must carry as `node_epoch`.
+    pub epoch: [u8; EPOCH_LEN],
     /// Whether the replay state is the one that this node had last.
     pub continuity: Continuity,
     /// Whether the last daemon ended in order.
@@ -138,6 +138,15 @@ impl Store {
         self.write(|tables| witness::mark_clean(tables, true)).await?;
         self.writer.stop();
         Ok(())
+    }
+
+    /// Gives the node a new epoch: whatever was signed for the old one is worthless from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn renew_epoch(&self) -> Result<[u8; EPOCH_LEN], StoreError> {
+        let epoch = self.write(witness::renew_epoch).await?;
+        epoch.try_into().map_err(|_other: Vec<u8>| StoreError::Meta { name: "epoch" })
     }
 
     fn read(&self) -> Result<ReadTransaction, StoreError> {

@@ -79,10 +79,14 @@ pub struct TaskRecord {
     pub key_id: String,
     /// Hex SHA-256 of the signed payload: what makes a resubmission the same.
     pub payload_digest: String,
-    /// Hex SHA-256 of the envelope as it was received.
-    pub envelope_digest: String,
+    /// The node's epoch when it was accepted.
+    pub epoch: String,
     /// The image asked for, `name@sha256:<hex>`.
     pub image: String,
+    /// The sources of its operations, in their order.
+    pub sources: Vec<String>,
+    /// Largest result that was allowed when it was accepted, in bytes.
+    pub result_limit: u64,
     /// 0 to 9.
     pub priority: u8,
     /// Where it stands.
@@ -93,6 +97,9 @@ pub struct TaskRecord {
     pub accepted_us: i64,
     /// When the state last changed.
     pub changed_us: i64,
+    /// When its function was last started.
+    #[serde(default)]
+    pub started_us: Option<i64>,
     /// When it ended.
     #[serde(default)]
     pub ended_us: Option<i64>,
@@ -111,7 +118,7 @@ pub struct TaskRecord {
 /// One change that was stored and may be told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRecord {
-    /// Hex of the task's 128-bit number, as a ULID string.
+    /// The task's ULID.
     pub task: String,
     /// Whose task it is, so that a stream can be narrowed without a look-up.
     pub issuer: String,
@@ -212,4 +219,34 @@ pub struct ImageRecord {
     pub signer: String,
     /// When it was added.
     pub added_us: i64,
+}
+
+/// What a task that succeeded took and read. The receipt says the same, signed; this is for showing it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutcomeRecord {
+    /// Stages by name, in microseconds.
+    pub timings_us: std::collections::BTreeMap<String, u64>,
+    /// Per operation, in the wrapper's order.
+    pub operations: Vec<ReadRecord>,
+}
+
+/// What one operation read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadRecord {
+    /// The operation's id.
+    pub id: String,
+    /// Points read.
+    pub points: u64,
+    /// Column bytes handed to the function.
+    pub bytes: u64,
+    /// Series read.
+    pub series: u32,
+    /// Chunks handed to the function.
+    pub chunks: u64,
+    /// First point, ns of Unix time.
+    pub first_ns: Option<i64>,
+    /// Last point, ns of Unix time.
+    pub last_ns: Option<i64>,
+    /// Hex digest of the stream.
+    pub digest: String,
 }

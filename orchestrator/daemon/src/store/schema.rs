@@ -16,6 +16,7 @@ pub(crate) const TASKS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new(
 pub(crate) const ENVELOPES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("envelopes");
 pub(crate) const RESULTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("results");
 pub(crate) const RECEIPTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("receipts");
+pub(crate) const OUTCOMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("outcomes");
 /// Tasks that have not ended; what recovery walks.
 pub(crate) const OPEN: TableDefinition<'_, u128, ()> = TableDefinition::new("open");
 /// Tasks that have ended, by when; what retention walks.
@@ -38,6 +39,7 @@ pub struct Tables<'t> {
     pub(crate) envelopes: Table<'t, u128, &'static [u8]>,
     pub(crate) results: Table<'t, u128, &'static [u8]>,
     pub(crate) receipts: Table<'t, u128, &'static [u8]>,
+    pub(crate) outcomes: Table<'t, u128, &'static [u8]>,
     pub(crate) open: Table<'t, u128, ()>,
     pub(crate) ended: Table<'t, (i64, u128), ()>,
     pub(crate) replay: Table<'t, u128, ([u8; 32], i64)>,
@@ -67,6 +69,7 @@ impl<'t> Tables<'t> {
             envelopes: txn.open_table(ENVELOPES)?,
             results: txn.open_table(RESULTS)?,
             receipts: txn.open_table(RECEIPTS)?,
+            outcomes: txn.open_table(OUTCOMES)?,
             open: txn.open_table(OPEN)?,
             ended: txn.open_table(ENDED)?,
             replay: txn.open_table(REPLAY)?,

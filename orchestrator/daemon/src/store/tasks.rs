@@ -3,8 +3,8 @@
 use redb::ReadableTable;
 use ulid::Ulid;
 
-use super::record::{EventRecord, StoredState, TaskRecord};
-use super::schema::{ENVELOPES, META, OPEN, RECEIPTS, REPLAY, RESULTS, TASKS, Tables, decode, encode};
+use super::record::{EventRecord, OutcomeRecord, StoredState, TaskRecord};
+use super::schema::{ENVELOPES, META, OPEN, OUTCOMES, RECEIPTS, REPLAY, RESULTS, TASKS, Tables, decode, encode};
 use super::{Store, StoreError, witness};
 
 /// Replay entries let go in one acceptance: keeps every transaction short, and still outpaces what comes in.
@@ -64,8 +64,19 @@ pub struct Finished {
     pub code: Option<String>,
     /// A sentence.
     pub detail: String,
-    /// The result's bytes and the receipt's envelope, for one that succeeded.
-    pub result: Option<(Vec<u8>, Vec<u8>)>,
+    /// For one that succeeded.
+    pub result: Option<StoredResult>,
+}
+
+/// A result with what belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredResult {
+    /// The aggregate, as the function wrote it.
+    pub bytes: Vec<u8>,
+    /// The receipt's envelope.
+    pub receipt: Vec<u8>,
+    /// What it took and read.
+    pub outcome: OutcomeRecord,
 }
 
 impl Tables<'_> {
@@ -123,20 +134,25 @@ impl Tables<'_> {
         let Some(mut record) = self.task(id)?.filter(|record| !record.state.is_end()) else { return Ok(false) };
         record.state = state;
         record.attempts = record.attempts.max(attempts);
+        if state == StoredState::Starting {
+            record.started_us = Some(at_us);
+        }
         record.changed_us = at_us;
         detail.clone_into(&mut record.detail);
         self.put(id, &record)?;
         Ok(true)
     }
 
-    /// Ends a task, with its result where there is one. A task ends once: later endings change nothing and say `false`.
-    pub(crate) fn finish(&mut self, end: &Finished) -> Result<bool, StoreError> {
+    /// Ends a task, with its result where there is one, and says whose it is. A task ends once: later endings change
+    /// nothing and say `None`.
+    pub(crate) fn finish(&mut self, end: &Finished) -> Result<Option<String>, StoreError> {
         let Some(mut record) = self.task(end.id)?.filter(|record| !record.state.is_end()) else {
-            return Ok(false);
+            return Ok(None);
         };
-        if let Some((result, receipt)) = &end.result {
-            self.results.insert(end.id.0, result.as_slice())?;
-            self.receipts.insert(end.id.0, receipt.as_slice())?;
+        if let Some(result) = &end.result {
+            self.results.insert(end.id.0, result.bytes.as_slice())?;
+            self.receipts.insert(end.id.0, result.receipt.as_slice())?;
+            self.outcomes.insert(end.id.0, encode("outcomes", &result.outcome)?.as_slice())?;
         }
         record.state = end.state;
         record.changed_us = end.at_us;
@@ -147,7 +163,7 @@ impl Tables<'_> {
         self.ended.insert((end.at_us, end.id.0), ())?;
         self.put(end.id, &record)?;
         self.prune_ended()?;
-        Ok(true)
+        Ok(Some(record.issuer))
     }
 
     fn prune_ended(&mut self) -> Result<(), StoreError> {
@@ -161,6 +177,7 @@ impl Tables<'_> {
             self.envelopes.remove(id)?;
             self.results.remove(id)?;
             self.receipts.remove(id)?;
+            self.outcomes.remove(id)?;
         }
         Ok(())
     }
@@ -221,15 +238,24 @@ impl Store {
         Ok(table.get(id.0)?.map(|value| value.value().to_vec()))
     }
 
-    /// Result bytes and receipt envelope of a task that succeeded.
+    /// What a task that succeeded gave.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn result(&self, id: Ulid) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn result(&self, id: Ulid) -> Result<Option<StoredResult>, StoreError> {
         let txn = self.read()?;
-        let (results, receipts) = (txn.open_table(RESULTS)?, txn.open_table(RECEIPTS)?);
-        let (Some(result), Some(receipt)) = (results.get(id.0)?, receipts.get(id.0)?) else { return Ok(None) };
-        Ok(Some((result.value().to_vec(), receipt.value().to_vec())))
+        let results = txn.open_table(RESULTS)?;
+        let (receipts, outcomes) = (txn.open_table(RECEIPTS)?, txn.open_table(OUTCOMES)?);
+        let (Some(bytes), Some(receipt), Some(outcome)) =
+            (results.get(id.0)?, receipts.get(id.0)?, outcomes.get(id.0)?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(StoredResult {
+            bytes: bytes.value().to_vec(),
+            receipt: receipt.value().to_vec(),
+            outcome: decode("outcomes", outcome.value())?,
+        }))
     }
 
     /// Tasks with ids below `before`, the newest id first, that `keep` lets through; at most `limit`.

@@ -14,8 +14,11 @@ fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
             issuer: "pollution.example".into(),
             key_id: "aa".into(),
             payload_digest: crate::hex(&[digest; 32]),
-            envelope_digest: "bb".into(),
+            epoch: "bb".into(),
             image: "stats@sha256:00".into(),
+            sources: vec!["edison".into()],
+            result_limit: 1000,
+            started_us: None,
             priority: 5,
             state: StoredState::Accepted,
             attempts: 0,
@@ -112,20 +115,26 @@ async fn an_end_is_told_once() {
     let (store, _) = open(dir.path());
     let id = Ulid::from_parts(1, 1);
     store.accept(task(id, 1, NOW)).await.unwrap();
+    let result = StoredResult {
+        bytes: b"{}".to_vec(),
+        receipt: b"receipt".to_vec(),
+        outcome: super::record::OutcomeRecord::default(),
+    };
     let end = Finished {
         id,
         state: StoredState::Succeeded,
         at_us: NOW + 5,
         code: None,
         detail: "done".into(),
-        result: Some((b"{}".to_vec(), b"receipt".to_vec())),
+        result: Some(result.clone()),
     };
     let again = Finished { state: StoredState::Failed, result: None, ..end.clone() };
-    assert!(store.write(move |t| t.finish(&end)).await.unwrap());
-    assert!(!store.write(move |t| t.finish(&again)).await.unwrap());
+    let whose = store.write(move |t| t.finish(&end)).await.unwrap();
+    assert_eq!(whose.as_deref(), Some("pollution.example"));
+    assert_eq!(store.write(move |t| t.finish(&again)).await.unwrap(), None);
     assert!(!store.write(move |t| t.advance(id, StoredState::Queued, 1, "", NOW)).await.unwrap());
     assert_eq!(store.task(id).unwrap().unwrap().state, StoredState::Succeeded);
-    assert_eq!(store.result(id).unwrap().unwrap(), (b"{}".to_vec(), b"receipt".to_vec()));
+    assert_eq!(store.result(id).unwrap().unwrap(), result);
     assert_eq!(store.open_tasks().unwrap(), 0);
     let page = store.events_after(0, Some(id), 10).unwrap();
     let states: Vec<_> = page.events.iter().map(|(n, e)| (*n, e.state)).collect();

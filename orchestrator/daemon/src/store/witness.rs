@@ -10,7 +10,7 @@
 //! new or missing store, and a store whose witness is missing.
 //!
 //! What this cannot notice: a copy of the whole folder put back, witness included. Who restores folders must delete
-//! `store.witness`, or run `fadesd --new-epoch`. After a power cut the witness may be behind (it is not
+//! `store.witness`, or renew the epoch (`POST /v1/admin/epoch`). After a power cut the witness may be behind (it is not
 //! synced): then a copy as old as that is not noticed either. It errs only in that direction.
 
 use std::fs::File;
@@ -108,7 +108,8 @@ pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Resu
         // Never below the witness again, or the next opening would see an old copy once more.
         let floor = stored.unwrap_or(0).max(witness.last().unwrap_or(0));
         tables.set_number(SEQUENCE, floor)?;
-        (Opened { epoch: crate::hex(&epoch), continuity, clean }, advance(&mut tables)?)
+        let epoch = epoch.try_into().map_err(|_other: Vec<u8>| StoreError::Meta { name: EPOCH })?;
+        (Opened { epoch, continuity, clean }, advance(&mut tables)?)
     };
     txn.commit()?;
     witness.note(sequence)?;

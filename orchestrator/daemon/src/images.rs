@@ -1,0 +1,251 @@
+//! Images: files in the node's folder, verified when added and again before they boot, booted from sealed memory.
+//!
+//! What boots is what was verified: the parts are copied into memory files that are then sealed, and the guest's
+//! monitor gets those, never a name. A sealed copy cannot change, so it serves every later boot of the same image, as
+//! long as its signer is still trusted.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fades_api::codes::{self, Code};
+use fades_core::Role;
+use fades_envelope::{Digest, KeyId};
+use fades_pack::{Architecture, Image, ImageError, NotWanted, Wanted};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+use crate::store::record::ImageRecord;
+use crate::trust::Trust;
+
+/// The processor whose images this node boots.
+const ARCHITECTURE: Architecture = Architecture::X86_64;
+
+/// Why an image is not added or not booted.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageRefusal {
+    /// The file itself.
+    #[error("the image is refused: {}", chain(.0))]
+    Image(#[from] ImageError),
+    /// Its signer is not trusted.
+    #[error("the image is signed by key {0}, which is not trusted for images")]
+    Signer(KeyId),
+    /// No such image.
+    #[error("no image {0} on this node")]
+    Unknown(Digest),
+    /// The system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+fn chain(error: &ImageError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl ImageRefusal {
+    /// The code of the catalogue.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Signer(_) => codes::IMAGE_SIGNER_UNKNOWN,
+            Self::Unknown(_) => codes::IMAGE_UNKNOWN,
+            Self::Io { doing: "seal", .. } => codes::MEMFD_UNAVAILABLE,
+            Self::Io { .. } => codes::STORE_WRITE_FAILED,
+            Self::Image(error) => match error {
+                ImageError::TooLarge { .. } => codes::IMAGE_TOO_LARGE,
+                ImageError::Truncated { .. } => codes::IMAGE_TRUNCATED,
+                ImageError::Magic => codes::IMAGE_NOT_ONE,
+                ImageError::Format(_) => codes::IMAGE_FORMAT_VERSION,
+                ImageError::Trailing { .. } => codes::IMAGE_TRAILING_BYTES,
+                ImageError::Envelope(_) => codes::IMAGE_SIGNATURE_INVALID,
+                ImageError::Manifest(_) => codes::IMAGE_MANIFEST_MALFORMED,
+                ImageError::PartDigest { .. } | ImageError::Digest { .. } => codes::IMAGE_DIGEST_WRONG,
+                ImageError::Elf { .. } => codes::IMAGE_ELF_REFUSED,
+                ImageError::NotWanted(NotWanted::Architecture { .. }) => codes::IMAGE_ARCHITECTURE_WRONG,
+                ImageError::NotWanted(NotWanted::Role { .. }) => codes::IMAGE_ROLE_WRONG,
+                ImageError::NotWanted(NotWanted::BelowFloor { .. }) => codes::IMAGE_BELOW_FLOOR,
+                ImageError::NotWanted(_) => codes::IMAGE_UNKNOWN,
+            },
+        }
+    }
+}
+
+/// What a guest boots from: open, read-only, sealed.
+#[derive(Debug)]
+pub struct Bootable {
+    /// The loader.
+    pub loader: OwnedFd,
+    /// The application.
+    pub application: OwnedFd,
+}
+
+/// The images folder and the sealed copies.
+pub struct Images {
+    dir: PathBuf,
+    sealed: Mutex<HashMap<[u8; 32], Arc<Sealed>>>,
+}
+
+struct Sealed {
+    signer: KeyId,
+    loader: OwnedFd,
+    application: OwnedFd,
+}
+
+impl Images {
+    /// The images of a folder.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, sealed: Mutex::default() }
+    }
+
+    /// Verifies an image file and puts it into the folder; its digest and what to store of it.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing was kept then.
+    pub fn add(&self, bytes: &[u8], trust: &Trust, now_us: i64) -> Result<(Digest, ImageRecord), ImageRefusal> {
+        let image = verify(bytes, trust)?;
+        let manifest = image.manifest();
+        image.admit(&wanted(manifest.role)).map_err(ImageError::from)?;
+        let digest = image.digest();
+        let record = ImageRecord {
+            name: manifest.name.to_string(),
+            version: manifest.version.to_string(),
+            role: manifest.role.to_string(),
+            minimum_memory_mib: manifest.minimum_memory_mib,
+            size: bytes.len() as u64,
+            signer: image.key_id().to_string(),
+            added_us: now_us,
+        };
+        self.write(&self.path(digest), bytes)?;
+        Ok((digest, record))
+    }
+
+    /// Removes an image's file and its sealed copy; guests that run from it go on.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn remove(&self, digest: Digest) -> Result<(), ImageRefusal> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest.0);
+        let path = self.path(digest);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|source| ImageRefusal::Io { doing: "remove", path, source }),
+        }
+    }
+
+    /// An image ready to boot: verified with a signer that is trusted now, in sealed memory. Blocks on the disk the
+    /// first time.
+    ///
+    /// # Errors
+    /// What speaks against booting it.
+    pub fn bootable(&self, digest: Digest, trust: &Trust) -> Result<Bootable, ImageRefusal> {
+        let sealed = match self.cached(digest) {
+            Some(sealed) => sealed,
+            None => self.seal(digest, trust)?,
+        };
+        if !trust.signers.contains_key(&sealed.signer) {
+            return Err(ImageRefusal::Signer(sealed.signer));
+        }
+        Ok(Bootable { loader: reopen(&sealed.loader)?, application: reopen(&sealed.application)? })
+    }
+
+    fn cached(&self, digest: Digest) -> Option<Arc<Sealed>> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).get(&digest.0).cloned()
+    }
+
+    fn seal(&self, digest: Digest, trust: &Trust) -> Result<Arc<Sealed>, ImageRefusal> {
+        let path = self.path(digest);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ImageRefusal::Unknown(digest));
+            }
+            Err(source) => return Err(ImageRefusal::Io { doing: "read", path, source }),
+        };
+        let image = verify(&bytes, trust)?;
+        if image.digest() != digest {
+            let refusal = NotWanted::Digest { wanted: digest, found: image.reference().to_string() };
+            return Err(ImageError::from(refusal).into());
+        }
+        image.admit(&wanted(image.manifest().role)).map_err(ImageError::from)?;
+        let sealed = Arc::new(Sealed {
+            signer: image.key_id(),
+            loader: sealed_memory("fades-loader", image.loader())?,
+            application: sealed_memory("fades-application", image.application())?,
+        });
+        let mut cache = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.insert(digest.0, Arc::clone(&sealed));
+        Ok(sealed)
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{digest}.img"))
+    }
+
+    /// Whole or not at all, and on disk.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageRefusal> {
+        let partial = path.with_extension("partial");
+        let io = |source| ImageRefusal::Io { doing: "write", path: path.to_owned(), source };
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)
+            .map_err(io)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
+        std::fs::rename(&partial, path).map_err(io)?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io)
+    }
+}
+
+/// Verifies with the signer that the file names, if that one is trusted.
+fn verify<'a>(bytes: &'a [u8], trust: &Trust) -> Result<Image<'a>, ImageRefusal> {
+    let packed = fades_pack::open(bytes)?;
+    let signer = packed.key_id();
+    let key = trust.signers.get(&signer).ok_or(ImageRefusal::Signer(signer))?;
+    Ok(packed.verify(key)?)
+}
+
+fn wanted(role: fades_pack::Role) -> Wanted {
+    Wanted { role, architecture: ARCHITECTURE, reference: None, floor: None }
+}
+
+/// The engine's role for the word in a manifest.
+#[must_use]
+pub fn role(word: &str) -> Option<Role> {
+    [Role::Broker, Role::Function].into_iter().find(|role| role.word() == word)
+}
+
+fn sealed_memory(name: &'static str, bytes: &[u8]) -> Result<OwnedFd, ImageRefusal> {
+    let io = |source: std::io::Error| ImageRefusal::Io { doing: "seal", path: name.into(), source };
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(|e| io(e.into()))?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).map_err(io)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals).map_err(|e| io(e.into()))?;
+    Ok(file.into())
+}
+
+/// A description of its own, read-only and at the beginning: guests must not share a position.
+fn reopen(fd: &OwnedFd) -> Result<OwnedFd, ImageRefusal> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let io = |source| ImageRefusal::Io { doing: "open", path: path.clone(), source };
+    File::open(&path).map(OwnedFd::from).map_err(io)
+}

@@ -1,0 +1,1 @@
+//! The router against the table of routes.

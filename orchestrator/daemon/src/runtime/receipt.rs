@@ -1,0 +1,149 @@
+//! The signed statement about a result.
+
+use fades_core::engine::Success;
+use fades_core::task::{ImageRef, TaskSpec};
+use fades_envelope::receipt::{
+    Defences, ImageRef as Named, Images, NodeRef, OperationRead, ResultRef, Timings, WrapperRef,
+};
+use fades_envelope::{Digest, HexError, Receipt, ReceiptError, SigningKey};
+use fades_wire::data::StreamSummary;
+
+use crate::clock::timestamp;
+use crate::store::StoredResult;
+use crate::store::record::{OutcomeRecord, ReadRecord, TaskRecord};
+
+/// How stream digests are made, see `fades_wire::digest`.
+const DIGEST_ALGORITHM: &str = "sha256";
+
+/// What the node says of itself in a receipt.
+pub(crate) struct Signer {
+    pub(crate) key: SigningKey,
+    pub(crate) node: String,
+    pub(crate) backend: String,
+}
+
+/// Why a receipt could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsigned {
+    #[error("the task's record holds a digest that is none")]
+    Record(#[from] HexError),
+    #[error("the receipt could not be written")]
+    Receipt(#[from] ReceiptError),
+}
+
+/// What is known of an operation besides what was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) source: String,
+}
+
+/// What a task's end needs of its beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) image: ImageRef,
+    pub(crate) operations: Vec<Operation>,
+}
+
+impl Plan {
+    pub(crate) fn of(spec: &TaskSpec) -> Self {
+        let operations = spec.operations.iter();
+        let operations = operations.map(|op| Operation { id: op.id.clone(), source: op.source.clone() });
+        Self { image: spec.image.clone(), operations: operations.collect() }
+    }
+}
+
+/// Signs what a task gave.
+pub(crate) fn seal(
+    signer: &Signer,
+    task: &str,
+    record: &TaskRecord,
+    plan: &Plan,
+    broker: &ImageRef,
+    success: Success,
+    ended_us: i64,
+) -> Result<StoredResult, Unsigned> {
+    let bytes = success.result.into_bytes();
+    let timings = success.timings;
+    let (on, off): (Vec<_>, Vec<_>) = crate::defences::list().into_iter().partition(|(_, on)| *on);
+    let names = |list: Vec<(&str, bool)>| list.into_iter().map(|(name, _)| name.to_owned()).collect();
+    let reads = plan.operations.iter().zip(&success.summaries);
+    let receipt = Receipt {
+        task: task.to_owned(),
+        wrapper: WrapperRef {
+            sha256: record.payload_digest.parse()?,
+            issuer: record.issuer.clone(),
+            key: record.key_id.parse()?,
+        },
+        images: Images { function: named(&plan.image), broker: named(broker) },
+        node: NodeRef {
+            id: signer.node.clone(),
+            epoch: record.epoch.clone(),
+            backend: signer.backend.clone(),
+        },
+        operations: reads.clone().map(|(operation, read)| signed_read(operation, read)).collect(),
+        result: ResultRef { sha256: Digest::of(&bytes), bytes: bytes.len() as u64 },
+        timings_us: Timings {
+            verify: Some(timings.verify),
+            queue: Some(timings.queue),
+            boot: Some(timings.boot),
+            retrieve: Some(timings.retrieve),
+            transfer: Some(timings.transfer),
+            compute: Some(timings.compute),
+            return_: Some(timings.return_),
+            total: Some(timings.total),
+        },
+        defences: Defences { on: names(on), off: names(off) },
+        started: timestamp(record.started_us.unwrap_or(record.accepted_us)),
+        ended: timestamp(ended_us),
+    };
+    let stages = [
+        ("verify", timings.verify),
+        ("queue", timings.queue),
+        ("boot", timings.boot),
+        ("retrieve", timings.retrieve),
+        ("transfer", timings.transfer),
+        ("compute", timings.compute),
+        ("return", timings.return_),
+        ("total", timings.total),
+    ];
+    let outcome = OutcomeRecord {
+        timings_us: stages.into_iter().map(|(name, us)| (name.to_owned(), us)).collect(),
+        operations: reads.map(|(operation, read)| stored_read(operation, read)).collect(),
+    };
+    Ok(StoredResult { receipt: receipt.sign(&signer.key)?, bytes, outcome })
+}
+
+fn named(image: &ImageRef) -> Named {
+    Named { name: image.name.clone(), sha256: Digest(image.digest) }
+}
+
+fn instant(ns: Option<i64>) -> Option<jiff::Timestamp> {
+    ns.and_then(|ns| jiff::Timestamp::from_nanosecond(ns.into()).ok())
+}
+
+fn signed_read(operation: &Operation, read: &StreamSummary) -> OperationRead {
+    OperationRead {
+        id: operation.id.clone(),
+        source: operation.source.clone(),
+        points: read.points,
+        bytes: read.bytes,
+        first: instant(read.first_ns),
+        last: instant(read.last_ns),
+        digest: Digest(read.digest),
+        digest_algorithm: DIGEST_ALGORITHM.to_owned(),
+    }
+}
+
+fn stored_read(operation: &Operation, read: &StreamSummary) -> ReadRecord {
+    ReadRecord {
+        id: operation.id.clone(),
+        points: read.points,
+        bytes: read.bytes,
+        series: read.series,
+        chunks: read.chunks,
+        first_ns: read.first_ns,
+        last_ns: read.last_ns,
+        digest: crate::hex(&read.digest),
+    }
+}

@@ -1,0 +1,76 @@
+//! Tasks that an earlier daemon did not end: planned again from their signed wrappers, or failed with the reason.
+
+use fades_api::codes::{self, Code};
+use fades_api::task::Wrapper;
+use fades_core::admit::{self, NodeFacts, Received};
+use fades_core::task::{RecordedState, TaskSpec, TaskState};
+use ulid::Ulid;
+
+use crate::store::record::{StoredState, TaskRecord};
+
+/// What became of one of them.
+pub(crate) enum Recovered {
+    /// It can go on, from its start.
+    Again(Box<TaskSpec>, RecordedState),
+    /// It cannot, and why.
+    Lost(Code, String),
+}
+
+/// Plans a recorded task again. It was verified and judged when it was accepted, and its wrapper has lain in the
+/// store since, so only what it names is looked for.
+pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &NodeFacts) -> Recovered {
+    let lost = |code: Code, why: String| Recovered::Lost(code, format!("taken up after a restart: {why}"));
+    let payload = match fades_envelope::parse(envelope) {
+        Ok(envelope) => envelope.unverified_payload(),
+        Err(error) => return lost(codes::STORE_RECORD_MALFORMED, error.to_string()),
+    };
+    if fades_envelope::Digest::of(payload).to_string() != record.payload_digest {
+        return lost(codes::STORE_RECORD_MALFORMED, format!("the stored wrapper of {id} is not the accepted one"));
+    }
+    let wrapper = match Wrapper::from_json(payload) {
+        Ok(wrapper) => wrapper,
+        Err(error) => return lost(error.code, error.to_string()),
+    };
+    let received = Received {
+        unix_us: u64::try_from(record.accepted_us).unwrap_or(0),
+        mono_us: None,
+        verify_us: record.verify_us,
+    };
+    match admit::plan(&wrapper, record.result_limit, facts, received) {
+        Ok(spec) => {
+            let recorded = RecordedState { state: engine_state(record.state), attempts: record.attempts };
+            Recovered::Again(Box::new(spec), recorded)
+        }
+        Err(refusal) => lost(refusal.code, refusal.message),
+    }
+}
+
+/// The engine's state for a stored one.
+pub(crate) fn engine_state(state: StoredState) -> TaskState {
+    match state {
+        StoredState::Accepted => TaskState::Accepted,
+        StoredState::Queued => TaskState::Queued,
+        StoredState::Starting => TaskState::Starting,
+        StoredState::Streaming => TaskState::Streaming,
+        StoredState::Computing => TaskState::Computing,
+        StoredState::Succeeded => TaskState::Succeeded,
+        StoredState::Failed => TaskState::Failed,
+        StoredState::Cancelled => TaskState::Cancelled,
+        StoredState::Expired => TaskState::Expired,
+    }
+}
+
+/// The stored state for one of the engine's. Refused wrappers never become tasks.
+pub(crate) fn stored_state(state: TaskState) -> StoredState {
+    match state {
+        TaskState::Accepted => StoredState::Accepted,
+        TaskState::Queued => StoredState::Queued,
+        TaskState::Starting => StoredState::Starting,
+        TaskState::Streaming => StoredState::Streaming,
+        TaskState::Computing => StoredState::Computing,
+        TaskState::Succeeded => StoredState::Succeeded,
+        TaskState::Failed | TaskState::Refused => StoredState::Failed,
+        TaskState::Cancelled => StoredState::Cancelled,
+        TaskState::Expired => StoredState::Expired,
+    }
+}

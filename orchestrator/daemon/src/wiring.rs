@@ -1,0 +1,94 @@
+//! Which concrete parts a node is made of. The one place that knows backends and the network by name.
+
+use std::sync::Arc;
+
+use fades_api::http::BackendInfo;
+use fades_core::backend::{Backend, BackendError};
+use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
+use fades_net::{NetConfig, Report, VirtualNetwork};
+
+use crate::config::Config;
+pub use crate::runtime::Consumed;
+
+/// Where the network tells what happens. Called on its thread; neither blocks.
+pub struct Sinks {
+    /// The control endpoint.
+    pub events: NetEventSink,
+    /// A port's link has ended, after everything that came over it was told.
+    pub link_lost: Arc<dyn Fn(PortId) + Send + Sync>,
+}
+
+/// What a node runs on.
+pub struct Wired {
+    /// Runs guests.
+    pub backend: Arc<dyn Backend>,
+    /// Which one that is, why, and what it costs.
+    pub info: BackendInfo,
+    /// Rate of the processor's time stamp counter, for guests on machines without a timer to measure it by.
+    pub tsc_mhz: Option<u32>,
+    /// Joins them.
+    pub network: Arc<dyn Network>,
+    /// Gives the network its room back.
+    pub consumed: Consumed,
+}
+
+/// Why a node could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// Nothing runs guests.
+    #[error("no backend can run guests")]
+    Backend(#[from] BackendError),
+    /// The virtual network.
+    #[error("the virtual network could not be started")]
+    Network(#[from] NetworkError),
+}
+
+/// Puts the parts together; the text names this node's folder among all of this machine. Tests bring their own.
+pub type Wiring = Box<dyn FnOnce(&Config, &str, Sinks) -> Result<Wired, WiringError> + Send>;
+
+/// The parts of a real node: QEMU by the fastest accelerator that works, and the network in this process.
+///
+/// # Errors
+/// When nothing runs guests here, or the network's thread cannot be started.
+pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, WiringError> {
+    let (backend, info) = backend(config, instance)?;
+    let link_lost = sinks.link_lost;
+    let reports = Arc::new(move |report: Report| match report {
+        Report::LinkLost { port, why } => {
+            tracing::debug!(%port, %why, "a guest's link has ended");
+            link_lost(port);
+        }
+        Report::SourceFailed { port, source, why } => {
+            tracing::warn!(%port, source, cause = ?why, "{why}");
+        }
+        Report::Broken(error) => tracing::error!(%error, "the virtual network has failed"),
+    });
+    let network = Arc::new(VirtualNetwork::start(NetConfig::default(), sinks.events, reports)?);
+    let consumer = Arc::clone(&network);
+    let consumed: Consumed = Arc::new(move |port, bytes| consumer.consumed(port, bytes));
+    Ok(Wired { backend, info, tsc_mhz: tsc_mhz(), network, consumed })
+}
+
+fn backend(config: &Config, instance: &str) -> Result<(Arc<dyn Backend>, BackendInfo), BackendError> {
+    use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, select};
+    let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
+    let wanted = match config.backend.kind.as_deref() {
+        Some("qemu-kvm") => Wanted::Only(Accelerator::Kvm),
+        Some("qemu-tcg") => Wanted::Only(Accelerator::Tcg),
+        _ => Wanted::Auto,
+    };
+    let chosen = select(&program, wanted)?;
+    let kind = chosen.accelerator.kind().word().to_owned();
+    let info = BackendInfo { kind, reason: chosen.reason, cost: chosen.cost };
+    let backend = QemuBackend::new(chosen.accelerator, &program, instance)?;
+    Ok((Arc::new(backend), info))
+}
+
+/// The rate of the time stamp counter, from what the kernel shows of the first processor. Constant on every processor
+/// of the last decade, and what guests of QEMU read too. `None` where nothing is shown: guests then measure it.
+fn tsc_mhz() -> Option<u32> {
+    let shown = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = shown.lines().find(|line| line.starts_with("cpu MHz"))?;
+    let whole = line.split_once(':')?.1.trim().split('.').next()?;
+    whole.parse().ok().filter(|mhz| *mhz > 0)
+}
