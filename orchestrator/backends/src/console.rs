@@ -8,6 +8,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fades_core::backend::ExitCause;
+use fades_wire::exit::{OOM_MARK, PANIC_MARK};
 use serde::Deserialize;
 
 /// Bytes of console kept for people: enough for a panic with its surroundings, small enough to keep for every guest.
@@ -17,10 +18,10 @@ const LINE_BYTES: usize = 4 * 1024;
 /// Total console output after which a guest is no longer listened to.
 const FLOOD_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Marks that the guest runtime, the kernel and the loader put before a cause (see `fades-guest` and `images/loader`).
-const PANIC: &str = "FADES-PANIC ";
-const OUT_OF_MEMORY: &str = "FADES-OOM ";
+/// Mark of the loader (see `images/loader`), which shares no code with guests.
 const LOADER: &str = "FADES-LOADER error ";
+/// How the kernel's allocator words its end.
+const KERNEL_OOM: &str = "memory allocation of ";
 
 /// A bounded view of what a guest wrote, shared between the reading thread and whoever asks.
 #[derive(Clone, Default)]
@@ -100,14 +101,14 @@ struct Report {
 
 /// Reads a cause out of one console line.
 fn cause_in(line: &str) -> Option<ExitCause> {
-    if let Some(rest) = after(line, PANIC) {
+    if let Some(rest) = after(line, PANIC_MARK) {
         return Some(match serde_json::from_str::<Report>(rest) {
             Ok(report) if report.file.is_empty() => panicked(report.message, String::new()),
             Ok(report) => panicked(report.message, format!("{}:{}", report.file, report.line)),
-            Err(_) => panicked(rest.to_owned(), String::new()),
+            Err(_) => plain(rest),
         });
     }
-    if let Some(rest) = after(line, OUT_OF_MEMORY) {
+    if let Some(rest) = after(line, OOM_MARK) {
         return Some(match serde_json::from_str::<Report>(rest) {
             Ok(report) => ExitCause::OutOfMemory { requested: report.requested, detail: report.message },
             Err(_) => ExitCause::OutOfMemory { requested: None, detail: rest.to_owned() },
@@ -121,10 +122,50 @@ fn cause_in(line: &str) -> Option<ExitCause> {
     })
 }
 
+/// A kernel's panic: `message at file:line:column`.
+fn plain(text: &str) -> ExitCause {
+    let (message, location) = text.rsplit_once(" at ").unwrap_or((text, ""));
+    if let Some(rest) = message.strip_prefix(KERNEL_OOM) {
+        let requested = rest.split(' ').next().and_then(|bytes| bytes.parse().ok());
+        return ExitCause::OutOfMemory { requested, detail: "in the guest's kernel".to_owned() };
+    }
+    panicked(message.to_owned(), location.to_owned())
+}
+
 fn panicked(message: String, location: String) -> ExitCause {
     ExitCause::Panicked { message, location }
 }
 
 fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
     line.find(mark).map(|at| line[at + mark.len()..].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_read_out_of_lines() {
+        let panicked = |message: &str, location: &str| panicked(message.to_owned(), location.to_owned());
+        let out_of_memory =
+            |requested, detail: &str| ExitCause::OutOfMemory { requested, detail: detail.to_owned() };
+        let cases = [
+            ("FADES-PANIC {\"message\":\"no\",\"file\":\"a.rs\",\"line\":3}", Some(panicked("no", "a.rs:3"))),
+            ("FADES-PANIC at once at src/mm.rs:4:9", Some(panicked("at once", "src/mm.rs:4:9"))),
+            (
+                "FADES-PANIC memory allocation of 64 bytes failed at alloc.rs:1:2",
+                Some(out_of_memory(Some(64), "in the guest's kernel")),
+            ),
+            ("FADES-OOM {\"message\":\"full\",\"requested\":7}", Some(out_of_memory(Some(7), "full"))),
+            (
+                "[0] FADES-LOADER error E7: too large: 9",
+                Some(ExitCause::LoaderError { code: 7, message: "too large: 9".to_owned() }),
+            ),
+            ("FADES-LOADER error", None),
+            ("nothing", None),
+        ];
+        for (line, cause) in cases {
+            assert_eq!(cause_in(line), cause, "{line}");
+        }
+    }
 }
