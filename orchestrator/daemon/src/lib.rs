@@ -25,6 +25,7 @@ pub mod serve;
 pub mod sources;
 pub mod store;
 pub mod trust;
+mod tsc;
 pub mod wiring;
 
 pub use daemon::{Daemon, DaemonError, run};

@@ -19,6 +19,12 @@ impl From<Problem> for Refused {
     }
 }
 
+impl From<Box<Problem>> for Refused {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(problem)
+    }
+}
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         store_problem(&error).into()

@@ -66,7 +66,7 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
     let network = Arc::new(VirtualNetwork::start(NetConfig::default(), sinks.events, reports)?);
     let consumer = Arc::clone(&network);
     let consumed: Consumed = Arc::new(move |port, bytes| consumer.consumed(port, bytes));
-    Ok(Wired { backend, info, tsc_mhz: tsc_mhz(), network, consumed })
+    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed })
 }
 
 fn backend(config: &Config, instance: &str) -> Result<(Arc<dyn Backend>, BackendInfo), BackendError> {
@@ -82,13 +82,4 @@ fn backend(config: &Config, instance: &str) -> Result<(Arc<dyn Backend>, Backend
     let info = BackendInfo { kind, reason: chosen.reason, cost: chosen.cost };
     let backend = QemuBackend::new(chosen.accelerator, &program, instance)?;
     Ok((Arc::new(backend), info))
-}
-
-/// The rate of the time stamp counter, from what the kernel shows of the first processor. Constant on every processor
-/// of the last decade, and what guests of QEMU read too. `None` where nothing is shown: guests then measure it.
-fn tsc_mhz() -> Option<u32> {
-    let shown = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = shown.lines().find(|line| line.starts_with("cpu MHz"))?;
-    let whole = line.split_once(':')?.1.trim().split('.').next()?;
-    whole.parse().ok().filter(|mhz| *mhz > 0)
 }

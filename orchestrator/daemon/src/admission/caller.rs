@@ -63,7 +63,7 @@ pub fn authorize(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+) -> Result<Caller, Box<Problem>> {
     let mut evidence = Evidence::default();
     let judged = judge(node, peer, method, uri, headers, &mut evidence);
     if let Err(problem) = &judged {
@@ -79,17 +79,17 @@ fn judge(
     uri: &Uri,
     headers: &HeaderMap,
     evidence: &mut Evidence,
-) -> Result<Caller, Problem> {
+) -> Result<Caller, Box<Problem>> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = given.next() else {
         if node.is_operator(peer) {
             return Ok(Caller::Operator);
         }
         let detail = format!("{method} {} needs a signed request", uri.path());
-        return Err(Problem::new(codes::AUTHORIZATION_MISSING, detail));
+        return Err(Problem::new(codes::AUTHORIZATION_MISSING, detail).into());
     };
     if given.next().is_some() {
-        return Err(Problem::new(codes::AUTHORIZATION_MALFORMED, "there are several Authorization headers"));
+        return Err(Problem::new(codes::AUTHORIZATION_MALFORMED, "there are several Authorization headers").into());
     }
     let now_mono = node.clock.mono_us();
     node.limits.address(peer, now_mono)?;
@@ -103,15 +103,15 @@ fn judge(
     node.limits.key(peer, id, key.is_some(), now_mono)?;
     let now_us = judged_time(node)?;
     let Some(key) = key else {
-        return Err(Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {id}")));
+        return Err(Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {id}")).into());
     };
     if let Some(code) = key.refusal(now_us) {
-        return Err(Problem::new(code, format!("key {id} of issuer {}", key.issuer)));
+        return Err(Problem::new(code, format!("key {id} of issuer {}", key.issuer)).into());
     }
     let verified = envelope
         .verify(&key.public, Purpose::Request)
         .map_err(|e| Problem::new(envelope_code(&e), e.to_string()))?;
-    let request = Request::from_json(verified.payload())?;
+    let request = Request::from_json(verified.payload()).map_err(Problem::from)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     request
         .check(method.as_str(), path, &node.config.node, timestamp(now_us))
@@ -119,28 +119,28 @@ fn judge(
     if *method != Method::GET && request.issued_at.as_microsecond() < node.started_us {
         // Nonces from before the start are forgotten; nothing may be changed by what could be a repetition.
         let detail = format!("issued at {}, before this daemon was started", request.issued_at);
-        return Err(Problem::new(codes::NONCE_REUSED, detail));
+        return Err(Problem::new(codes::NONCE_REUSED, detail).into());
     }
     match node.nonces.take(id, request.nonce.0, request.forget_at().as_microsecond(), now_us) {
         Use::First => Ok(Caller::Issuer(key.issuer.clone())),
-        Use::Again => Err(Problem::new(codes::NONCE_REUSED, format!("nonce {} was used before", request.nonce))),
-        Use::Full => Err(Problem::new(codes::KEY_RATE_LIMITED, "too many requests are remembered").retry_after(30)),
+        Use::Again => Err(Problem::new(codes::NONCE_REUSED, format!("nonce {} was used before", request.nonce)).into()),
+        Use::Full => Err(Problem::new(codes::KEY_RATE_LIMITED, "too many requests are remembered").retry_after(30).into()),
     }
 }
 
 /// The envelope of an `Authorization` header.
-fn decode(value: &[u8]) -> Result<Vec<u8>, Problem> {
+fn decode(value: &[u8]) -> Result<Vec<u8>, Box<Problem>> {
     let malformed = |detail: &str| Problem::new(codes::AUTHORIZATION_MALFORMED, detail);
     let text = std::str::from_utf8(value).map_err(|error| malformed(&error.to_string()))?;
     let Some((scheme, envelope)) = text.split_once(' ') else {
-        return Err(malformed("the header is not a scheme and an envelope"));
+        return Err(malformed("the header is not a scheme and an envelope").into());
     };
     if !scheme.eq_ignore_ascii_case(AUTHORIZATION_SCHEME) {
-        return Err(malformed("the scheme is not Fades"));
+        return Err(malformed("the scheme is not Fades").into());
     }
     if envelope.len() > MAX_ENVELOPE {
-        return Err(Problem::new(codes::ENVELOPE_TOO_LARGE, format!("{} characters", envelope.len())));
+        return Err(Problem::new(codes::ENVELOPE_TOO_LARGE, format!("{} characters", envelope.len())).into());
     }
     Base64UrlUnpadded::decode_vec(envelope)
-        .map_err(|error| malformed(&format!("the envelope is not base64url: {error}")))
+        .map_err(|error| malformed(&format!("the envelope is not base64url: {error}")).into())
 }

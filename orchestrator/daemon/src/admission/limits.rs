@@ -33,25 +33,25 @@ impl Limits {
     ///
     /// # Errors
     /// A problem with how long to wait.
-    pub fn address(&self, peer: Peer, now_us: u64) -> Result<(), Problem> {
+    pub fn address(&self, peer: Peer, now_us: u64) -> Result<(), Box<Problem>> {
         let Some(address) = peer.network() else { return Ok(()) };
         if self.addresses.take(&address, self.rates.address, now_us) {
             return Ok(());
         }
         let detail = format!("{} per minute are allowed from {address}", self.rates.address.per_minute);
-        Err(Problem::new(codes::ADDRESS_RATE_LIMITED, detail).retry_after(self.rates.address.wait_s()))
+        Err(Problem::new(codes::ADDRESS_RATE_LIMITED, detail).retry_after(self.rates.address.wait_s()).into())
     }
 
     /// Counts one signed thing under a claimed key; `known` says whether the node has that key.
     ///
     /// # Errors
     /// A problem with how long to wait.
-    pub fn key(&self, peer: Peer, key: KeyId, known: bool, now_us: u64) -> Result<(), Problem> {
+    pub fn key(&self, peer: Peer, key: KeyId, known: bool, now_us: u64) -> Result<(), Box<Problem>> {
         let Some(address) = peer.network() else { return Ok(()) };
         if self.keys.take(&(address, known.then_some(key)), self.rates.key, now_us) {
             return Ok(());
         }
         let detail = format!("{} per minute are allowed under key {key}", self.rates.key.per_minute);
-        Err(Problem::new(codes::KEY_RATE_LIMITED, detail).retry_after(self.rates.key.wait_s()))
+        Err(Problem::new(codes::KEY_RATE_LIMITED, detail).retry_after(self.rates.key.wait_s()).into())
     }
 }

@@ -12,7 +12,7 @@ use crate::serve::Peer;
 use crate::store::Store;
 use crate::store::record::RefusalRecord;
 
-/// Longest detail that is kept, in bytes: it may quote what strangers sent.
+/// Longest detail that is kept, in characters: it may quote what strangers sent.
 const DETAIL: usize = 256;
 
 /// What is known of who is refused.
@@ -41,14 +41,13 @@ impl Refusals {
     /// Notes one refusal.
     pub fn note(&self, store: &Store, clock: &Clock, peer: Peer, evidence: &Evidence, code: Code, detail: &str) {
         self.metrics.refusals.add(&code.to_string());
-        let cut = detail.floor_char_boundary(DETAIL.min(detail.len()));
         let record = RefusalRecord {
             at_us: clock.unix_us(),
             code: code.to_string(),
             peer: peer.to_string(),
             key_id: evidence.key.map(|key| key.to_string()),
             task: evidence.task.clone(),
-            detail: detail[..cut].to_owned(),
+            detail: detail.chars().take(DETAIL).collect(),
         };
         tracing::info!(code = record.code, peer = record.peer, detail = record.detail, "refused");
         if !self.limiter.take(&(), self.rate, clock.mono_us()) || !store.note_refusal(record) {

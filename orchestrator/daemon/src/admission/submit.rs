@@ -22,7 +22,7 @@ const _: () = assert!(REMEMBER_US >= CLOCK_TOLERANCE_US);
 ///
 /// # Errors
 /// The problem to answer with; counted and kept already.
-pub async fn submit(node: &Node, peer: Peer, body: &[u8]) -> Result<(TaskId, StoredState), Problem> {
+pub async fn submit(node: &Node, peer: Peer, body: &[u8]) -> Result<(TaskId, StoredState), Box<Problem>> {
     let mut evidence = Evidence::default();
     let judged = judge(node, peer, body, &mut evidence).await;
     if let Err(problem) = &judged {
@@ -36,7 +36,7 @@ async fn judge(
     peer: Peer,
     body: &[u8],
     evidence: &mut Evidence,
-) -> Result<(TaskId, StoredState), Problem> {
+) -> Result<(TaskId, StoredState), Box<Problem>> {
     let received_mono = node.clock.mono_us();
     node.limits.address(peer, received_mono)?;
     let envelope = fades_envelope::parse(body).map_err(|e| Problem::new(envelope_code(&e), e.to_string()))?;
@@ -46,17 +46,17 @@ async fn judge(
     node.limits.key(peer, envelope.key_id(), key.is_some(), received_mono)?;
     let now_us = judged_time(node)?;
     let Some(key) = key else {
-        return Err(Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {}", envelope.key_id())));
+        return Err(Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {}", envelope.key_id())).into());
     };
     if let Some(code) = key.refusal(now_us) {
-        return Err(Problem::new(code, format!("key {} of issuer {}", envelope.key_id(), key.issuer)));
+        return Err(Problem::new(code, format!("key {} of issuer {}", envelope.key_id(), key.issuer)).into());
     }
     let verified = envelope
         .verify(&key.public, Purpose::Task)
         .map_err(|e| Problem::new(envelope_code(&e), e.to_string()))?;
     let verify_us = node.clock.mono_us().saturating_sub(received_mono);
 
-    let wrapper = Wrapper::from_json(verified.payload())?;
+    let wrapper = Wrapper::from_json(verified.payload()).map_err(Problem::from)?;
     let id = wrapper.credentials.task_id;
     evidence.task = Some(id.to_string());
     let policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
@@ -67,7 +67,7 @@ async fn judge(
     if let Err(refusal) = &verdict
         && is_about_credentials(refusal)
     {
-        return Err(problem(refusal));
+        return Err(problem(refusal).into());
     }
     // A repetition is answered before policy and room are looked at: it asks for nothing new.
     let digest = verified.payload_digest();
@@ -79,12 +79,12 @@ async fn judge(
     let result_limit = policy.result_bytes.min(node.config.limits.result_bytes);
     let spec = admit::plan(&wrapper, result_limit, &facts, received).map_err(|refusal| problem(&refusal))?;
     if node.runtime.status().broker_state == "absent" {
-        return Err(Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet"));
+        return Err(Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into());
     }
     node.take_rate(&key.issuer, &policy).map_err(|refusal| problem(&refusal).retry_after(1))?;
     let Some(seat) = node.seats.take(&key.issuer, policy.tasks, facts.waiting_limit) else {
         let detail = format!("issuer {} or the node has no room for another task", key.issuer);
-        return Err(Problem::new(codes::TOO_MANY_TASKS, detail).retry_after(1));
+        return Err(Problem::new(codes::TOO_MANY_TASKS, detail).retry_after(1).into());
     };
     let acceptance = acceptance(&wrapper, &verified, body, result_limit, now_us, verify_us, node);
     match node.store.accept(acceptance).await.map_err(|e| store_problem(&e))? {
@@ -98,17 +98,17 @@ async fn judge(
         Accepted::Known(record) => Ok((id, record.state)),
         Accepted::KnownGone => repeated(node, id, true),
         Accepted::Conflict => repeated(node, id, false),
-        Accepted::ClockBehind { high_us } => Err(clock_behind(now_us, high_us)),
-        Accepted::Full => Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1)),
+        Accepted::ClockBehind { high_us } => Err(clock_behind(now_us, high_us).into()),
+        Accepted::Full => Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1).into()),
     }
 }
 
 /// The time by which a wrapper is judged: never earlier than one by which another was, since replay state is let go
 /// by that clock.
-pub(super) fn judged_time(node: &Node) -> Result<i64, Problem> {
+pub(super) fn judged_time(node: &Node) -> Result<i64, Box<Problem>> {
     let (now, high) = (node.clock.unix_us(), node.clock_high());
     if now.saturating_add(CLOCK_TOLERANCE_US) < high {
-        return Err(clock_behind(now, high));
+        return Err(clock_behind(now, high).into());
     }
     Ok(now.max(high))
 }
@@ -127,14 +127,14 @@ fn problem(refusal: &Refusal) -> Problem {
 }
 
 /// The answer for an id that is known: its state for the same payload, a conflict for any other.
-fn repeated(node: &Node, id: TaskId, same: bool) -> Result<(TaskId, StoredState), Problem> {
+fn repeated(node: &Node, id: TaskId, same: bool) -> Result<(TaskId, StoredState), Box<Problem>> {
     if !same {
         let detail = format!("task {id} exists with another payload");
-        return Err(Problem::new(codes::TASK_ID_REUSED, detail));
+        return Err(Problem::new(codes::TASK_ID_REUSED, detail).into());
     }
     match node.store.task(id.0).map_err(|e| store_problem(&e))? {
         Some(record) => Ok((id, record.state)),
-        None => Err(Problem::new(codes::RESULT_GONE, format!("task {id} has run, its record is no longer kept"))),
+        None => Err(Problem::new(codes::RESULT_GONE, format!("task {id} has run, its record is no longer kept")).into()),
     }
 }
 

@@ -149,15 +149,15 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn check_policy(policy: &PolicyDocument) -> Result<(), Problem> {
+fn check_policy(policy: &PolicyDocument) -> Result<(), Box<Problem>> {
     if policy.priority > fades_api::task::limits::PRIORITY_MAX {
         let detail = format!("priority {} is above 9", policy.priority);
-        return Err(Problem::new(codes::NUMBER_OUT_OF_RANGE, detail));
+        return Err(Problem::new(codes::NUMBER_OUT_OF_RANGE, detail).into());
     }
     match policy.images.iter().find(|image| image_rule(image).is_none()) {
         Some(image) => {
             let detail = format!("{image:?} is neither a name nor name@sha256:<hex>");
-            Err(Problem::new(codes::IMAGE_REFERENCE_MALFORMED, detail))
+            Err(Problem::new(codes::IMAGE_REFERENCE_MALFORMED, detail).into())
         }
         None => Ok(()),
     }

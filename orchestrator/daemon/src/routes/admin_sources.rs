@@ -52,20 +52,20 @@ pub(super) async fn put(
 }
 
 /// What reaches a command line, a request line or a wire message has a cap and no control characters.
-fn check(source: &SourceDocument) -> Result<(), Problem> {
+fn check(source: &SourceDocument) -> Result<(), Box<Problem>> {
     let SourceDocument::InfluxDb1 { host, port, database, retention, user, password } = source;
     let texts = [Some(host), Some(database), retention.as_ref(), user.as_ref(), password.as_ref()];
     for text in texts.into_iter().flatten() {
         if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
             let detail = "a source's texts have 1 to 255 bytes and no control characters";
-            return Err(Problem::new(codes::NAME_REFUSED, detail));
+            return Err(Problem::new(codes::NAME_REFUSED, detail).into());
         }
     }
     if host.chars().any(|c| c.is_whitespace() || matches!(c, '/' | '@' | '?' | '#')) {
-        return Err(Problem::new(codes::NAME_REFUSED, format!("{host:?} is not a host's name or address")));
+        return Err(Problem::new(codes::NAME_REFUSED, format!("{host:?} is not a host's name or address")).into());
     }
     if *port == 0 {
-        return Err(Problem::new(codes::NUMBER_OUT_OF_RANGE, "port 0 cannot be connected to"));
+        return Err(Problem::new(codes::NUMBER_OUT_OF_RANGE, "port 0 cannot be connected to").into());
     }
     Ok(())
 }

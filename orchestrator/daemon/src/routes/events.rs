@@ -76,11 +76,11 @@ pub(super) async fn of_node(
     follow(node, caller, None, after)
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Box<Problem>> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let malformed = |detail: String| Problem::new(codes::EVENT_ID_MALFORMED, detail);
     let text = value.to_str().map_err(|error| malformed(error.to_string()))?;
-    text.parse().map(Some).map_err(|error| malformed(format!("{text:?}: {error}")))
+    text.parse().map(Some).map_err(|error| malformed(format!("{text:?}: {error}")).into())
 }
 
 fn gone(after: u64) -> Refused {
@@ -120,11 +120,11 @@ fn follow(node: Arc<Node>, caller: Caller, task: Option<Ulid>, after: u64) -> Re
 struct OpenStream(Arc<Node>);
 
 impl OpenStream {
-    fn count(node: &Arc<Node>) -> Result<Self, Problem> {
+    fn count(node: &Arc<Node>) -> Result<Self, Box<Problem>> {
         let most = node.config.limits.streams;
         if node.live.streams.fetch_add(1, Ordering::Relaxed) >= most {
             node.live.streams.fetch_sub(1, Ordering::Relaxed);
-            return Err(Problem::new(codes::TOO_MANY_STREAMS, format!("{most} are open")).retry_after(5));
+            return Err(Problem::new(codes::TOO_MANY_STREAMS, format!("{most} are open")).retry_after(5).into());
         }
         node.metrics.events_streams.set(node.live.streams.load(Ordering::Relaxed) as u64);
         Ok(Self(Arc::clone(node)))

@@ -49,7 +49,7 @@ pub(super) async fn submit(
 }
 
 /// `application/cose`, with or without the parameter that says which of COSE's messages.
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_media_type(headers: &HeaderMap) -> Result<(), Box<Problem>> {
     let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let mut parts = given.unwrap_or_default().split(';').map(str::trim);
     let essence = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/cose"));
@@ -62,7 +62,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     if essence && parameters {
         return Ok(());
     }
-    Err(Problem::new(codes::MEDIA_TYPE_REFUSED, format!("content-type is {:?}", given.unwrap_or("missing"))))
+    Err(Problem::new(codes::MEDIA_TYPE_REFUSED, format!("content-type is {:?}", given.unwrap_or("missing"))).into())
 }
 
 pub(super) async fn list(
@@ -96,7 +96,7 @@ struct Query {
 
 impl Query {
     /// Values are names, states and ULIDs: nothing in them is ever percent-encoded.
-    fn read(text: &str) -> Result<Self, Problem> {
+    fn read(text: &str) -> Result<Self, Box<Problem>> {
         let malformed = |detail: String| Problem::new(codes::QUERY_MALFORMED, detail);
         let mut query = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -116,10 +116,10 @@ impl Query {
                         .map_err(|error| Problem::new(codes::CURSOR_MALFORMED, format!("{error}")))?;
                     query.cursor.replace(cursor.0).is_some()
                 }
-                _ => return Err(malformed(format!("{name:?} is not a parameter of this list"))),
+                _ => return Err(malformed(format!("{name:?} is not a parameter of this list")).into()),
             };
             if twice {
-                return Err(malformed(format!("{name} is given twice")));
+                return Err(malformed(format!("{name} is given twice")).into());
             }
         }
         Ok(query)

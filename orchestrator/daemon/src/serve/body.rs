@@ -13,18 +13,18 @@ use http_body_util::BodyExt;
 ///
 /// # Errors
 /// A problem with the code of what is wrong with it.
-pub async fn read(request: Request, cap: usize, deadline: Duration) -> Result<(request::Parts, Bytes), Problem> {
+pub async fn read(request: Request, cap: usize, deadline: Duration) -> Result<(request::Parts, Bytes), Box<Problem>> {
     let (parts, body) = request.into_parts();
     refuse_encoded(&parts.headers)?;
     if body.size_hint().lower() > cap as u64 {
         let detail = format!("{} bytes are announced, at most {cap} are read", body.size_hint().lower());
-        return Err(Problem::new(codes::BODY_TOO_LARGE, detail));
+        return Err(Problem::new(codes::BODY_TOO_LARGE, detail).into());
     }
     match tokio::time::timeout(deadline, collect(body, cap)).await {
         Ok(bytes) => Ok((parts, bytes?)),
         Err(_elapsed) => {
             let detail = format!("the body was not complete after {} ms", deadline.as_millis());
-            Err(Problem::new(codes::BODY_TOO_SLOW, detail))
+            Err(Problem::new(codes::BODY_TOO_SLOW, detail).into())
         }
     }
 }
@@ -33,17 +33,17 @@ pub async fn read(request: Request, cap: usize, deadline: Duration) -> Result<(r
 ///
 /// # Errors
 /// A problem, when there is any content encoding.
-pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), Box<Problem>> {
     match headers.get(header::CONTENT_ENCODING) {
         None => Ok(()),
         Some(value) => {
             let detail = format!("content-encoding is {value:?}");
-            Err(Problem::new(codes::CONTENT_ENCODING_REFUSED, detail))
+            Err(Problem::new(codes::CONTENT_ENCODING_REFUSED, detail).into())
         }
     }
 }
 
-async fn collect(mut body: Body, cap: usize) -> Result<Bytes, Problem> {
+async fn collect(mut body: Body, cap: usize) -> Result<Bytes, Box<Problem>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::new(codes::BODY_LENGTH_WRONG, error.to_string()))?;
@@ -51,7 +51,7 @@ async fn collect(mut body: Body, cap: usize) -> Result<Bytes, Problem> {
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > cap {
                 let detail = format!("more than {cap} bytes came");
-                return Err(Problem::new(codes::BODY_TOO_LARGE, detail));
+                return Err(Problem::new(codes::BODY_TOO_LARGE, detail).into());
             }
             bytes.extend_from_slice(&data);
         }
