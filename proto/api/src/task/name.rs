@@ -130,8 +130,8 @@ pub struct Label(String);
 text_type!(
     Label,
     "Label",
-    r"^(?!-)(?! )[^\x00-\x1f\x7f,/\\'\x22`;*?<>|$!~^{}\[\]]{1,128}(?<! )$",
-    "A safe label, without `..`."
+    r"^[^ \-\x00-\x1f\x7f,/\\'\x22`;*?<>|$!~^{}\[\]][^\x00-\x1f\x7f,/\\'\x22`;*?<>|$!~^{}\[\]]{0,127}$",
+    "A safe label: no leading dash, no space at either end, no `..`, 128 bytes at most."
 );
 
 impl Label {
