@@ -2,14 +2,19 @@
 //!
 //! Held in each: an operation's memory stays in its budget, no more is in flight than granted, every operation ends
 //! exactly once, what arrives equals what the source had, and nothing is said about an abandoned task.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed; its numbers are small"
+)]
 
 mod support;
 
 use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
 use fades_wire::control::FromGuest;
 use fades_wire::failure::Code;
-use support::function::Peer;
 use std::collections::BTreeMap;
+use support::function::Peer;
 use support::{Data, Dice, answer, data, documents, key, order, ticket};
 
 /// What goes wrong with one operation's source.
@@ -68,7 +73,9 @@ impl Fault {
             Self::Silent => (good[..middle].to_vec(), false),
             Self::LateEnd => (good[..good.len() - 3].to_vec(), false),
             Self::Status => (b"HTTP/1.1 503 Busy\r\nContent-Length: 8\r\n\r\ntry late".to_vec(), false),
-            Self::Denied => (b"HTTP/1.1 401 No\r\nX-Influxdb-Error: who?\r\nContent-Length: 0\r\n\r\n".to_vec(), false),
+            Self::Denied => {
+                (b"HTTP/1.1 401 No\r\nX-Influxdb-Error: who?\r\nContent-Length: 0\r\n\r\n".to_vec(), false)
+            }
             Self::Error => (answer(b"\x81\xa5error\xa4gone", dice, 9), true),
             Self::Damaged => (answer(&[&body[..body.len() / 2], &[0xc1; 9000]].concat(), dice, 500), true),
             Self::Type => {
@@ -108,7 +115,8 @@ struct Plan {
 impl Plan {
     fn new(dice: &mut Dice) -> Self {
         let operations = 1 + dice.below(3);
-        let fault = |dice: &mut Dice| if dice.one_in(6) { FAULTS[dice.below(FAULTS.len())] } else { Fault::None };
+        let fault =
+            |dice: &mut Dice| if dice.one_in(6) { FAULTS[dice.below(FAULTS.len())] } else { Fault::None };
         Self {
             faults: (0..operations).map(|_| fault(dice)).collect(),
             data: (0..operations).map(|_| data(dice, 4, 1500)).collect(),
@@ -214,7 +222,10 @@ impl World {
                     plan.abandoned = true;
                     self.broker.abandon(key(task), self.now);
                     if let Some(id) = plan.function {
-                        assert!(self.broker.function_output(id).is_empty(), "nothing is sent for an abandoned task");
+                        assert!(
+                            self.broker.function_output(id).is_empty(),
+                            "nothing is sent for an abandoned task"
+                        );
                     }
                 }
                 abandon
@@ -298,13 +309,15 @@ impl World {
         while let Some(action) = self.broker.next_action() {
             match action {
                 Action::Connect { source, endpoint } => {
-                    let (task, operation) = (usize::from(endpoint.port / 64), usize::from(endpoint.port % 64));
+                    let (task, operation) =
+                        (usize::from(endpoint.port / 64), usize::from(endpoint.port % 64));
                     let plan = &self.plans[task];
                     assert!(!plan.abandoned, "nothing is asked for an abandoned task");
                     let fault = plan.faults[operation];
                     let (script, closes) = fault.script(&plan.data[operation], &mut self.dice);
                     let refuses = fault == Fault::Refused;
-                    let source_now = Source { connected: false, script, at: 0, closes, refuses, closed: false };
+                    let source_now =
+                        Source { connected: false, script, at: 0, closes, refuses, closed: false };
                     self.sources.insert(source, source_now);
                 }
                 Action::CloseSource(source) => {

@@ -48,7 +48,10 @@ impl Function {
                 Ok(Some(frame)) => match ToBroker::from_frame(frame.kind, frame.body) {
                     Ok(message) => said.push(Said::Message { stream: frame.stream, message }),
                     Err(error) => {
-                        said.push(Said::Wrong(Failure::new(Code::Protocol, format!("the function's message: {error}"))));
+                        said.push(Said::Wrong(Failure::new(
+                            Code::Protocol,
+                            format!("the function's message: {error}"),
+                        )));
                         return said;
                     }
                 },

@@ -87,7 +87,9 @@ impl Broker {
         for said in function.hear(bytes) {
             match said {
                 Said::Message { message: ToBroker::Open(open), .. } => self.open(id, open.ticket, now),
-                Said::Message { stream, message: ToBroker::Credit(credit) } => self.credit(id, stream, credit.bytes, now),
+                Said::Message { stream, message: ToBroker::Credit(credit) } => {
+                    self.credit(id, stream, credit.bytes, now)
+                }
                 Said::Wrong(failure) => self.wrong(id, &failure, now),
             }
         }
@@ -169,7 +171,10 @@ impl Broker {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.function = None;
         if !task.is_over() {
-            let failure = Failure::new(Code::ClosedEarly, "the function closed its connection before the end of its data");
+            let failure = Failure::new(
+                Code::ClosedEarly,
+                "the function closed its connection before the end of its data",
+            );
             task.fail_all(&failure, now, &mut self.told);
         }
         self.settle(key, now);

@@ -6,10 +6,10 @@
 //! From any of them it may fail. The buffer that the answer is read into is lent to whoever reads the socket; there is
 //! no room in it while points wait for credit, and so a slow function slows its source down.
 
+use super::Micros;
 use super::limits::Layout;
 use super::outbox::Outbox;
 use super::reason;
-use super::Micros;
 use crate::columns::Columns;
 use crate::influx1::answer::Answer;
 use crate::influx1::document::{Asked, Stop};
@@ -96,7 +96,11 @@ pub(super) struct Operation {
 
 impl Operation {
     /// Writes the request into the buffers.
-    pub(super) fn new(spec: control::Operation, mut buffers: Buffers, started: Micros) -> Result<Self, (Failure, Buffers)> {
+    pub(super) fn new(
+        spec: control::Operation,
+        mut buffers: Buffers,
+        started: Micros,
+    ) -> Result<Self, (Failure, Buffers)> {
         let written = write_request(&spec, &mut buffers.read);
         let end = match written {
             Ok(end) => end,
@@ -234,12 +238,16 @@ impl Operation {
     fn broken_off(&self) -> Failure {
         let how = self.closed.clone().flatten().map_or_else(String::new, |words| format!(" ({words})"));
         match (self.phase, self.answer.closed()) {
-            (Phase::Connecting, _) => Failure::new(Code::SourceUnreachable, format!("no connection to the source{how}")),
+            (Phase::Connecting, _) => {
+                Failure::new(Code::SourceUnreachable, format!("no connection to the source{how}"))
+            }
             (_, Err(error)) => {
                 let Failure { code, message } = reason::answer(&error);
                 Failure::new(code, format!("{message}{how}"))
             }
-            (_, Ok(())) => Failure::new(Code::SourceClosedEarly, format!("the source closed the connection{how}")),
+            (_, Ok(())) => {
+                Failure::new(Code::SourceClosedEarly, format!("the source closed the connection{how}"))
+            }
         }
     }
 
@@ -261,18 +269,23 @@ impl Operation {
         }
         let limit = self.spec.timeout_ms;
         Err(match self.phase {
-            Phase::Connecting => {
-                Failure::new(Code::SourceUnreachable, format!("no connection to the source within {limit} ms"))
-            }
-            Phase::Requesting => {
-                Failure::new(Code::SourceSilent, format!("the source did not take the request for {limit} ms"))
-            }
+            Phase::Connecting => Failure::new(
+                Code::SourceUnreachable,
+                format!("no connection to the source within {limit} ms"),
+            ),
+            Phase::Requesting => Failure::new(
+                Code::SourceSilent,
+                format!("the source did not take the request for {limit} ms"),
+            ),
             _ if self.first_byte.is_none() => {
                 Failure::new(Code::SourceSilent, format!("the source did not answer within {limit} ms"))
             }
             _ => {
                 let points = self.meter.points() + self.buffers.columns.len() as u64;
-                Failure::new(Code::SourceSilent, format!("the source fell silent for {limit} ms, after {points} points"))
+                Failure::new(
+                    Code::SourceSilent,
+                    format!("the source fell silent for {limit} ms, after {points} points"),
+                )
             }
         })
     }
@@ -297,7 +310,8 @@ impl Operation {
     ) -> Result<Step, Failure> {
         let mut used = 0;
         loop {
-            let must_write = self.turning || self.phase == Phase::Draining || self.buffers.columns.room() == 0;
+            let must_write =
+                self.turning || self.phase == Phase::Draining || self.buffers.columns.room() == 0;
             if must_write && !self.buffers.columns.is_empty() {
                 if self.write_chunk(now, credit, outbox)? {
                     continue;
@@ -308,9 +322,13 @@ impl Operation {
                 self.turn()?;
             }
             match self.phase {
-                Phase::Connecting | Phase::Requesting => return Ok(Step { used, blocked: true, done: false }),
+                Phase::Connecting | Phase::Requesting => {
+                    return Ok(Step { used, blocked: true, done: false });
+                }
                 Phase::Draining => return Ok(Step { used, blocked: false, done: true }),
-                Phase::Answering if used >= allowance => return Ok(Step { used, blocked: false, done: false }),
+                Phase::Answering if used >= allowance => {
+                    return Ok(Step { used, blocked: false, done: false });
+                }
                 Phase::Answering => {}
             }
             let input = &self.buffers.read[self.start..self.end];
@@ -340,7 +358,10 @@ impl Operation {
         self.turning = false;
         let id = self.meter.series_count();
         if id >= MAX_SERIES {
-            return Err(Failure::new(Code::SourceTooLarge, format!("the answer has more than {MAX_SERIES} series")));
+            return Err(Failure::new(
+                Code::SourceTooLarge,
+                format!("the answer has more than {MAX_SERIES} series"),
+            ));
         }
         let series = Series {
             id,
@@ -348,14 +369,20 @@ impl Operation {
             measurement: self.spec.measurement.clone(),
             field: self.spec.field.clone(),
         };
-        let body = to_body(&series)
-            .map_err(|error| Failure::new(Code::SourceTooLarge, format!("a series cannot be described: {error}")))?;
+        let body = to_body(&series).map_err(|error| {
+            Failure::new(Code::SourceTooLarge, format!("a series cannot be described: {error}"))
+        })?;
         self.description = Some(body);
         Ok(())
     }
 
     /// Writes one chunk, before it its series' description if that is new. Says whether anything could be written.
-    fn write_chunk(&mut self, now: Micros, credit: &mut Sender, outbox: &mut Outbox) -> Result<bool, Failure> {
+    fn write_chunk(
+        &mut self,
+        now: Micros,
+        credit: &mut Sender,
+        outbox: &mut Outbox,
+    ) -> Result<bool, Failure> {
         let described = self.description.as_ref().map_or(0, |body| HEADER_LEN + body.len());
         let frame = HEADER_LEN + BATCH_HEADER_LEN;
         let room = outbox.room().saturating_sub(RESERVE + described + frame) / POINT_LEN;
@@ -390,10 +417,15 @@ impl Operation {
 }
 
 /// Puts a frame into the outbox.
-pub(super) fn put(outbox: &mut Outbox, kind: Kind, stream: u16, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> {
-    outbox
-        .put(kind, stream, write)
-        .map_err(|error| Failure::new(error.code(), format!("a frame for the function cannot be written: {error}")))
+pub(super) fn put(
+    outbox: &mut Outbox,
+    kind: Kind,
+    stream: u16,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Failure> {
+    outbox.put(kind, stream, write).map_err(|error| {
+        Failure::new(error.code(), format!("a frame for the function cannot be written: {error}"))
+    })
 }
 
 /// Writes the request to the start of `buffer` and gives its length.
@@ -413,7 +445,10 @@ fn write_request(spec: &control::Operation, buffer: &mut [u8]) -> Result<usize, 
     let bytes = request(&spec.endpoint.to_string(), &database.0, credentials, &influxql);
     let (length, room) = (bytes.len(), buffer.len());
     let place = buffer.get_mut(..length).ok_or_else(|| {
-        Failure::new(Code::SourceQuery, format!("the query of {length} bytes is over {room}, what the budget allows"))
+        Failure::new(
+            Code::SourceQuery,
+            format!("the query of {length} bytes is over {room}, what the budget allows"),
+        )
     })?;
     place.copy_from_slice(&bytes);
     Ok(length)

@@ -15,7 +15,9 @@ pub(super) fn answer(error: &AnswerError) -> Failure {
             Code::SourceMalformed
         }
         AnswerError::Document(DocumentError::Type { .. }) => Code::SourceType,
-        AnswerError::ClosedEarly { .. } | AnswerError::Document(DocumentError::Cut { .. }) => Code::SourceClosedEarly,
+        AnswerError::ClosedEarly { .. } | AnswerError::Document(DocumentError::Cut { .. }) => {
+            Code::SourceClosedEarly
+        }
         AnswerError::NoAnswer => Code::SourceUnreachable,
     };
     let words = match std::error::Error::source(error) {

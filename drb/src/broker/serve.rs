@@ -37,7 +37,9 @@ impl Broker {
         if order.operations.is_empty() {
             return Err(Failure::new(Code::Unsupported, "a task without operations"));
         }
-        if let Some((place, wrong)) = order.operations.iter().enumerate().find(|(place, at)| usize::from(at.index) != *place) {
+        if let Some((place, wrong)) =
+            order.operations.iter().enumerate().find(|(place, at)| usize::from(at.index) != *place)
+        {
             let words = format!("operation {} stands at place {place}", wrong.index);
             return Err(Failure::new(Code::Protocol, words));
         }
@@ -51,7 +53,10 @@ impl Broker {
         }
         Layout::of(budget).ok_or_else(|| {
             let least = Layout::MIN_BUDGET;
-            Failure::new(Code::Memory, format!("a budget of {budget} bytes is below {least}, the least of an operation"))
+            Failure::new(
+                Code::Memory,
+                format!("a budget of {budget} bytes is below {least}, the least of an operation"),
+            )
         })
     }
 
@@ -191,7 +196,8 @@ impl Broker {
         self.sources.remove(&source);
         // A connection that was not even asked for yet needs no closing.
         let before = self.actions.len();
-        self.actions.retain(|action| !matches!(action, Action::Connect { source: asked, .. } if *asked == source));
+        self.actions
+            .retain(|action| !matches!(action, Action::Connect { source: asked, .. } if *asked == source));
         if self.actions.len() == before {
             self.actions.push_back(Action::CloseSource(source));
         }
@@ -201,8 +207,6 @@ impl Broker {
         self.actions.push_back(Action::Tell(message));
     }
 }
-
-
 
 /// Whether a message is about this task.
 fn is_about(message: &FromGuest, key: TaskKey) -> bool {

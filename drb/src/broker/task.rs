@@ -213,11 +213,19 @@ impl Task {
             return;
         }
         (self.reported, self.reported_points) = (now, points);
-        tell.push_back(OperationProgress { task: self.key, operation: operation.index(), points, bytes }.into());
+        tell.push_back(
+            OperationProgress { task: self.key, operation: operation.index(), points, bytes }.into(),
+        );
     }
 
     /// Fails the operation of this index, and with it all that are not reported yet but those that are being sent.
-    pub(super) fn fail(&mut self, index: u16, failure: &Failure, now: Micros, tell: &mut VecDeque<FromGuest>) {
+    pub(super) fn fail(
+        &mut self,
+        index: u16,
+        failure: &Failure,
+        now: Micros,
+        tell: &mut VecDeque<FromGuest>,
+    ) {
         let abort = to_body(&Abort(failure.clone()));
         if let Ok(body) = abort {
             // A connection that takes no more frames is closed by the broker; nothing else is left to say on it.
@@ -232,10 +240,15 @@ impl Task {
     /// Fails whatever is not reported yet, those that are being sent included: nobody will receive them.
     pub(super) fn fail_all(&mut self, failure: &Failure, now: Micros, tell: &mut VecDeque<FromGuest>) {
         for Leaving { ended, .. } in core::mem::take(&mut self.leaving) {
-            let failed = OperationFailed { task: self.key, operation: ended.operation, failure: failure.clone() };
+            let failed =
+                OperationFailed { task: self.key, operation: ended.operation, failure: failure.clone() };
             tell.push_back(failed.into());
         }
-        let first = self.current.as_ref().map(Operation::index).or_else(|| self.pending.pop_front().map(|spec| spec.index));
+        let first = self
+            .current
+            .as_ref()
+            .map(Operation::index)
+            .or_else(|| self.pending.pop_front().map(|spec| spec.index));
         match first {
             Some(index) => self.fail(index, failure, now, tell),
             None => self.settle(now),
@@ -270,9 +283,15 @@ impl Task {
     /// Takes credit from the function.
     pub(super) fn grant(&mut self, stream: u32, bytes: u64) -> Result<(), Failure> {
         let credit = usize::try_from(stream).ok().and_then(|index| self.credit.get_mut(index));
-        let credit = credit
-            .ok_or_else(|| Failure::new(Code::Protocol, format!("the function grants credit on stream {stream}, which is none")))?;
-        credit.grant(bytes).map_err(|error| Failure::new(Code::Protocol, format!("the function's {error}")))?;
+        let credit = credit.ok_or_else(|| {
+            Failure::new(
+                Code::Protocol,
+                format!("the function grants credit on stream {stream}, which is none"),
+            )
+        })?;
+        credit
+            .grant(bytes)
+            .map_err(|error| Failure::new(Code::Protocol, format!("the function's {error}")))?;
         self.blocked = false;
         Ok(())
     }
@@ -286,7 +305,10 @@ impl Task {
             (None, Some(_)) => "for the function to take points",
             (_, None) => "for its function to connect",
         };
-        Failure::new(Code::Deadline, format!("the task's time of {} ms was up, waiting {whom}", self.time_left_ms))
+        Failure::new(
+            Code::Deadline,
+            format!("the task's time of {} ms was up, waiting {whom}", self.time_left_ms),
+        )
     }
 
     /// Notes the end once everything is reported, and gives the memory back once everything is sent.

@@ -71,7 +71,9 @@ impl Peer {
         self.decoder.push(bytes);
         while let Some(frame) = self.decoder.next().expect("the broker's frames are right") {
             if frame.kind == Kind::Abort && self.streams.is_empty() {
-                let FromBroker::Abort(abort) = FromBroker::from_frame(frame.kind, frame.body).unwrap() else { unreachable!() };
+                let FromBroker::Abort(abort) = FromBroker::from_frame(frame.kind, frame.body).unwrap() else {
+                    unreachable!()
+                };
                 self.turned_away = Some(abort.0);
                 continue;
             }
@@ -86,12 +88,18 @@ impl Peer {
                     stream.data.push((series.tags[0].value.0.clone(), Vec::new()));
                 }
                 FromBroker::Chunk(batch) => {
-                    self.flows[place].received(frame.body.len() as u64).expect("no more in flight than granted");
+                    self.flows[place]
+                        .received(frame.body.len() as u64)
+                        .expect("no more in flight than granted");
                     self.backlog[place] += frame.body.len() as u64;
                     take(stream, &batch);
                 }
                 FromBroker::End(end) => {
-                    assert_eq!(end.0, stream.meter.summary(frame.stream as u16), "counts and digest of stream {place}");
+                    assert_eq!(
+                        end.0,
+                        stream.meter.summary(frame.stream as u16),
+                        "counts and digest of stream {place}"
+                    );
                     stream.end = Some(Ok(end.0));
                 }
                 FromBroker::Abort(abort) => stream.end = Some(Err(abort.0)),

@@ -1,6 +1,5 @@
 //! What the broker's tests share: answers as InfluxDB writes them, orders, and a small random generator.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 
 pub mod function;
 
@@ -54,12 +53,17 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
+/// Rows of one series in one document, and whether the series goes on in the next.
+type Piece<'a> = (&'a str, &'a [(i64, f64)], bool);
+
 /// Documents of at most `rows` rows, with InfluxDB 1.6's stray flags.
 pub fn documents(data: &Data, rows: usize) -> Vec<u8> {
-    let mut pieces: Vec<(&str, &[(i64, f64)], bool)> = Vec::new();
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
     for (room, points) in data {
         let count = points.chunks(rows).len();
-        pieces.extend(points.chunks(rows).enumerate().map(|(at, piece)| (room.as_str(), piece, at + 1 < count)));
+        pieces.extend(
+            points.chunks(rows).enumerate().map(|(at, piece)| (room.as_str(), piece, at + 1 < count)),
+        );
     }
     let mut out = Vec::new();
     let count = pieces.len();

@@ -1,0 +1,113 @@
+//! What is done beside the poll, as it would block: connecting, accepting, closing, waiting for orders.
+
+use fades_drb::broker::SourceId;
+use fades_wire::address::Endpoint;
+use fades_wire::control::ToGuest;
+use mio::{Registry, Token, Waker};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Stack of each helper: they call into the kernel and nothing else. Guests get stacks as real memory.
+const STACK: usize = 64 * 1024;
+/// Pause after a failed accept, so that a lasting failure does not take all of the processor.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What happened beside the poll.
+pub(crate) enum Event {
+    /// The orchestrator said something.
+    Control(ToGuest),
+    /// A function connected.
+    Function(TcpStream),
+    /// A connection to a source came about, or did not.
+    Connected(SourceId, io::Result<TcpStream>),
+}
+
+/// The queue of events; who puts one in wakes the poll.
+pub(crate) struct Mailbox {
+    poster: Poster,
+    events: Receiver<Event>,
+}
+
+#[derive(Clone)]
+struct Poster {
+    queue: Sender<Event>,
+    waker: Arc<Waker>,
+}
+
+impl Poster {
+    /// Says whether there still is somebody to read it.
+    fn post(&self, event: Event) -> bool {
+        self.queue.send(event).is_ok() && self.waker.wake().is_ok()
+    }
+}
+
+impl Mailbox {
+    /// A mailbox that wakes the poll of this registry.
+    pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
+        let waker = Arc::new(Waker::new(registry, Token(0))?);
+        let (queue, events) = channel();
+        Ok(Self { poster: Poster { queue, waker }, events })
+    }
+
+    /// The next event, if there is one.
+    pub(crate) fn next(&self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    /// Passes on what the orchestrator says.
+    pub(crate) fn forward(&self, orders: Receiver<ToGuest>) -> io::Result<()> {
+        let poster = self.poster.clone();
+        spawn("orders", move || {
+            for order in orders {
+                if !poster.post(Event::Control(order)) {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Accepts functions. Gives the address where they are accepted.
+    pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr().unwrap_or(address);
+        let poster = self.poster.clone();
+        spawn("accept", move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        if !poster.post(Event::Function(stream)) {
+                            return;
+                        }
+                    }
+                    Err(_) => thread::sleep(PAUSE),
+                }
+            }
+        })?;
+        Ok(address)
+    }
+
+    /// Connects to a source.
+    pub(crate) fn connect(&self, source: SourceId, endpoint: Endpoint) -> io::Result<()> {
+        let poster = self.poster.clone();
+        spawn("connect", move || {
+            let result = TcpStream::connect(SocketAddr::V4(SocketAddrV4::from(endpoint)));
+            poster.post(Event::Connected(source, result));
+        })
+    }
+
+    /// Closes a connection. Hermit's kernel waits for the other side when it does that.
+    pub(crate) fn close(&self, stream: impl Send + 'static) {
+        if cfg!(target_os = "hermit") {
+            // Without a thread to spare, it is closed here and now.
+            let _ = spawn("close", move || drop(stream));
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).stack_size(STACK).spawn(work).map(drop)
+}

@@ -1,0 +1,84 @@
+//! One socket that never blocks, and what is known of its readiness.
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use std::io::{self, ErrorKind, Read, Write};
+
+/// What became of a read or write.
+pub(crate) enum Flow {
+    /// So many bytes.
+    Moved(usize),
+    /// Nothing for now.
+    Later,
+    /// The connection is over: in the orderly way, or for a reason.
+    Ended(Option<String>),
+}
+
+/// Readiness is told once: each direction is good for use until it blocks.
+pub(crate) struct Link {
+    stream: TcpStream,
+    readable: bool,
+    writable: bool,
+    over: bool,
+}
+
+impl Link {
+    pub(crate) fn new(stream: std::net::TcpStream, token: Token, registry: &Registry) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        // Frames are large or urgent; that it cannot be set would be no reason to fail.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TcpStream::from_std(stream);
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { stream, readable: true, writable: true, over: false })
+    }
+
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+
+    pub(crate) fn may_read(&self) -> bool {
+        self.readable && !self.over
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        self.writable && !self.over
+    }
+
+    pub(crate) fn read(&mut self, space: &mut [u8]) -> Flow {
+        let result = self.stream.read(space);
+        self.flow(result, |link| link.readable = false)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Flow {
+        let result = self.stream.write(bytes);
+        self.flow(result, |link| link.writable = false)
+    }
+
+    fn flow(&mut self, result: io::Result<usize>, blocked: impl FnOnce(&mut Self)) -> Flow {
+        match result {
+            Ok(0) => {
+                self.over = true;
+                Flow::Ended(None)
+            }
+            Ok(count) => Flow::Moved(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Flow::Moved(0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                blocked(self);
+                Flow::Later
+            }
+            Err(error) => {
+                self.over = true;
+                Flow::Ended(Some(error.to_string()))
+            }
+        }
+    }
+
+    /// Takes the socket out of the poll, to be closed elsewhere.
+    pub(crate) fn into_stream(mut self, registry: &Registry) -> TcpStream {
+        // Closing takes it out as well.
+        let _ = registry.deregister(&mut self.stream);
+        self.stream
+    }
+}

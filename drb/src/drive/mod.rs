@@ -1,0 +1,247 @@
+//! The sockets around the broker: one thread and one poll for all of them.
+//!
+//! Three things would block that thread, as Hermit's kernel has no form of them that does not, and are done beside it:
+//! connecting, accepting and closing. They, and the control channel, report through one queue.
+
+mod beside;
+mod link;
+
+use beside::{Event, Mailbox};
+use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
+use fades_guest::control::{ControlChannel, ControlError, ControlSender};
+use fades_wire::control::ToGuest;
+use link::{Flow, Link};
+use mio::{Events, Poll, Token};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Turns of work between two looks at the sockets: enough that looking costs little, few enough that no socket waits
+/// for long. A turn takes up to 40 KiB of a source's answer.
+const TURNS: usize = 8;
+/// Largest read from a function: it sends tickets and credit only.
+const FUNCTION_READ: usize = 2048;
+
+/// See the module.
+pub(crate) struct Driver {
+    broker: Broker,
+    control: ControlSender,
+    poll: Poll,
+    mailbox: Mailbox,
+    sources: BTreeMap<SourceId, Option<Link>>,
+    functions: BTreeMap<FunctionId, Link>,
+    start: Instant,
+}
+
+impl Driver {
+    /// Listens for functions at `data`.
+    pub(crate) fn new(control: ControlChannel, data: SocketAddr) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mailbox = Mailbox::new(poll.registry())?;
+        let (control, inbox) = control.split();
+        mailbox.forward(inbox)?;
+        let address = mailbox.listen(data)?;
+        control.log(fades_guest::log::level::INFORMATION, format!("serving functions at {address}"));
+        Ok(Self {
+            broker: Broker::new(Limits::default()),
+            control,
+            poll,
+            mailbox,
+            sources: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            start: Instant::now(),
+        })
+    }
+
+    /// Serves until the control channel ends, with which the guest ends.
+    pub(crate) fn run(&mut self) -> io::Result<Infallible> {
+        let mut events = Events::with_capacity(64);
+        let mut busy = false;
+        loop {
+            let wake = self.broker.tick(self.now());
+            let mut moved = self.carry_out()?;
+            let patience =
+                if busy || moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
+            match self.poll.poll(&mut events, patience) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in &events {
+                self.note(event);
+            }
+            moved |= self.read_mail()?;
+            moved |= self.serve_sources();
+            let mut worked = false;
+            for _ in 0..TURNS {
+                worked = self.broker.work(self.now());
+                if !worked {
+                    break;
+                }
+            }
+            moved |= self.carry_out()?;
+            moved |= self.serve_functions();
+            busy = worked || moved;
+        }
+    }
+
+    fn now(&self) -> Micros {
+        Micros::try_from(self.start.elapsed().as_micros()).unwrap_or(Micros::MAX)
+    }
+
+    /// Time until `wake`, rounded up, as polls count in milliseconds.
+    fn until(&self, wake: Micros) -> Duration {
+        Duration::from_micros(wake.saturating_sub(self.now())) + Duration::from_millis(1)
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        let id = event.token().0 as u64;
+        let link = match self.functions.get_mut(&FunctionId(id)) {
+            Some(link) => Some(link),
+            None => self.sources.get_mut(&SourceId(id)).and_then(Option::as_mut),
+        };
+        if let Some(link) = link {
+            link.note(event);
+        }
+    }
+
+    fn read_mail(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        while let Some(event) = self.mailbox.next() {
+            any = true;
+            let now = self.now();
+            match event {
+                Event::Control(ToGuest::Retrieve(order)) => self.broker.retrieve(order, now),
+                Event::Control(ToGuest::Abandon(abandon)) => self.broker.abandon(abandon.task, now),
+                Event::Control(other) => {
+                    let kind = u16::from(other.kind());
+                    self.control
+                        .log(fades_guest::log::level::WARNING, format!("a broker is told {kind:#06x}"));
+                }
+                Event::Function(stream) => match self.broker.function_connected(now) {
+                    Some(id) => {
+                        self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
+                    }
+                    None => self.mailbox.close(stream),
+                },
+                Event::Connected(id, result) => self.connected(id, result)?,
+            }
+        }
+        Ok(any)
+    }
+
+    fn connected(&mut self, id: SourceId, result: io::Result<std::net::TcpStream>) -> io::Result<()> {
+        // Nothing is known of it if it was given up in the meantime.
+        let Some(place) = self.sources.get_mut(&id) else {
+            if let Ok(stream) = result {
+                self.mailbox.close(stream);
+            }
+            return Ok(());
+        };
+        match result {
+            Ok(stream) => {
+                *place = Some(Link::new(stream, token(id.0), self.poll.registry())?);
+                self.broker.source_connected(id);
+            }
+            Err(error) => {
+                let now = self.now();
+                self.broker.source_closed(id, Some(error.to_string()), now);
+            }
+        }
+        Ok(())
+    }
+
+    fn serve_sources(&mut self) -> bool {
+        let mut any = false;
+        let now = self.now();
+        for (id, link) in &mut self.sources {
+            let Some(link) = link else { continue };
+            while link.may_write() && !self.broker.source_output(*id).is_empty() {
+                match link.write(self.broker.source_output(*id)) {
+                    Flow::Moved(count) => self.broker.source_sent(*id, count, now),
+                    Flow::Later => break,
+                    Flow::Ended(words) => self.broker.source_closed(*id, words, now),
+                }
+                any = true;
+            }
+            while link.may_read() {
+                let Some(space) = self.broker.source_space(*id) else { break };
+                match link.read(space) {
+                    Flow::Moved(count) => self.broker.source_received(*id, count, now),
+                    Flow::Later => break,
+                    Flow::Ended(words) => self.broker.source_closed(*id, words, now),
+                }
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn serve_functions(&mut self) -> bool {
+        let mut any = false;
+        let mut buffer = [0; FUNCTION_READ];
+        let now = self.now();
+        let mut ended = Vec::new();
+        for (id, link) in &mut self.functions {
+            while link.may_read() {
+                match link.read(&mut buffer) {
+                    Flow::Moved(count) => self.broker.function_received(*id, &buffer[..count], now),
+                    Flow::Later => break,
+                    Flow::Ended(_) => ended.push(*id),
+                }
+                any = true;
+            }
+            while link.may_write() && !self.broker.function_output(*id).is_empty() {
+                match link.write(self.broker.function_output(*id)) {
+                    Flow::Moved(count) => self.broker.function_sent(*id, count, now),
+                    Flow::Later => break,
+                    Flow::Ended(_) => ended.push(*id),
+                }
+                any = true;
+            }
+        }
+        for id in ended {
+            self.broker.function_closed(id, now);
+            self.drop_function(id);
+        }
+        any
+    }
+
+    /// Does what the broker wants done. Says whether there was anything.
+    fn carry_out(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        while let Some(action) = self.broker.next_action() {
+            any = true;
+            match action {
+                Action::Connect { source, endpoint } => {
+                    self.sources.insert(source, None);
+                    self.mailbox.connect(source, endpoint)?;
+                }
+                Action::CloseSource(id) => {
+                    if let Some(link) = self.sources.remove(&id).flatten() {
+                        self.mailbox.close(link.into_stream(self.poll.registry()));
+                    }
+                }
+                Action::CloseFunction(id) => self.drop_function(id),
+                Action::Tell(message) => match self.control.send(message) {
+                    // The channel's end is the guest's end, and told by whoever noticed it first.
+                    Ok(()) | Err(ControlError::Ended) => {}
+                    Err(error) => return Err(io::Error::other(error)),
+                },
+            }
+        }
+        Ok(any)
+    }
+
+    fn drop_function(&mut self, id: FunctionId) {
+        if let Some(link) = self.functions.remove(&id) {
+            self.mailbox.close(link.into_stream(self.poll.registry()));
+        }
+    }
+}
+
+/// Sources and functions share one series of numbers; 0 is the mailbox's.
+fn token(id: u64) -> Token {
+    Token(usize::try_from(id).unwrap_or(usize::MAX))
+}
