@@ -9,6 +9,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fades_wire::exit::{END_MARK, ExitCode};
+
 use crate::ids::Role;
 
 /// Which machinery runs guests.
@@ -118,6 +120,19 @@ pub struct GuestExit {
     pub console_tail: String,
 }
 
+impl GuestExit {
+    /// Why the guest ended, in words; with its own last words, when it wrote a [`END_MARK`] line on its console.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let last = self.console_tail.lines().rev().find_map(|line| line.trim_end().strip_prefix(END_MARK));
+        let json = last.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        match json.as_ref().and_then(|json| json.get("message")?.as_str()) {
+            Some(message) => format!("{}: {message}", self.cause),
+            None => self.cause.to_string(),
+        }
+    }
+}
+
 /// Why a guest ended, as precisely as its backend can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitCause {
@@ -153,7 +168,10 @@ pub enum ExitCause {
 impl fmt::Display for ExitCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Code(code) => match ExitCode::from_number(*code) {
+                Some(known) => write!(f, "ended with code {code} ({})", known.name()),
+                None => write!(f, "ended with code {code}"),
+            },
             Self::Panicked { message, location } if location.is_empty() => write!(f, "panicked: {message}"),
             Self::Panicked { message, location } => write!(f, "panicked at {location}: {message}"),
             Self::OutOfMemory { requested: Some(bytes), detail } => {
@@ -200,4 +218,21 @@ pub enum BackendError {
         #[source]
         source: std::io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_last_words_are_told() {
+        let words = |code, console: &str| {
+            GuestExit { cause: ExitCause::Code(code), console_tail: console.into() }.words()
+        };
+        let said =
+            "booting\r\nFADES-END {\"message\":\"no address given\",\"code\":12,\"name\":\"boot\"}\r\n";
+        assert_eq!(words(12, said), "ended with code 12 (boot): no address given");
+        assert_eq!(words(14, ""), "ended with code 14 (control-lost)");
+        assert_eq!(words(77, "FADES-END {broken"), "ended with code 77");
+    }
 }

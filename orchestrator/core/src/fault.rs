@@ -1,9 +1,10 @@
 //! Why tasks fail: a code of the catalogue and words, from whatever went wrong below.
 
 use fades_api::codes::{self, Code};
+use fades_wire::exit::ExitCode;
 use fades_wire::failure::{self, Failure};
 
-use crate::backend::ExitCause;
+use crate::backend::{ExitCause, GuestExit};
 
 /// Longest [`Fault::message`], bytes. Guests write part of it, so it must not carry much out.
 pub const MAX_MESSAGE: usize = 1024;
@@ -34,8 +35,10 @@ impl Fault {
 
     /// A guest that ended although nobody had asked it to.
     #[must_use]
-    pub fn ended(who: &str, cause: &ExitCause) -> Self {
-        let code = match cause {
+    pub fn ended(who: &str, exit: &GuestExit) -> Self {
+        let code = match &exit.cause {
+            ExitCause::Code(code) if *code == ExitCode::Panic as i32 => codes::GUEST_PANICKED,
+            ExitCause::Code(code) if *code == ExitCode::OutOfMemory as i32 => codes::GUEST_OUT_OF_MEMORY,
             ExitCause::Code(_) => codes::GUEST_EXITED,
             ExitCause::Panicked { .. } => codes::GUEST_PANICKED,
             ExitCause::OutOfMemory { .. } => codes::GUEST_OUT_OF_MEMORY,
@@ -44,7 +47,7 @@ impl Fault {
             // Only its time limit ends a guest that the engine did not stop.
             ExitCause::Killed => codes::GUEST_TIMED_OUT,
         };
-        Self::new(code, format!("{who} {cause}"))
+        Self::new(code, format!("{who} {}", exit.words()))
     }
 }
 

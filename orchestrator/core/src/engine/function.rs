@@ -161,7 +161,7 @@ impl Attempt {
 
     /// The guest is gone. What it said before may still be on its way.
     pub(super) fn exited(&mut self, exit: &GuestExit, now: Now, patience: &Patience) -> Result<(), Fault> {
-        let fault = Fault::ended(WHO, &exit.cause);
+        let fault = Fault::ended(WHO, exit);
         let spoke_for_itself = matches!(exit.cause, ExitCause::Code(_)) && self.hello_us.is_some();
         if !spoke_for_itself && !self.intake.is_finished() {
             return Err(fault);

@@ -11,7 +11,6 @@ use super::broker::welcome;
 use super::function::protocol;
 use super::port::{Effect, GuestInput, Now};
 use super::tasks::Task;
-use crate::backend::GuestExit;
 use crate::fault::Fault;
 use crate::ids::{GuestId, TaskId};
 use crate::task::TaskState;
@@ -48,7 +47,7 @@ impl Engine {
             GuestInput::StartFailed(why) => Err(format!("could not be started: {why}")),
             GuestInput::ProtocolError(why) => Err(format!("broke the protocol: {why}")),
             GuestInput::Disconnected => Err("closed its control connection".into()),
-            GuestInput::Exited(GuestExit { cause, .. }) => Err(cause.to_string()),
+            GuestInput::Exited(exit) => Err(exit.words()),
         };
         if let Err(why) = result {
             self.broker_lost(codes::BROKER_DIED, &why, now);

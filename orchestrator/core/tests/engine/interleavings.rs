@@ -274,7 +274,7 @@ fn the_stories_reach_every_kind_of_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_laws_hold(recovered in recovered(), steps in steps()) {

@@ -247,6 +247,14 @@ fn a_function_that_dies_fails_its_task_with_the_cause() {
         (ExitCause::Signal(11), "GUEST_KILLED_BY_SIGNAL"),
         (ExitCause::Killed, "GUEST_TIMED_OUT"),
     ];
+    for (cause, code) in
+        [(ExitCause::Code(10), "GUEST_PANICKED"), (ExitCause::Code(11), "GUEST_OUT_OF_MEMORY")]
+    {
+        let (mut world, _, function) = streaming();
+        world.exit(function, cause);
+        world.give(Input::Guest(function, GuestInput::Disconnected));
+        assert_eq!(world.failure(1), code, "its exit code alone tells");
+    }
     for (cause, code) in cases {
         let (mut world, broker, function) = streaming();
         let effects = world.exit(function, cause);
