@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 
 use smoltcp::wire::EthernetAddress;
 
-pub use fades_wire::address::{CONTROL_PORT, DATA_PORT, FIRST_SOURCE_PORT, GATEWAY, MASK_BITS};
 use fades_wire::address::NETWORK;
+pub use fades_wire::address::{CONTROL_PORT, DATA_PORT, FIRST_SOURCE_PORT, GATEWAY, MASK_BITS};
 
 /// How many other addresses are given out before one that came back may be used again.
 pub(crate) const QUARANTINE: usize = 4096;

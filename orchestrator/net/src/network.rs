@@ -63,12 +63,8 @@ impl VirtualNetwork {
     /// Starts the network's thread. Both sinks are called on it and must not block.
     ///
     /// # Errors
-    /// When the system refuses an event queue or a thread, or the MTU is smaller than [`SMALLEST_MTU`].
-    pub fn start(
-        config: NetConfig,
-        events: NetEventSink,
-        reports: ReportSink,
-    ) -> Result<Self, NetworkError> {
+    /// When the system refuses an event queue or a thread. An MTU below [`SMALLEST_MTU`] is raised to it.
+    pub fn start(config: NetConfig, events: NetEventSink, reports: ReportSink) -> Result<Self, NetworkError> {
         Self::start_with(config, events, reports, system_lookup())
     }
 
@@ -116,7 +112,8 @@ impl VirtualNetwork {
         Ok(Self { commands, book, pool, totals, thread: Mutex::new(Some(thread)), config })
     }
 
-    /// Ends all connections and the thread, and waits for it. Later calls find the network stopped.
+    /// Ends all connections and the thread, and waits for it. No event comes after this, later calls find the network stopped.
+    /// Names that are being resolved are waited for, at most two seconds.
     pub fn shutdown(&self) {
         self.commands.send(Command::Stop);
         if let Some(thread) = lock(&self.thread).take() {

@@ -15,8 +15,8 @@ use std::net::Ipv4Addr;
 use fades_core::Role;
 use fades_core::network::PortId;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet,
-    TcpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol,
+    Ipv4Packet, TcpPacket,
 };
 
 use crate::address::{CONTROL_PORT, DATA_PORT, GATEWAY, mac_of};
@@ -220,7 +220,9 @@ fn ipv4(ethernet: &EthernetFrame<&[u8]>, from: &PortFacts, table: &Table) -> Res
 fn ports(tcp: &TcpPacket<&[u8]>, role: Role, peer: &Peer, table: &Table) -> Result<Verdict, Reason> {
     match *peer {
         Peer::Gateway if tcp.dst_port() == CONTROL_PORT => Ok(Verdict::Gateway),
-        Peer::Gateway if role == Role::Broker && table.sources.contains(&tcp.dst_port()) => Ok(Verdict::Gateway),
+        Peer::Gateway if role == Role::Broker && table.sources.contains(&tcp.dst_port()) => {
+            Ok(Verdict::Gateway)
+        }
         Peer::Broker(port) if tcp.dst_port() == DATA_PORT && tcp.syn() => Ok(Verdict::Open(port)),
         Peer::Broker(port) if tcp.dst_port() == DATA_PORT => Ok(Verdict::Forward(port)),
         Peer::Function(_) if tcp.src_port() == DATA_PORT && tcp.syn() && !tcp.ack() => Err(Reason::ServerSyn),
@@ -237,7 +239,10 @@ trait Unicast {
 impl Unicast for Ipv4Addr {
     fn is_unicast_address(&self) -> bool {
         let [a, b, c, d] = self.octets();
-        !(self.is_broadcast() || self.is_multicast() || self.is_unspecified() || [a, b, c, d] == [10, 77, 255, 255])
+        !(self.is_broadcast()
+            || self.is_multicast()
+            || self.is_unspecified()
+            || [a, b, c, d] == [10, 77, 255, 255])
     }
 }
 

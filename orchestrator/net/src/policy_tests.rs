@@ -170,11 +170,25 @@ fn what_does_not_pass_and_why() {
         ("QinQ", Function, patched(good(), |f| f[12..14].copy_from_slice(&[0x88, 0xa8])), Reason::Vlan),
         ("IPv6", Function, patched(good(), |f| f[12..14].copy_from_slice(&[0x86, 0xdd])), Reason::Ipv6),
         ("LLDP", Function, patched(good(), |f| f[12..14].copy_from_slice(&[0x88, 0xcc])), Reason::EtherType),
-        ("802.3 length", Function, patched(good(), |f| f[12..14].copy_from_slice(&[0, 46])), Reason::EtherType),
+        (
+            "802.3 length",
+            Function,
+            patched(good(), |f| f[12..14].copy_from_slice(&[0, 46])),
+            Reason::EtherType,
+        ),
         ("header cut", Function, good()[..33].to_vec(), Reason::Ipv4Malformed),
         ("version 6", Function, patched(good(), |f| f[14] = 0x65), Reason::Ipv4Malformed),
         ("length lies", Function, patched(good(), |f| f[17] += 1), Reason::Ipv4Malformed),
-        ("bad checksum", Function, { let mut f = good(); f[24] ^= 1; f }, Reason::Ipv4Malformed),
+        (
+            "bad checksum",
+            Function,
+            {
+                let mut f = good();
+                f[24] ^= 1;
+                f
+            },
+            Reason::Ipv4Malformed,
+        ),
         ("options", Function, patched(good(), |f| f[14] = 0x46), Reason::Ipv4Options),
         ("more fragments", Function, patched(good(), |f| f[20] = 0x20), Reason::Fragment),
         ("last fragment", Function, patched(good(), |f| f[21] = 1), Reason::Fragment),
@@ -197,9 +211,24 @@ fn what_does_not_pass_and_why() {
         ("data at the gateway", Function, syn(FUNCTION, GATEWAY, DATA_PORT), Reason::TcpPort),
         ("source not registered", Broker, syn(BROKER, GATEWAY, SOURCE + 1), Reason::TcpPort),
         ("broker to outside", Broker, syn(BROKER, OUTSIDE, 8086), Reason::Destination),
-        ("broker to an orphan", Broker, tcp(BROKER, ORPHAN, (DATA_PORT, 9), TcpControl::None, true), Reason::Destination),
-        ("broker connects", Broker, tcp(BROKER, FUNCTION, (DATA_PORT, 9), TcpControl::Syn, false), Reason::ServerSyn),
-        ("broker's other port", Broker, tcp(BROKER, FUNCTION, (80, 9), TcpControl::None, true), Reason::TcpPort),
+        (
+            "broker to an orphan",
+            Broker,
+            tcp(BROKER, ORPHAN, (DATA_PORT, 9), TcpControl::None, true),
+            Reason::Destination,
+        ),
+        (
+            "broker connects",
+            Broker,
+            tcp(BROKER, FUNCTION, (DATA_PORT, 9), TcpControl::Syn, false),
+            Reason::ServerSyn,
+        ),
+        (
+            "broker's other port",
+            Broker,
+            tcp(BROKER, FUNCTION, (80, 9), TcpControl::None, true),
+            Reason::TcpPort,
+        ),
         ("TCP cut", Function, patched(good()[..48].to_vec(), |f| f[17] = 34), Reason::TcpMalformed),
         ("TCP offset lies", Function, patched(good(), |f| f[46] = 0xf0), Reason::TcpMalformed),
         ("TCP offset short", Function, patched(good(), |f| f[46] = 0x40), Reason::TcpMalformed),

@@ -38,7 +38,12 @@ pub(crate) struct PortState {
 }
 
 impl PortState {
-    pub(crate) fn new(facts: PortFacts, link: UnixStream, output: OutQueue, counters: Arc<PortCounters>) -> Self {
+    pub(crate) fn new(
+        facts: PortFacts,
+        link: UnixStream,
+        output: OutQueue,
+        counters: Arc<PortCounters>,
+    ) -> Self {
         Self {
             facts,
             link,

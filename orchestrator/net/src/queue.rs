@@ -56,13 +56,13 @@ impl OutQueue {
         (self.bytes, self.runs, self.shares) = Default::default();
     }
 
-    /// Offers one frame; the length field is put in front of it here.
-    pub(crate) fn offer(&mut self, source: PortId, frame: &[u8], now: Instant) -> Offer {
+    /// Offers one frame; the length field is put in front of it here. `most` is the source's own bound on its share, in bytes.
+    pub(crate) fn offer(&mut self, source: PortId, most: usize, frame: &[u8], now: Instant) -> Offer {
         let size = PREFIX + frame.len();
         let Ok(prefix) = u32::try_from(frame.len()) else { return Offer::Refused };
         let free = self.limit.saturating_sub(self.bytes.len());
         let share = share_of(&mut self.shares, source);
-        if share.bytes + size > free {
+        if share.bytes + size > free.min(most) {
             let (since, _) = *share.full.get_or_insert((now, share.bytes));
             let until = since + self.patience;
             return if now < until { Offer::Wait(until) } else { Offer::Refused };
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn fill(queue: &mut OutQueue, source: PortId, now: Instant) -> usize {
-        (0..).take_while(|_| queue.offer(source, &[7; 96], now) == Offer::Taken).count()
+        (0..).take_while(|_| queue.offer(source, usize::MAX, &[7; 96], now) == Offer::Taken).count()
     }
 
     #[test]
@@ -173,8 +173,15 @@ mod tests {
         let now = Instant::now();
         let mut queue = OutQueue::new(10_000, PATIENCE);
         assert_eq!(fill(&mut queue, A, now), 50);
-        assert_eq!(queue.offer(A, &[7; 96], now), Offer::Wait(now + PATIENCE));
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], now), Offer::Wait(now + PATIENCE));
         assert_eq!(fill(&mut queue, B, now), 25, "and the next one gets half of what is left");
+    }
+
+    #[test]
+    fn a_source_with_a_bound_of_its_own_keeps_to_it() {
+        let now = Instant::now();
+        let mut queue = OutQueue::new(10_000, PATIENCE);
+        assert_eq!((0..).take_while(|_| queue.offer(A, 1000, &[7; 96], now) == Offer::Taken).count(), 10);
     }
 
     #[test]
@@ -183,15 +190,23 @@ mod tests {
         let mut queue = OutQueue::new(10_000, PATIENCE);
         fill(&mut queue, A, start);
         let late = start + PATIENCE;
-        assert_eq!(queue.offer(A, &[7; 96], late), Offer::Refused);
-        assert_eq!(queue.offer(B, &[7; 96], late), Offer::Taken, "other sources are not punished");
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], late), Offer::Refused);
+        assert_eq!(
+            queue.offer(B, usize::MAX, &[7; 96], late),
+            Offer::Taken,
+            "other sources are not punished"
+        );
         let mut relieved = false;
         assert!(queue.write_to(&mut Takes(1000, Vec::new()), &mut relieved).is_err());
         assert!(!relieved);
-        assert_eq!(queue.offer(A, &[7; 96], late), Offer::Refused, "a dribble does not earn another pause");
+        assert_eq!(
+            queue.offer(A, usize::MAX, &[7; 96], late),
+            Offer::Refused,
+            "a dribble does not earn another pause"
+        );
         assert!(queue.write_to(&mut Takes(1600, Vec::new()), &mut relieved).is_err());
         assert!(relieved, "half of the share is read");
-        assert_eq!(queue.offer(A, &[7; 96], late), Offer::Taken);
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], late), Offer::Taken);
     }
 
     #[test]
@@ -201,10 +216,10 @@ mod tests {
         for n in 2..20 {
             fill(&mut queue, PortId(n), start);
         }
-        assert_eq!(queue.offer(A, &[7; 96], start + PATIENCE), Offer::Wait(start + PATIENCE * 2));
-        assert_eq!(queue.offer(A, &[7; 96], start + PATIENCE * 2), Offer::Refused);
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], start + PATIENCE), Offer::Wait(start + PATIENCE * 2));
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], start + PATIENCE * 2), Offer::Refused);
         queue.write_to(&mut Takes(usize::MAX, Vec::new()), &mut false).unwrap();
-        assert_eq!(queue.offer(A, &[7; 96], start + PATIENCE * 2), Offer::Taken);
+        assert_eq!(queue.offer(A, usize::MAX, &[7; 96], start + PATIENCE * 2), Offer::Taken);
     }
 
     #[test]
@@ -212,7 +227,7 @@ mod tests {
         let now = Instant::now();
         let mut queue = OutQueue::new(1 << 20, PATIENCE);
         for (i, source) in [A, B, A, A, B].into_iter().enumerate() {
-            assert_eq!(queue.offer(source, &[u8::try_from(i).unwrap(); 3], now), Offer::Taken);
+            assert_eq!(queue.offer(source, usize::MAX, &[u8::try_from(i).unwrap(); 3], now), Offer::Taken);
         }
         let mut sink = Takes(usize::MAX, Vec::new());
         queue.write_to(&mut sink, &mut false).unwrap();

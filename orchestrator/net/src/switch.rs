@@ -103,7 +103,11 @@ impl Switch {
     pub(crate) fn next_turn(&self, now: Instant) -> Option<Duration> {
         let pauses = self.ports.values().filter_map(|p| p.pause).chain(self.gateway_pause);
         let soonest = pauses.map(|pause| pause.until.saturating_duration_since(now)).min();
-        if self.ports.values().any(|p| p.pause.is_none() && p.readable) { Some(Duration::ZERO) } else { soonest }
+        if self.ports.values().any(|p| p.pause.is_none() && p.readable) {
+            Some(Duration::ZERO)
+        } else {
+            soonest
+        }
     }
 
     fn serve(&mut self, id: PortId, now: Instant, gateway: &mut impl GatewayInput) -> Result<(), LinkError> {
@@ -140,7 +144,7 @@ impl Switch {
                     if verdict == Verdict::Open(to) {
                         self.introduce(facts.address, to, now);
                     }
-                    match self.offer(facts.port, to, frame, now) {
+                    match self.offer(facts.port, to, most_queued(facts.role), frame, now) {
                         Offer::Taken => self.count_forwarded(counters, length),
                         Offer::Refused => self.count_drop(counters, Reason::ReceiverStalled),
                         Offer::Wait(until) => {
@@ -156,7 +160,9 @@ impl Switch {
                 Verdict::AnswerArp(target) => {
                     counters.count_arp();
                     self.introduce(target, facts.port, now);
-                    if let Some(broker) = facts.broker.and_then(|id| self.ports.get(&id)).map(|p| p.facts.address) {
+                    if let Some(broker) =
+                        facts.broker.and_then(|id| self.ports.get(&id)).map(|p| p.facts.address)
+                    {
                         self.introduce(broker, facts.port, now);
                     }
                 }
@@ -173,16 +179,20 @@ impl Switch {
     fn introduce(&mut self, who: Ipv4Addr, to: PortId, now: Instant) {
         let Some(asker) = self.ports.get(&to).map(|port| port.facts) else { return };
         // A guest that does not read has no use for it either.
-        let _ = self.offer(GATEWAY_PORT, to, &arp_answer(who, &asker), now);
+        let _ = self.offer(GATEWAY_PORT, to, usize::MAX, &arp_answer(who, &asker), now);
     }
 
     /// Sends a packet of the gateway. `frame` has room for the Ethernet header in front. False: not now, offer it again.
     pub(crate) fn send_from_gateway(&mut self, to: Ipv4Addr, frame: &mut [u8], now: Instant) -> bool {
         let Some(&facts) = self.table.at(to) else { return true };
         ethernet_header(frame, mac_of(GATEWAY), facts.mac(), EthernetProtocol::Ipv4);
-        match self.offer(GATEWAY_PORT, facts.port, frame, now) {
+        match self.offer(GATEWAY_PORT, facts.port, usize::MAX, frame, now) {
             Offer::Taken => self.totals.all.count_forwarded(frame.len()),
             Offer::Refused => self.totals.all.count_drop(Reason::ReceiverStalled),
+            // A function has windows far below its queue: one that fills it does not deserve that others wait.
+            Offer::Wait(_) if facts.role == Role::Function => {
+                self.totals.all.count_drop(Reason::ReceiverStalled);
+            }
             Offer::Wait(until) => {
                 self.gateway_pause = Some(Pause { receiver: facts.port, until });
                 return false;
@@ -199,9 +209,9 @@ impl Switch {
         self.gateway_pause.is_some()
     }
 
-    fn offer(&mut self, from: PortId, to: PortId, frame: &[u8], now: Instant) -> Offer {
+    fn offer(&mut self, from: PortId, to: PortId, most: usize, frame: &[u8], now: Instant) -> Offer {
         let Some(port) = self.ports.get_mut(&to).filter(|port| !port.deaf) else { return Offer::Refused };
-        let offer = port.output.offer(from, frame, now);
+        let offer = port.output.offer(from, most, frame, now);
         if offer == Offer::Taken {
             port.counters.count_received();
             self.dirty.insert(to);
@@ -219,7 +229,9 @@ impl Switch {
     }
 
     fn wake_senders_to(&mut self, receiver: PortId) {
-        for port in self.ports.values_mut().filter(|p| p.pause.is_some_and(|pause| pause.receiver == receiver)) {
+        for port in
+            self.ports.values_mut().filter(|p| p.pause.is_some_and(|pause| pause.receiver == receiver))
+        {
             port.pause = None;
             // What is buffered has to be looked at even if the link has no more.
             port.readable = true;
@@ -237,6 +249,15 @@ impl Switch {
     fn count_drop(&self, counters: &PortCounters, reason: Reason) {
         counters.count_drop(reason);
         self.totals.all.count_drop(reason);
+    }
+}
+
+/// How much of another's queue a guest may hold. A function sends requests and credit, and what it queues at the broker delays
+/// the other functions' requests, so it gets little.
+const fn most_queued(role: Role) -> usize {
+    match role {
+        Role::Broker => usize::MAX,
+        Role::Function => 128 << 10,
     }
 }
 

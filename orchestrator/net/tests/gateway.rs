@@ -1,4 +1,5 @@
 //! The gateway: the control endpoint and the way to sources.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -145,6 +146,44 @@ fn the_last_words_of_a_dying_guest_arrive() {
         net.net.detach(id);
     }
     net.no_event(Duration::from_millis(20));
+}
+
+#[test]
+fn floods_at_the_gateway_cost_their_neighbours_little() {
+    let net = start();
+    let sent = Arc::new(pattern(1, 8 * MIB));
+    let served = Arc::clone(&sent);
+    let port = net.source("pour", serve(move |mut stream| stream.write_all(&served).unwrap()));
+    let (broker, bad) = (net.peer(Role::Broker), net.peer(Role::Function));
+    let mut flood = Vec::new();
+    for guest_port in 1..2000 {
+        let (from, to) = ((bad.address(), guest_port), (GATEWAY, CONTROL_PORT));
+        flood.push(fades_net::testpeer::syn(from, to));
+        flood.push(fades_net::testpeer::segment(from, to, b"no such connection"));
+    }
+    // It reads none of the answers either.
+    bad.set_reading(false);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let id = bad.id();
+    let flooding = thread::spawn(move || {
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            flood.iter().for_each(|frame| bad.send_frame(frame));
+            thread::sleep(Duration::from_millis(1));
+        }
+        bad
+    });
+    let begin = Instant::now();
+    let got = broker.connect(GATEWAY, port).and_then(|mut stream| drain(&mut stream));
+    let good = net.peer(Role::Function);
+    let control = good.connect(GATEWAY, CONTROL_PORT);
+    let took = begin.elapsed();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let _bad = flooding.join().unwrap();
+    assert_eq!(digest(&got.unwrap()), digest(&sent));
+    assert!(control.is_ok(), "{control:?}");
+    assert!(took < Duration::from_secs(6), "{took:?} beside a flood");
+    assert!(net.net.port_counters(id).unwrap().forwarded() > 2000);
 }
 
 #[test]
@@ -366,20 +405,15 @@ fn a_source_taken_away_ends_and_a_moved_one_leads_elsewhere() {
 
 #[test]
 fn source_connections_are_bounded_and_come_back() {
-    let net = start_with(
-        NetConfig { source_connections: 3, ..NetConfig::default() },
-        fades_net::system_lookup(),
-    );
+    let net =
+        start_with(NetConfig { source_connections: 3, ..NetConfig::default() }, fades_net::system_lookup());
     let port = net.source("hold", serve(|mut stream| drop(drain(&mut stream))));
     let broker = net.peer(Role::Broker);
     for _ in 0..5 {
         let held: Vec<_> = (0..3).map(|_| broker.connect(GATEWAY, port).unwrap()).collect();
         assert!(matches!(refused(&net, &broker, port), SourceError::TooMany { limit: 3 }));
         drop(held);
-        eventually(
-            || broker.connect(GATEWAY, port).is_ok(),
-            || "connections do not come back".into(),
-        );
+        eventually(|| broker.connect(GATEWAY, port).is_ok(), || "connections do not come back".into());
         while net.reports.lock().unwrap().recv_timeout(Duration::from_millis(50)).is_ok() {}
     }
 }

@@ -233,7 +233,9 @@ fn a_port_that_dies_in_mid_stream_harms_nobody() {
             doomed.read_exact(&mut some).unwrap();
             drop(dying);
             assert_eq!(digest(&drain(&mut stream).unwrap()), digest(&sent));
-            assert!(matches!(net.report(), Report::LinkLost { port, why: LinkError::Closed | LinkError::Io(_) } if port == id));
+            assert!(
+                matches!(net.report(), Report::LinkLost { port, why: LinkError::Closed | LinkError::Io(_) } if port == id)
+            );
             net.net.detach(id);
         });
         to_doomed.abort();

@@ -82,7 +82,9 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(pair(high, low))
+        }
         [0x2002, high, low, ..] => Some(pair(high, low)),
         _ => None,
     }
@@ -224,9 +226,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_registered() {
-        for host in ["", "-o", ".x", "a b", "a\0", "a/b", "0.0.0.0", "224.0.0.1", "::", "1.2.3", &"a".repeat(254)] {
+        for host in
+            ["", "-o", ".x", "a b", "a\0", "a/b", "0.0.0.0", "224.0.0.1", "::", "1.2.3", &"a".repeat(254)]
+        {
             assert!(source(host, true).is_err(), "{host:?}");
         }
-        assert!(Source::new("s", SourceEndpoint { host: "h".into(), port: 0 }, SourceRule::default()).is_err());
+        assert!(
+            Source::new("s", SourceEndpoint { host: "h".into(), port: 0 }, SourceRule::default()).is_err()
+        );
     }
 }

@@ -20,6 +20,10 @@ use crate::config::NetConfig;
 use crate::counters::{Totals, add};
 use crate::gateway::stack::Stack;
 
+/// A handshake is given this long before another SYN of the same port takes its place. Guests repeat a SYN after a second, so
+/// an honest one loses nothing, and a flood of SYNs costs one socket.
+const HANDSHAKE: Duration = Duration::from_millis(500);
+
 /// How long a closed connection may take to say goodbye.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -29,6 +33,7 @@ const PIECE: usize = 64 << 10;
 struct Connection {
     handle: SocketHandle,
     guest_port: u16,
+    since: Instant,
     announced: bool,
     /// Bytes handed to the sink and not yet consumed.
     unread: usize,
@@ -66,19 +71,29 @@ impl Control {
     }
 
     /// A SYN for the endpoint. A second connection beside a living one gets RST; one that never finished its handshake makes way.
-    pub(crate) fn syn(&mut self, port: PortId, guest_port: u16, packet: &[u8], stack: &mut Stack, now: Instant) {
+    pub(crate) fn syn(
+        &mut self,
+        port: PortId,
+        guest_port: u16,
+        packet: &[u8],
+        stack: &mut Stack,
+        now: Instant,
+    ) {
         let Some(gauge) = self.gauges.get(&port).cloned() else { return };
         if let Some(old) = self.connections.get(&port) {
             if old.announced || old.guest_port == guest_port {
                 return stack.input(packet, now);
             }
-            let handle = old.handle;
+            if now < old.since + HANDSHAKE {
+                return;
+            }
+            stack.sockets.remove(old.handle);
             self.connections.remove(&port);
-            self.bury(handle, stack, now);
         }
         if let Some(handle) = stack.accept(packet, CONTROL_PORT, self.buffer, now) {
             let outgoing = VecDeque::new();
-            let new = Connection { handle, guest_port, announced: false, unread: 0, outgoing, gauge };
+            let new =
+                Connection { handle, guest_port, since: now, announced: false, unread: 0, outgoing, gauge };
             self.connections.insert(port, new);
         }
     }
@@ -86,7 +101,9 @@ impl Control {
     /// Queues bytes for the connection of this number, if it still lives.
     pub(crate) fn send(&mut self, port: PortId, epoch: u64, gauge: &ControlGauge, bytes: &[u8]) {
         match self.connections.get_mut(&port) {
-            Some(connection) if gauge.epoch.load(Ordering::Acquire) == epoch => connection.outgoing.extend(bytes),
+            Some(connection) if gauge.epoch.load(Ordering::Acquire) == epoch => {
+                connection.outgoing.extend(bytes)
+            }
             _ => drop(gauge.unsent.fetch_sub(bytes.len(), Ordering::AcqRel)),
         }
     }
@@ -175,11 +192,6 @@ impl Control {
             connection.gauge.unsent.fetch_sub(connection.outgoing.len(), Ordering::AcqRel);
             (self.events)(NetEvent::ControlClosed(port));
         }
-    }
-
-    fn bury(&mut self, handle: SocketHandle, stack: &mut Stack, now: Instant) {
-        stack.socket(handle).abort();
-        self.lingering.push((handle, now + LINGER));
     }
 
     fn see_off(&mut self, stack: &mut Stack, now: Instant) {

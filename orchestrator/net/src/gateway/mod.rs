@@ -23,8 +23,8 @@ use crate::counters::Totals;
 use crate::report::ReportSink;
 use crate::switch::{GatewayInput, Switch};
 
-pub use allow::{AddressKind, SourceRule};
 pub(crate) use allow::Source;
+pub use allow::{AddressKind, SourceRule};
 pub(crate) use proxy::FlowKey;
 pub use resolve::{Lookup, system_lookup};
 

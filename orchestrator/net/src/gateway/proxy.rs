@@ -116,7 +116,9 @@ impl Proxies {
             pending.syn = packet.to_vec();
             return;
         }
-        let Some(source) = self.sources.get(&flow.source_port).cloned() else { return stack.input(packet, now) };
+        let Some(source) = self.sources.get(&flow.source_port).cloned() else {
+            return stack.input(packet, now);
+        };
         let known = self.live.values().any(|splice| {
             let guest_port = stack.socket(splice.handle).remote_endpoint().map(|remote| remote.port);
             splice.port == flow.port

@@ -26,8 +26,8 @@ pub(crate) struct Splice {
 impl Splice {
     /// Moves what can be moved, ends included. Returns whether anything was.
     pub(crate) fn pump(&mut self, socket: &mut Socket<'static>) -> bool {
-        let moved = self.to_guest(socket);
-        self.to_host(socket) || moved
+        let moved = self.pump_to_guest(socket);
+        self.pump_to_host(socket) || moved
     }
 
     /// Whether it is over on both sides.
@@ -39,7 +39,7 @@ impl Splice {
         }
     }
 
-    fn to_guest(&mut self, socket: &mut Socket<'static>) -> bool {
+    fn pump_to_guest(&mut self, socket: &mut Socket<'static>) -> bool {
         let mut moved = false;
         while self.readable && !self.host_done && socket.can_send() {
             let host = &mut self.host;
@@ -66,7 +66,7 @@ impl Splice {
         moved
     }
 
-    fn to_host(&mut self, socket: &mut Socket<'static>) -> bool {
+    fn pump_to_host(&mut self, socket: &mut Socket<'static>) -> bool {
         let mut moved = false;
         while self.writable && socket.can_recv() {
             let host = &mut self.host;

@@ -22,6 +22,9 @@ use crate::policy::ETHERNET_HEADER;
 /// Packets that may wait for the switch; then sockets wait.
 const OUTBOX: usize = 64;
 
+/// Packets that may wait when guests provoke answers without reading any; then they are not heard.
+const OUTBOX_FLOODED: usize = 1024;
+
 /// Buffers kept for reuse.
 const SPARE: usize = 64;
 
@@ -43,12 +46,8 @@ struct Wire {
 
 impl Stack {
     pub(crate) fn new(mtu: u16, silence: Duration) -> Self {
-        let mut wire = Wire {
-            mtu: usize::from(mtu),
-            incoming: None,
-            outbox: VecDeque::new(),
-            spare: Vec::new(),
-        };
+        let mut wire =
+            Wire { mtu: usize::from(mtu), incoming: None, outbox: VecDeque::new(), spare: Vec::new() };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = RandomState::new().build_hasher().finish();
         let mut interface = Interface::new(config, &mut wire, StackTime::ZERO);
@@ -66,6 +65,9 @@ impl Stack {
 
     /// Hands one packet to the sockets.
     pub(crate) fn input(&mut self, packet: &[u8], now: Instant) {
+        if self.wire.outbox.len() >= OUTBOX_FLOODED {
+            return;
+        }
         let time = self.time(now);
         self.wire.incoming = Some(packet.to_vec());
         self.interface.poll_ingress_single(time, &mut self.wire, &mut self.sockets);

@@ -14,6 +14,7 @@
 //! ```
 
 mod machine;
+mod segment;
 mod stream;
 
 use std::io;
@@ -28,6 +29,7 @@ use mio::{Events, Interest, Poll, Token};
 use smoltcp::socket::tcp::State;
 
 use machine::Machine;
+pub use segment::{segment, syn};
 pub use stream::{PeerListener, PeerStream};
 
 const LINK: Token = Token(0);

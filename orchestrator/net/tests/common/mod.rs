@@ -1,5 +1,6 @@
 //! What the tests share: a network with its events and reports at hand, and patterns to send.
-#![allow(dead_code, reason = "each test file is a crate of its own and uses part of this")]
+#![expect(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses part of this")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -66,9 +67,10 @@ impl Net {
     /// Waits until a port has dropped this many frames for a reason; others may come in between.
     pub fn dropped(&self, port: PortId, reason: Reason, at_least: u64) {
         let counters = self.net.port_counters(port).unwrap();
-        eventually(|| counters.dropped(reason) >= at_least, || {
-            format!("{reason} on {port}: {:?}", counters.drops().collect::<Vec<_>>())
-        });
+        eventually(
+            || counters.dropped(reason) >= at_least,
+            || format!("{reason} on {port}: {:?}", counters.drops().collect::<Vec<_>>()),
+        );
     }
 }
 
