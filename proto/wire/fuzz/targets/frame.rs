@@ -28,7 +28,8 @@ fuzz_target!(|input: (u8, Vec<u8>)| {
         match whole.next() {
             Ok(Some(frame)) => {
                 let mut again = Vec::new();
-                encode(frame.kind, frame.stream, frame.sequence, frame.body, &mut again).expect("it was decoded");
+                encode(frame.kind, frame.stream, frame.sequence, frame.body, &mut again)
+                    .expect("it was decoded");
                 assert_eq!(bytes[consumed..consumed + again.len()], again);
                 assert_eq!(from_pieces[count], (frame.kind, frame.stream, frame.body.to_vec()));
                 consumed += again.len();
