@@ -48,8 +48,11 @@ pub fn build() -> Result<Images> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let key = signer(&folder.join("signer.key"))?;
     let signer = folder.join("signer.pub");
-    fs::write(&signer, fades_envelope::prove(&key, "images of this checkout")?)?;
-    let builder = Builder::new(&root(), &target());
+    fs::write(&signer, fades_envelope::prove(&key, "this-checkout")?)?;
+    let builder = Builder::new(&root(), &target()).on_stage(|stage| {
+        let cached = if stage.cached { ", was there" } else { "" };
+        eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
+    });
     let loader = read(&builder.loader()?)?;
     for recipe in RECIPES {
         let application = read(&builder.guest(recipe.package)?)?;

@@ -13,7 +13,15 @@ pub fn run() -> Result<()> {
     stage("setup", setup::run)?;
     stage("fmt", || check(&mut cargo(&["fmt", "--all", "--check"])))?;
     stage("clippy", || {
-        check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]))
+        check(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
     })?;
     stage("layers", || check(&mut cargo(&["test", "--quiet", "--package", "xtask", "--test", "layers"])))?;
     stage("docs", || {

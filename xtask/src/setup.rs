@@ -13,16 +13,36 @@ struct Need {
 }
 
 const NEEDS: &[Need] = &[
-    Need { package: "qemu-system-x86", why: "runs the guests", present: || program("qemu-system-x86_64").is_some() },
-    Need { package: "influxdb", why: "the real data source of demo and tests", present: || program("influxd").is_some() },
+    Need {
+        package: "qemu-system-x86",
+        why: "runs the guests",
+        present: || program("qemu-system-x86_64").is_some(),
+    },
+    Need {
+        package: "influxdb",
+        why: "the real data source of demo and tests",
+        present: || program("influxd").is_some(),
+    },
     Need { package: "lld", why: "links guests", present: || program("ld.lld").is_some() },
-    Need { package: "binutils", why: "renames the kernel's symbols (objcopy)", present: || program("objcopy").is_some() },
-    Need { package: "patch", why: "applies our patches to the kernel", present: || program("patch").is_some() },
+    Need {
+        package: "binutils",
+        why: "renames the kernel's symbols (objcopy)",
+        present: || program("objcopy").is_some(),
+    },
+    Need {
+        package: "patch",
+        why: "applies our patches to the kernel",
+        present: || program("patch").is_some(),
+    },
     Need { package: "gcc", why: "links host programs", present: || program("cc").is_some() },
     Need { package: "curl", why: "the curl example's test", present: || program("curl").is_some() },
     Need { package: "python3", why: "the Python example's test", present: || Path::new(PYTHON).exists() },
     Need { package: "python3-cbor2", why: "the Python example's test", present: || python_has("cbor2") },
-    Need { package: "python3-cryptography", why: "the Python example's test", present: || python_has("cryptography") },
+    Need {
+        package: "python3-cryptography",
+        why: "the Python example's test",
+        present: || python_has("cryptography"),
+    },
 ];
 
 /// Debian's toolchain with library sources, needed where rustup's has none.
@@ -41,8 +61,10 @@ pub fn run() -> Result<()> {
         eprintln!("setup: {} is missing: {}", need.package, need.why);
         missing.push(need.package);
     }
-    if !fades_image_build::has_toolchain() {
-        eprintln!("setup: no Rust toolchain with library sources: Debian's builds the kernel and std for guests");
+    if fades_image_build::Toolchain::find().is_err() {
+        eprintln!(
+            "setup: no Rust toolchain with library sources: Debian's builds the kernel and std for guests"
+        );
         missing.extend(TOOLCHAIN);
     }
     if missing.is_empty() {
@@ -61,7 +83,9 @@ fn install(packages: &[&str]) -> Result<()> {
     } else if quiet(Command::new("sudo").args(["-n", "true"])) {
         &["sudo", "-n"]
     } else {
-        bail!("root is needed to install packages; run this, then try again:\n  sudo sh -c 'apt-get update && {command}'");
+        bail!(
+            "root is needed to install packages; run this, then try again:\n  sudo sh -c 'apt-get update && {command}'"
+        );
     };
     eprintln!("setup: installing: {}", packages.join(" "));
     apt(prefix, &["update", "-q"])?;
@@ -74,7 +98,8 @@ fn apt(prefix: &[&str], arguments: &[&str]) -> Result<()> {
     let mut words: Vec<&str> = prefix.to_vec();
     words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     words.extend(arguments);
-    let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().context("start apt-get")?;
+    let output =
+        Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().context("start apt-get")?;
     if !output.status.success() {
         bail!("{} failed:\n{}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -13,7 +13,9 @@ pub fn run(options: &[&str]) -> Result<()> {
     stage("setup", setup::run)?;
     stage("images", images::build)?;
     // The whole line's tests drive the programs as processes, so they have to be there.
-    stage("programs", || check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"])))?;
+    stage("programs", || {
+        check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))
+    })?;
     stage("host tests", || {
         let mut arguments = vec!["test", "--workspace", "--exclude", "xtask", "--all-features"];
         arguments.extend(options);

@@ -8,12 +8,27 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Top folders and their floors. `xtask` stands above everything: it drives what the others build.
-const FLOORS: &[(&str, u8)] =
-    &[("xtask", 5), ("dmf-kit", 4), ("bench", 4), ("drb", 3), ("orchestrator", 3), ("images", 2), ("xen", 1), ("proto", 1)];
+const FLOORS: &[(&str, u8)] = &[
+    ("xtask", 5),
+    ("dmf-kit", 4),
+    ("bench", 4),
+    ("drb", 3),
+    ("orchestrator", 3),
+    ("images", 2),
+    ("xen", 1),
+    ("proto", 1),
+];
 
 /// Crates that run inside a guest.
-const GUEST: &[&str] =
-    &["images/guest", "images/loader", "images/loader-core", "images/probes/", "drb", "dmf-kit/dmf", "dmf-kit/functions/"];
+const GUEST: &[&str] = &[
+    "images/guest",
+    "images/loader",
+    "images/loader-core",
+    "images/probes/",
+    "drb",
+    "dmf-kit/dmf",
+    "dmf-kit/functions/",
+];
 /// What both worlds share.
 const SHARED: &[&str] = &["proto/wire", "xen/store"];
 /// Host programs that run guest code as plain host code, for tests and figures.
@@ -32,7 +47,11 @@ fn every_arrow_runs_down() {
     for member in members() {
         for dependency in &member.ours {
             let (from, to) = (top(&member.folder), top(dependency));
-            assert!(from == to || floor(from) > floor(to), "{} must not depend on {dependency}: the arrow runs up", member.folder);
+            assert!(
+                from == to || floor(from) > floor(to),
+                "{} must not depend on {dependency}: the arrow runs up",
+                member.folder
+            );
         }
     }
 }
@@ -53,7 +72,9 @@ fn guest_and_host_meet_in_the_contracts_only() {
 #[test]
 fn core_knows_no_runtime_no_files_no_clock() {
     let member = members().into_iter().find(|member| member.folder == "orchestrator/core").unwrap();
-    for forbidden in ["tokio", "hyper", "axum", "redb", "mio", "rustix", "smoltcp", "fades-net", "fades-backends"] {
+    for forbidden in
+        ["tokio", "hyper", "axum", "redb", "mio", "rustix", "smoltcp", "fades-net", "fades-backends"]
+    {
         assert!(!member.all.iter().any(|name| name == forbidden), "core depends on {forbidden}");
     }
     let mut files = Vec::new();
@@ -61,7 +82,15 @@ fn core_knows_no_runtime_no_files_no_clock() {
     assert!(files.len() > 5);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        for forbidden in ["std::fs", "std::net::Tcp", "std::thread", "Instant::now", "SystemTime", "std::process", "jiff::Timestamp::now"] {
+        for forbidden in [
+            "std::fs",
+            "std::net::Tcp",
+            "std::thread",
+            "Instant::now",
+            "SystemTime",
+            "std::process",
+            "jiff::Timestamp::now",
+        ] {
             assert!(!text.contains(forbidden), "{} uses {forbidden}", file.display());
         }
     }
@@ -81,7 +110,11 @@ fn no_backend_knows_another_and_only_wiring_names_them() {
 }
 
 fn members() -> Vec<Member> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version=1", "--no-deps", "--offline"]).current_dir(root()).output().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let folder = |path: &str| {
@@ -94,10 +127,15 @@ fn members() -> Vec<Member> {
     packages
         .iter()
         .map(|package| {
-            let all: Vec<&Value> = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"] != "dev").collect();
+            let all: Vec<&Value> =
+                package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"] != "dev").collect();
             Member {
                 folder: folder(&text(&package["manifest_path"])),
-                ours: all.iter().filter_map(|d| d["path"].as_str()).map(|path| folder(&format!("{path}/Cargo.toml"))).collect(),
+                ours: all
+                    .iter()
+                    .filter_map(|d| d["path"].as_str())
+                    .map(|path| folder(&format!("{path}/Cargo.toml")))
+                    .collect(),
                 all: all.iter().map(|d| text(&d["name"])).collect(),
             }
         })
@@ -114,7 +152,9 @@ fn top(folder: &str) -> &str {
 
 fn floor(top: &str) -> u8 {
     let floors: BTreeMap<&str, u8> = FLOORS.iter().copied().collect();
-    *floors.get(top).unwrap_or_else(|| panic!("{top} has no floor: add it to the table and to ARCHITECTURE.md"))
+    *floors
+        .get(top)
+        .unwrap_or_else(|| panic!("{top} has no floor: add it to the table and to ARCHITECTURE.md"))
 }
 
 /// Whether `folder` is one of `listed`; an entry that ends in a slash stands for everything below it.

@@ -20,6 +20,7 @@ pub struct Influx {
     child: Child,
     folder: PathBuf,
     port: u16,
+    keep: bool,
 }
 
 impl Influx {
@@ -28,7 +29,8 @@ impl Influx {
     /// # Errors
     /// It is not installed, does not start, or does not answer within 30 s.
     pub fn start(folder: &Path) -> Result<Self> {
-        let program = setup::program("influxd").context("influxd is not installed; run `cargo xtask setup`")?;
+        let program =
+            setup::program("influxd").context("influxd is not installed; run `cargo xtask setup`")?;
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("clear {}", folder.display()))?;
         }
@@ -45,7 +47,7 @@ impl Influx {
             .stderr(log)
             .spawn()
             .context("start influxd")?;
-        let mut influx = Self { child, folder: folder.to_owned(), port };
+        let mut influx = Self { child, folder: folder.to_owned(), port, keep: false };
         influx.wait_until_it_answers()?;
         Ok(influx)
     }
@@ -80,6 +82,11 @@ impl Influx {
         self.child.id()
     }
 
+    /// Leaves program and folder where they are.
+    pub fn keep(mut self) {
+        self.keep = true;
+    }
+
     /// Fills the database with `points` sample readings; gives the first instant after the last one, in nanoseconds.
     ///
     /// # Errors
@@ -99,7 +106,9 @@ impl Influx {
     /// # Errors
     /// InfluxDB refused it.
     pub fn write(&self, lines: &str) -> Result<()> {
-        ureq::post(format!("{}/write?db={DATABASE}&precision=ns", self.url())).send(lines).context("write to influxd")?;
+        ureq::post(format!("{}/write?db={DATABASE}&precision=ns", self.url()))
+            .send(lines)
+            .context("write to influxd")?;
         Ok(())
     }
 
@@ -111,7 +120,12 @@ impl Influx {
         let request = ureq::post(format!("{}/query", self.url()));
         let form = [("db", DATABASE), ("epoch", "ns"), ("q", query)];
         let mut response = request.send_form(form).with_context(|| format!("ask influxd {query}"))?;
-        let answer: Value = response.body_mut().with_config().limit(256 << 20).read_json().context("read influxd's answer")?;
+        let answer: Value = response
+            .body_mut()
+            .with_config()
+            .limit(256 << 20)
+            .read_json()
+            .context("read influxd's answer")?;
         if let Some(error) = answer["results"][0]["error"].as_str() {
             bail!("influxd refused {query}: {error}");
         }
@@ -121,6 +135,9 @@ impl Influx {
 
 impl Drop for Influx {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         // Already ended, or already removed, is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -129,7 +146,7 @@ impl Drop for Influx {
 }
 
 /// A port that is free now on 127.0.0.1. Another program may take it before it is used; then influxd says so and ends.
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
