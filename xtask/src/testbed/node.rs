@@ -191,8 +191,8 @@ impl Node {
     pub fn image(&self, name: &str) -> Result<String> {
         let node: Value = serde_json::from_str(&self.get("/v1/node")?)?;
         let references = node["images"].as_array().context("the node tells no images")?;
-        let reference = references.iter().filter_map(|image| image["reference"].as_str());
-        let found = reference.filter(|text| text.split('@').next() == Some(name)).next_back();
+        let mut reference = references.iter().filter_map(|image| image["reference"].as_str());
+        let found = reference.rfind(|text| text.split('@').next() == Some(name));
         found.map(str::to_owned).with_context(|| format!("the node has no image {name}"))
     }
 
