@@ -294,7 +294,7 @@ impl World {
             plan.gone = true;
             return true;
         }
-        let grants = plan.peer.grants(&mut self.dice);
+        let grants = plan.peer.grants(Some(&mut self.dice));
         let (first, second) = grants.split_at(self.dice.below(grants.len() + 1));
         self.broker.function_received(id, first, self.now);
         self.broker.function_received(id, second, self.now);

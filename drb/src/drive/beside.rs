@@ -1,4 +1,4 @@
-//! What is done beside the poll, as it would block: connecting, accepting, closing, waiting for orders.
+//! What is done beside the poll, as it would block: connecting, accepting, waiting for orders.
 
 use fades_drb::broker::SourceId;
 use fades_wire::address::Endpoint;
@@ -97,14 +97,6 @@ impl Mailbox {
             let result = TcpStream::connect(SocketAddr::V4(SocketAddrV4::from(endpoint)));
             poster.post(Event::Connected(source, result));
         })
-    }
-
-    /// Closes a connection. Hermit's kernel waits for the other side when it does that.
-    pub(crate) fn close(&self, stream: impl Send + 'static) {
-        if cfg!(target_os = "hermit") {
-            // Without a thread to spare, it is closed here and now.
-            let _ = spawn("close", move || drop(stream));
-        }
     }
 }
 

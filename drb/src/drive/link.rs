@@ -75,10 +75,9 @@ impl Link {
         }
     }
 
-    /// Takes the socket out of the poll, to be closed elsewhere.
-    pub(crate) fn into_stream(mut self, registry: &Registry) -> TcpStream {
-        // Closing takes it out as well.
+    /// Closes the connection. The kernel sees to what is still on its way.
+    pub(crate) fn close(mut self, registry: &Registry) {
+        // Hermit's polls go by file descriptor alone: it must be taken out before its number is used again.
         let _ = registry.deregister(&mut self.stream);
-        self.stream
     }
 }

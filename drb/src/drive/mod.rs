@@ -1,7 +1,7 @@
 //! The sockets around the broker: one thread and one poll for all of them.
 //!
-//! Three things would block that thread, as Hermit's kernel has no form of them that does not, and are done beside it:
-//! connecting, accepting and closing. They, and the control channel, report through one queue.
+//! Two things would block that thread, as Hermit's kernel has no form of them that does not, and are done beside it:
+//! connecting and accepting. They, and the control channel, report through one queue.
 
 mod beside;
 mod link;
@@ -87,7 +87,7 @@ impl Driver {
     }
 
     fn now(&self) -> Micros {
-        Micros::try_from(self.start.elapsed().as_micros()).unwrap_or(Micros::MAX)
+        since(self.start)
     }
 
     /// Time until `wake`, rounded up, as polls count in milliseconds.
@@ -119,12 +119,12 @@ impl Driver {
                     self.control
                         .log(fades_guest::log::level::WARNING, format!("a broker is told {kind:#06x}"));
                 }
-                Event::Function(stream) => match self.broker.function_connected(now) {
-                    Some(id) => {
+                Event::Function(stream) => {
+                    // Without a place for it, it is closed by being dropped.
+                    if let Some(id) = self.broker.function_connected(now) {
                         self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                     }
-                    None => self.mailbox.close(stream),
-                },
+                }
                 Event::Connected(id, result) => self.connected(id, result)?,
             }
         }
@@ -132,13 +132,8 @@ impl Driver {
     }
 
     fn connected(&mut self, id: SourceId, result: io::Result<std::net::TcpStream>) -> io::Result<()> {
-        // Nothing is known of it if it was given up in the meantime.
-        let Some(place) = self.sources.get_mut(&id) else {
-            if let Ok(stream) = result {
-                self.mailbox.close(stream);
-            }
-            return Ok(());
-        };
+        // Nothing is known of it if it was given up in the meantime; then it is closed by being dropped.
+        let Some(place) = self.sources.get_mut(&id) else { return Ok(()) };
         match result {
             Ok(stream) => {
                 *place = Some(Link::new(stream, token(id.0), self.poll.registry())?);
@@ -154,23 +149,23 @@ impl Driver {
 
     fn serve_sources(&mut self) -> bool {
         let mut any = false;
-        let now = self.now();
+        let start = self.start;
         for (id, link) in &mut self.sources {
             let Some(link) = link else { continue };
             while link.may_write() && !self.broker.source_output(*id).is_empty() {
                 match link.write(self.broker.source_output(*id)) {
-                    Flow::Moved(count) => self.broker.source_sent(*id, count, now),
+                    Flow::Moved(count) => self.broker.source_sent(*id, count, since(start)),
                     Flow::Later => break,
-                    Flow::Ended(words) => self.broker.source_closed(*id, words, now),
+                    Flow::Ended(words) => self.broker.source_closed(*id, words, since(start)),
                 }
                 any = true;
             }
             while link.may_read() {
                 let Some(space) = self.broker.source_space(*id) else { break };
                 match link.read(space) {
-                    Flow::Moved(count) => self.broker.source_received(*id, count, now),
+                    Flow::Moved(count) => self.broker.source_received(*id, count, since(start)),
                     Flow::Later => break,
-                    Flow::Ended(words) => self.broker.source_closed(*id, words, now),
+                    Flow::Ended(words) => self.broker.source_closed(*id, words, since(start)),
                 }
                 any = true;
             }
@@ -181,12 +176,12 @@ impl Driver {
     fn serve_functions(&mut self) -> bool {
         let mut any = false;
         let mut buffer = [0; FUNCTION_READ];
-        let now = self.now();
+        let start = self.start;
         let mut ended = Vec::new();
         for (id, link) in &mut self.functions {
             while link.may_read() {
                 match link.read(&mut buffer) {
-                    Flow::Moved(count) => self.broker.function_received(*id, &buffer[..count], now),
+                    Flow::Moved(count) => self.broker.function_received(*id, &buffer[..count], since(start)),
                     Flow::Later => break,
                     Flow::Ended(_) => ended.push(*id),
                 }
@@ -194,7 +189,7 @@ impl Driver {
             }
             while link.may_write() && !self.broker.function_output(*id).is_empty() {
                 match link.write(self.broker.function_output(*id)) {
-                    Flow::Moved(count) => self.broker.function_sent(*id, count, now),
+                    Flow::Moved(count) => self.broker.function_sent(*id, count, since(start)),
                     Flow::Later => break,
                     Flow::Ended(_) => ended.push(*id),
                 }
@@ -202,7 +197,7 @@ impl Driver {
             }
         }
         for id in ended {
-            self.broker.function_closed(id, now);
+            self.broker.function_closed(id, since(start));
             self.drop_function(id);
         }
         any
@@ -220,7 +215,7 @@ impl Driver {
                 }
                 Action::CloseSource(id) => {
                     if let Some(link) = self.sources.remove(&id).flatten() {
-                        self.mailbox.close(link.into_stream(self.poll.registry()));
+                        link.close(self.poll.registry());
                     }
                 }
                 Action::CloseFunction(id) => self.drop_function(id),
@@ -236,7 +231,7 @@ impl Driver {
 
     fn drop_function(&mut self, id: FunctionId) {
         if let Some(link) = self.functions.remove(&id) {
-            self.mailbox.close(link.into_stream(self.poll.registry()));
+            link.close(self.poll.registry());
         }
     }
 }
@@ -244,4 +239,8 @@ impl Driver {
 /// Sources and functions share one series of numbers; 0 is the mailbox's.
 fn token(id: u64) -> Token {
     Token(usize::try_from(id).unwrap_or(usize::MAX))
+}
+
+fn since(start: Instant) -> Micros {
+    Micros::try_from(start.elapsed().as_micros()).unwrap_or(Micros::MAX)
 }

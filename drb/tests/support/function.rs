@@ -52,11 +52,11 @@ impl Peer {
         self.encoder.frame(message.kind(), stream as u32, &body, out).unwrap();
     }
 
-    /// The credit that is due on some streams.
-    pub fn grants(&mut self, dice: &mut Dice) -> Vec<u8> {
+    /// The credit that is due: on every stream, or on those that the dice choose.
+    pub fn grants(&mut self, mut dice: Option<&mut Dice>) -> Vec<u8> {
         let mut out = Vec::new();
         for stream in 0..self.flows.len() {
-            if dice.one_in(2) {
+            if dice.as_mut().is_none_or(|dice| dice.one_in(2)) {
                 self.flows[stream].consumed(std::mem::take(&mut self.backlog[stream]));
                 if let Some(bytes) = self.flows[stream].due() {
                     self.say(stream, &ToBroker::Credit(Credit { bytes }), &mut out);

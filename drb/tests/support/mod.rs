@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 pub mod function;
+pub mod influxd;
+pub mod node;
 
 use fades_wire::address::Endpoint;
 use fades_wire::control::{Operation, Retrieve, SourceKind};
