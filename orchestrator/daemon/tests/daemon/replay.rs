@@ -1,0 +1,156 @@
+//! THREATS A5: a wrapper runs at most once, whatever happens in between.
+
+use std::sync::Arc;
+
+use fades_core::Role;
+use fades_daemon::clock::Clock;
+use fades_envelope::{Purpose, sign};
+use fades_testkit::Script;
+use serde_json::json;
+
+use crate::support::{TestNode, eventually, id, key, proof};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_again_is_the_same_task() {
+    let node = TestNode::new().await;
+    let envelope = node.signed(&id(1), |_| {});
+    let again: Vec<_> = (0..16)
+        .map(|_| {
+            let (tcp, envelope) = (node.tcp, envelope.clone());
+            tokio::spawn(async move {
+                let request = crate::http::request("POST", "/v1/tasks", &[crate::support::COSE], &envelope);
+                crate::http::over_tcp(tcp, &request).await
+            })
+        })
+        .collect();
+    for answer in again {
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(answer.json()["task"], id(1));
+    }
+    assert_eq!(node.ended(&id(1)).await["state"], "succeeded");
+    let late = node.submit(&envelope).await;
+    assert_eq!((late.status, late.json()["state"].as_str()), (202, Some("succeeded")));
+    assert_eq!(node.backend.started(Role::Function), 1);
+    let other = node.submit(&node.signed(&id(1), |w| w["credentials"]["priority"] = json!(6))).await;
+    assert_eq!((other.status, other.code().as_str()), (409, "E1203"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_claims_in_a_new_envelope_are_the_same_task() {
+    let node = TestNode::new().await;
+    let payload = node.wrapper(&id(1), |_| {}).to_string().into_bytes();
+    let second = key(30);
+    let update = json!({ "proof": proof(&second, crate::support::ISSUER) });
+    node.admin("PUT", &format!("/v1/admin/issuers/{}", crate::support::ISSUER), &update).await;
+    assert_eq!(node.submit(&sign(&node.issuer, Purpose::Task, &payload)).await.status, 202);
+    assert_eq!(node.submit(&sign(&second, Purpose::Task, &payload)).await.status, 202);
+    node.ended(&id(1)).await;
+    assert_eq!(node.backend.started(Role::Function), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_judged_by_the_nodes_clock() {
+    let node = TestNode::new().await;
+    let at = |issued: i64, expires: i64| {
+        node.signed(&id(1), |w| {
+            w["credentials"]["issued_at"] = json!(node.in_seconds(issued));
+            w["credentials"]["expires_at"] = json!(node.in_seconds(expires));
+        })
+    };
+    assert_eq!(node.submit(&at(-60, -1)).await.code(), "E1200");
+    assert_eq!(node.submit(&at(40, 100)).await.code(), "E1201");
+    assert_eq!(node.submit(&at(10, 5)).await.code(), "E1324");
+    assert_eq!(node.submit(&at(20, 100)).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_expiry_and_with_the_clock_set_back() {
+    let clock = Clock::default();
+    let mut node = TestNode::start(crate::support::folder(), Script::default(), clock.clone(), |_| {}).await;
+    node.equip().await;
+    let envelope = node.signed(&id(1), |_| {});
+    assert_eq!(node.submit(&envelope).await.status, 202);
+    node.ended(&id(1)).await;
+    clock.shift_us(61_000_000);
+    assert_eq!(node.submit(&envelope).await.code(), "E1200");
+    // Something judged by the later clock makes that the earliest from now on.
+    assert_eq!(node.submit(&node.signed(&id(2), |_| {})).await.status, 202);
+    clock.shift_us(0);
+    let back = node.submit(&envelope).await;
+    assert_eq!((back.status, back.code().as_str()), (503, "E1217"));
+    let new = node.submit(&node.signed(&id(3), |_| {})).await;
+    assert_eq!(new.code(), "E1217");
+    node.ended(&id(2)).await;
+    // A restart forgets nothing of it.
+    let dir = node.stop().await;
+    let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert_eq!(node.submit(&envelope).await.code(), "E1217");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_and_after_the_record_is_gone() {
+    let node = TestNode::with(Script::default(), |config| config.keep.finished_tasks = 1).await;
+    let envelopes: Vec<_> = (1..=3).map(|number| node.signed(&id(number), |_| {})).collect();
+    for (number, envelope) in (1..).zip(&envelopes) {
+        assert_eq!(node.submit(envelope).await.status, 202);
+        node.ended(&id(number)).await;
+    }
+    let (epoch, image, dir) = (node.node.epoch(), node.image.clone(), node.stop().await);
+    let mut node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    node.image = image;
+    assert_eq!(node.node.epoch(), epoch);
+    node.until_ready().await;
+    assert_eq!(node.submit(&envelopes[2]).await.json()["state"], "succeeded");
+    assert_eq!(node.submit(&envelopes[0]).await.code(), "E5013");
+    let other = node.signed(&id(1), |w| w["credentials"]["priority"] = json!(1));
+    assert_eq!(node.submit(&other).await.code(), "E1203");
+    assert_eq!(node.backend.started(Role::Function), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_restored_store_makes_captured_wrappers_worthless() {
+    let node = TestNode::new().await;
+    let (first, dir) = (node.node.epoch(), node.stop().await);
+    let copy = std::fs::read(dir.path().join("store.redb")).unwrap();
+
+    let mut node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    node.image = node.get("/v1/node").await.json()["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|image| image["reference"].as_str().filter(|name| name.starts_with("stats")).map(str::to_owned))
+        .unwrap();
+    node.until_ready().await;
+    let captured = node.signed(&id(1), |_| {});
+    assert_eq!(node.submit(&captured).await.status, 202);
+    node.ended(&id(1)).await;
+    let dir = node.stop().await;
+
+    std::fs::write(dir.path().join("store.redb"), &copy).unwrap();
+    let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert_ne!(node.node.epoch(), first);
+    assert_eq!(node.submit(&captured).await.code(), "E1204");
+    let warnings = node.get("/v1/node").await.json()["warnings"].to_string();
+    assert!(warnings.contains("epoch was renewed"), "{warnings}");
+    assert_eq!(node.backend.started(Role::Function), 0);
+    let (restored, dir) = (node.node.epoch(), node.stop().await);
+
+    std::fs::remove_file(dir.path().join("store.redb")).unwrap();
+    let mut node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert_ne!(node.node.epoch(), restored);
+    node.equip().await;
+    assert_eq!(node.submit(&captured).await.code(), "E1204");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_can_renew_the_epoch() {
+    let node = TestNode::new().await;
+    let captured = node.signed(&id(1), |_| {});
+    let renewed = node.local("POST", "/v1/admin/epoch", b"").await.json();
+    assert_eq!(renewed["epoch"], node.node.epoch().to_string());
+    assert_eq!(node.submit(&captured).await.code(), "E1204");
+    let other = Arc::clone(&node.node);
+    assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.status, 202);
+    eventually("done", async || other.seats.open() == 0).await;
+}

@@ -1,0 +1,120 @@
+//! Tasks from their submission to their signed result, and to every other end.
+
+use std::time::Duration;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use fades_core::backend::ExitCause;
+use fades_envelope::verify_receipt;
+use fades_testkit::{BrokerAct, FunctionAct, Script};
+
+use crate::support::{TestNode, eventually, id, key};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_gives_a_signed_result() {
+    let node = TestNode::new().await;
+    let envelope = node.signed(&id(1), |_| {});
+    let accepted = node.submit(&envelope).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    assert_eq!(accepted.header("location"), Some(format!("/v1/tasks/{}", id(1)).as_str()));
+    assert_eq!(accepted.json()["task"], id(1));
+    let view = node.ended(&id(1)).await;
+    assert_eq!(view["state"], "succeeded", "{view}");
+    assert_eq!(view["attempts"], 1);
+    assert_eq!(view["sources"][0], "edison");
+
+    let result = node.local("GET", &format!("/v1/tasks/{}/result", id(1)), b"").await.json();
+    let bytes = Base64UrlUnpadded::decode_vec(result["result_bytes"].as_str().unwrap()).unwrap();
+    let receipt = Base64UrlUnpadded::decode_vec(result["receipt"].as_str().unwrap()).unwrap();
+    let receipt = verify_receipt(&receipt, &key(1).public(), &bytes).unwrap();
+    assert_eq!(bytes, br#"{"count":1}"#);
+    assert_eq!(result["result"]["count"], 1);
+    assert_eq!(result["bytes_read"], 1600);
+    assert_eq!(receipt.task, id(1));
+    assert_eq!(receipt.node.epoch, node.node.epoch().to_string());
+    assert_eq!((receipt.operations[0].id.as_str(), receipt.operations[0].points), ("temp", 100));
+    let payload = fades_envelope::parse(&envelope).unwrap().unverified_payload();
+    assert_eq!(receipt.wrapper.sha256, fades_envelope::Digest::of(payload));
+    assert!(format!("{}@sha256:{}", receipt.images.function.name, receipt.images.function.sha256) == node.image);
+    // The function is gone and its port too; only the broker is left.
+    eventually("alone", async || node.network.ports() == 1 && node.backend.running() == 1).await;
+    let metrics = node.get("/metrics").await;
+    let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("fades_tasks_ended{state=\"succeeded\"} 1\n"), "{text}");
+    assert!(text.contains("fades_tasks_open 0\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_fail_is_told_with_its_code() {
+    let panic = ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() };
+    let memory = ExitCause::OutOfMemory { requested: Some(4096), detail: String::new() };
+    let acts = [
+        (FunctionAct::FailsToStart, "E3"),
+        (FunctionAct::Dies(panic), "E3"),
+        (FunctionAct::Dies(memory), "E3"),
+        (FunctionAct::BreaksProtocol, "E3"),
+        (FunctionAct::ReturnsTooMuch, "E5"),
+        (FunctionAct::Lies, "E"),
+        (FunctionAct::Reduces("not json".into()), "E5"),
+    ];
+    let script = Script::default().functions(acts.iter().map(|(act, _)| act.clone()));
+    // One at a time, so that the acts come in their order.
+    let node = TestNode::with(script, |config| config.limits.running = 1).await;
+    for (number, (act, range)) in (1..).zip(&acts) {
+        assert_eq!(node.submit(&node.signed(&id(number), |_| {})).await.status, 202);
+        let view = node.ended(&id(number)).await;
+        assert_eq!(view["state"], "failed", "{act:?}: {view}");
+        assert!(view["code"].as_str().unwrap().starts_with(range), "{act:?}: {view}");
+        let result = node.local("GET", &format!("/v1/tasks/{}/result", id(number)), b"").await;
+        assert_eq!((result.status, result.code().as_str()), (404, "E5006"));
+    }
+    assert!(node.node.runtime.status().broker_state == "ready");
+    // And the next one is none the worse for it.
+    node.submit(&node.signed(&id(99), |_| {})).await;
+    assert_eq!(node.ended(&id(99)).await["state"], "succeeded");
+    eventually("alone", async || node.network.ports() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_outlive_their_broker() {
+    let script = Script::default().brokers([BrokerAct::Dies(ExitCause::Signal(9)), BrokerAct::BreaksProtocol]);
+    let node = TestNode::with(script, |_| {}).await;
+    node.submit(&node.signed(&id(1), |_| {})).await;
+    let view = node.ended(&id(1)).await;
+    assert_eq!(view["state"], "succeeded", "{view}");
+    assert_eq!(view["attempts"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_task_can_be_cancelled_and_its_guest_goes() {
+    let node = TestNode::with(Script::default().functions([FunctionAct::Loops]), |_| {}).await;
+    node.submit(&node.signed(&id(1), |_| {})).await;
+    let path = format!("/v1/tasks/{}", id(1));
+    eventually("under way", async || node.backend.running() == 2).await;
+    assert_eq!(node.local("GET", &(path.clone() + "/result"), b"").await.code(), "E5003");
+    assert_eq!(node.local("DELETE", &path, b"").await.status, 202);
+    assert_eq!(node.ended(&id(1)).await["state"], "cancelled");
+    // Again changes nothing.
+    assert_eq!(node.local("DELETE", &path, b"").await.status, 202);
+    eventually("alone", async || node.backend.running() == 1 && node.network.ports() == 1).await;
+    assert_eq!(node.node.seats.open(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_run_at_once_within_the_limits() {
+    let slow = Script::default().brokers([BrokerAct::Serves(Duration::from_millis(300))]);
+    let node = TestNode::with(slow, |config| config.limits.running = 4).await;
+    for number in 1..=8 {
+        assert_eq!(node.submit(&node.signed(&id(number), |_| {})).await.status, 202);
+    }
+    let mut most = 0;
+    eventually("done", async || {
+        most = most.max(node.backend.running());
+        node.node.seats.open() == 0
+    })
+    .await;
+    assert!(most > 2, "never more than {most} guests at once");
+    assert!(most <= 5, "{most} guests at once");
+    for number in 1..=8 {
+        assert_eq!(node.ended(&id(number)).await["state"], "succeeded");
+    }
+}
