@@ -1,1 +1,138 @@
-//! To be written.
+//! How kernel, loader and guest applications are built and cached.
+//!
+//! Three things come out of a [`Builder`]:
+//!
+//! - [`Builder::kernel`]: `libhermit.a`, from the pinned `hermit-kernel` and the patches in `images/kernel/patches`. Its folder
+//!   under `target/kernel` is named by a hash of all that goes in, so an unchanged kernel is not built again;
+//! - [`Builder::loader`]: the PVH loader, one small ELF for every hypervisor;
+//! - [`Builder::guest`]: the ELF of a workspace member, linked with the kernel. Cargo's own freshness decides what is rebuilt.
+//!
+//! All three need the sources of Rust's standard library, so they are built by a [`Toolchain`] that has them, which need not be
+//! the one that builds the host programs.
+//!
+//! To add a patch: put `NNNN-what-it-does.patch` into `images/kernel/patches`, its reason at its head, the diff (`-p1`) below.
+//! To move to another kernel: change the version in `images/kernel/source/Cargo.toml` and run `cargo generate-lockfile` there.
+
+mod archive;
+mod error;
+mod files;
+mod guest;
+mod kernel;
+mod run;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+pub use error::BuildError;
+pub use toolchain::{Origin, Toolchain};
+
+/// One thing that was done, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// What it was: `kernel`, `loader`, `guest fades-drb`.
+    pub what: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it was there already. Guests are always asked of cargo, which knows.
+    pub cached: bool,
+}
+
+/// Whether there is a toolchain that guests can be built with.
+pub fn has_toolchain() -> bool {
+    Toolchain::find().is_ok()
+}
+
+/// Programs that building the kernel needs besides, with the Debian package that brings each.
+pub const PROGRAMS: &[(&str, &str)] =
+    &[("ld.lld", "lld"), ("patch", "patch"), ("nm", "binutils"), ("objcopy", "binutils"), ("ar", "binutils")];
+
+type Report = Box<dyn Fn(&Stage) + Send + Sync>;
+
+/// Builds images' parts for one workspace.
+pub struct Builder {
+    workspace_root: PathBuf,
+    target_dir: PathBuf,
+    verbose: bool,
+    report: Report,
+    toolchain: OnceLock<Toolchain>,
+}
+
+impl Builder {
+    /// For the workspace at `workspace_root`; what is built goes to `target_dir/kernel` and `target_dir/guest`.
+    pub fn new(workspace_root: &Path, target_dir: &Path) -> Self {
+        let (workspace_root, target_dir) = (workspace_root.to_owned(), target_dir.to_owned());
+        Self { workspace_root, target_dir, verbose: false, report: Box::new(|_| {}), toolchain: OnceLock::new() }
+    }
+
+    /// Shows the output of cargo as it comes, instead of keeping it for errors.
+    #[must_use]
+    pub fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Calls `report` after each stage.
+    #[must_use]
+    pub fn on_stage(mut self, report: impl Fn(&Stage) + Send + Sync + 'static) -> Self {
+        self.report = Box::new(report);
+        self
+    }
+
+    /// The toolchain that guests are built with; looked for once.
+    ///
+    /// # Errors
+    /// [`BuildError::NoToolchain`], which says what to install.
+    pub fn toolchain(&self) -> Result<&Toolchain, BuildError> {
+        if let Some(found) = self.toolchain.get() {
+            return Ok(found);
+        }
+        let found = Toolchain::find()?;
+        Ok(self.toolchain.get_or_init(|| found))
+    }
+
+    /// `libhermit.a`.
+    ///
+    /// # Errors
+    /// Any [`BuildError`].
+    pub fn kernel(&self) -> Result<PathBuf, BuildError> {
+        self.stage("kernel", kernel::build)
+    }
+
+    /// The loader's ELF.
+    ///
+    /// # Errors
+    /// Any [`BuildError`].
+    pub fn loader(&self) -> Result<PathBuf, BuildError> {
+        self.stage("loader", guest::build_loader)
+    }
+
+    /// The ELF of the workspace member `package`, which must have one binary, linked with the kernel and stripped.
+    ///
+    /// # Errors
+    /// Any [`BuildError`].
+    pub fn guest(&self, package: &str) -> Result<PathBuf, BuildError> {
+        let kernel = self.kernel()?;
+        self.stage(&format!("guest {package}"), |builder| guest::build_guest(builder, package, &kernel))
+    }
+
+    fn stage(
+        &self,
+        what: &str,
+        build: impl FnOnce(&Self) -> Result<(PathBuf, bool), BuildError>,
+    ) -> Result<PathBuf, BuildError> {
+        let start = Instant::now();
+        let (path, cached) = build(self)?;
+        (self.report)(&Stage { what: what.to_owned(), took: start.elapsed(), cached });
+        Ok(path)
+    }
+
+    fn workspace_root(&self) -> &Path {
+        &self.workspace_root
+    }
+
+    fn target_dir(&self) -> &Path {
+        &self.target_dir
+    }
+}

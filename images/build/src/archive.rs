@@ -1,0 +1,81 @@
+//! From the compiler's static library to the archive that applications link with.
+//!
+//! Kernel and application each have their own copies of `core` and `alloc`, compiled for different targets: the kernel's
+//! must not touch floating-point and vector registers, so not one of the application's functions may take the place of a
+//! kernel's (a `memcmp` with vector instructions did, and faulted). So all objects are linked into one, and all of its symbols are
+//! made local but the system calls, the entry, and the three memory functions, which are the kernel's own for both.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::error::BuildError;
+use crate::toolchain::Toolchain;
+use crate::{files, run};
+
+/// Makes `libhermit.a` in `folder` out of the static library `built`.
+pub(crate) fn make(toolchain: &Toolchain, built: &Path, folder: &Path) -> Result<(), BuildError> {
+    std::fs::create_dir_all(folder).map_err(BuildError::file("make", folder))?;
+    let keep = exported(built)?;
+    let (list, object) = (folder.join("exported"), folder.join("hermit.o"));
+    files::write(&list, keep.join("\n").as_bytes())?;
+
+    let mut link = Command::new(&toolchain.linker);
+    link.args(["-r", "--gc-sections", "-e", "_start", "-o"]).arg(&object);
+    for symbol in &keep {
+        link.args(["-u", symbol]);
+    }
+    link.arg("--whole-archive").arg(built);
+    run::output("linking the kernel into one object", &mut link, false)?;
+
+    let mut localize = Command::new(run::need("objcopy", "binutils")?);
+    localize.arg("--strip-debug").arg(format!("--keep-global-symbols={}", list.display())).arg(&object);
+    run::output("hiding the kernel's symbols", &mut localize, false)?;
+    set_abi(&object)?;
+
+    let archive = folder.join("libhermit.a.new");
+    if archive.exists() {
+        std::fs::remove_file(&archive).map_err(BuildError::file("remove", &archive))?;
+    }
+    let mut ar = Command::new(run::need("ar", "binutils")?);
+    ar.arg("rcs").arg(&archive).arg(&object);
+    run::output("archiving the kernel", &mut ar, false)?;
+    files::publish(&archive, &folder.join("libhermit.a"))
+}
+
+/// The symbols that applications may use.
+fn exported(built: &Path) -> Result<Vec<String>, BuildError> {
+    let mut nm = Command::new(run::need("nm", "binutils")?);
+    nm.args(["--extern-only", "--defined-only", "--format=just-symbols", "--quiet"]).arg(built);
+    let symbols = run::output("listing the kernel's symbols", &mut nm, false)?;
+    let symbols = String::from_utf8_lossy(&symbols);
+    let mut keep: Vec<String> = symbols.lines().filter(|name| is_exported(name)).map(str::to_owned).collect();
+    keep.sort();
+    keep.dedup();
+    Ok(keep)
+}
+
+fn is_exported(symbol: &str) -> bool {
+    symbol.starts_with("sys_") || ["_start", "memcpy", "memmove", "memset"].contains(&symbol)
+}
+
+/// Marks an ELF file as Hermit's: OS ABI 255, "standalone".
+pub(crate) fn set_abi(path: &Path) -> Result<(), BuildError> {
+    const OS_ABI: usize = 7;
+    let mut bytes = files::read(path)?;
+    match bytes.get_mut(OS_ABI) {
+        Some(byte) => *byte = 255,
+        None => return Err(BuildError::NotElf { path: path.to_owned() }),
+    }
+    files::write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_exported;
+
+    #[test]
+    fn the_application_sees_system_calls_and_nothing_of_the_kernels_core() {
+        assert!(is_exported("sys_read") && is_exported("_start") && is_exported("memcpy"));
+        assert!(!is_exported("memcmp") && !is_exported("sqrt") && !is_exported("_ZN4core3fmt5write17hE"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Guest applications and the loader: workspace members, built for bare machines.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::BuildError;
+use crate::{Builder, archive, files, run};
+
+/// The loader: linked to one fixed place by its own script.
+pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
+    let mut cargo = cargo(builder, "x86_64-unknown-none", "core", "fades-loader")?;
+    let script = builder.workspace_root().join("images/loader/link.ld");
+    cargo.args(["--", "-Crelocation-model=static", "-Clink-arg=--no-pie", "-Clink-arg=-static"]);
+    cargo.arg(prefixed("-Clink-arg=-T", &script));
+    finish(builder, "fades-loader", &mut cargo, "loader.elf", |_| Ok(()))
+}
+
+/// A guest: linked with the kernel. The kernel's path, which holds the hash of its content, is part of the command, so that cargo
+/// links again when the kernel has changed.
+pub(crate) fn build_guest(builder: &Builder, package: &str, kernel: &Path) -> Result<(PathBuf, bool), BuildError> {
+    let mut cargo = cargo(builder, "x86_64-unknown-hermit", "std,panic_abort", package)?;
+    cargo.arg("--").arg(prefixed("-Clink-arg=", kernel));
+    finish(builder, package, &mut cargo, &format!("{package}.elf"), archive::set_abi)
+}
+
+fn prefixed(prefix: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(prefix);
+    argument.push(path);
+    argument
+}
+
+/// `cargo rustc` for the one binary of `package`, with a profile of its own: guests are small and are started often.
+fn cargo(builder: &Builder, target: &str, std: &str, package: &str) -> Result<Command, BuildError> {
+    let toolchain = builder.toolchain()?;
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(builder.workspace_root());
+    cargo.args(["rustc", "--release", "--message-format=json-render-diagnostics", "--bins", "--package", package]);
+    cargo.args(["--target", target]).arg(format!("-Zbuild-std={std}"));
+    cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
+    cargo.arg("--target-dir").arg(builder.target_dir().join("guest"));
+    for (key, value) in
+        [("PANIC", "abort"), ("LTO", "fat"), ("CODEGEN_UNITS", "1"), ("OPT_LEVEL", "3"), ("STRIP", "symbols"), ("DEBUG", "0")]
+    {
+        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
+    }
+    let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
+    cargo.env(linker, &toolchain.linker);
+    let mut flags = OsString::new();
+    let registry = run::cargo_home().join("registry/src");
+    for (from, to) in [(builder.workspace_root(), "fades"), (&registry, "crates"), (&toolchain.library, "rust")] {
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+        flags.push(" ");
+    }
+    cargo.env("RUSTFLAGS", flags);
+    Ok(cargo)
+}
+
+/// Runs cargo and puts what it built to `target/guest/images/NAME`.
+fn finish(
+    builder: &Builder,
+    package: &str,
+    cargo: &mut Command,
+    name: &str,
+    after: impl FnOnce(&Path) -> Result<(), BuildError>,
+) -> Result<(PathBuf, bool), BuildError> {
+    let report = run::output(&format!("building {package}"), cargo, builder.verbose)?;
+    let (executable, fresh) = executable(package, &report)?;
+    let folder = builder.target_dir().join("guest/images");
+    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+    if fresh && path.is_file() {
+        return Ok((path, true));
+    }
+    std::fs::create_dir_all(&folder).map_err(BuildError::file("make", &folder))?;
+    files::write(&new, &files::read(&executable)?)?;
+    after(&new)?;
+    files::publish(&new, &path)?;
+    Ok((path, fresh))
+}
+
+/// The executable that cargo's messages name, and whether it was there already.
+fn executable(package: &str, report: &[u8]) -> Result<(PathBuf, bool), BuildError> {
+    let what = || format!("building {package}");
+    let mut found = None;
+    for line in report.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: Value = serde_json::from_slice(line)
+            .map_err(|source| BuildError::Report { what: what(), source: Some(source) })?;
+        if let (Some("compiler-artifact"), Some(path)) = (message["reason"].as_str(), message["executable"].as_str()) {
+            found = Some((PathBuf::from(path), message["fresh"] == true));
+        }
+    }
+    found.ok_or_else(|| BuildError::Report { what: what(), source: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_read_from_cargos_messages() {
+        let report = br#"{"reason":"compiler-artifact","executable":null,"fresh":true}
+{"reason":"compiler-artifact","executable":"/t/x","fresh":false}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable("x", report).unwrap(), (PathBuf::from("/t/x"), false));
+        assert!(executable("x", b"{\"reason\":\"build-finished\"}").is_err());
+        assert!(executable("x", b"not json").is_err());
+    }
+}

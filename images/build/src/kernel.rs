@@ -1,0 +1,157 @@
+//! The kernel: the pinned crate, copied, patched, built, and made into an archive that applications link with.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::BuildError;
+use crate::files::{self, Key};
+use crate::{Builder, archive, run};
+
+/// What a guest needs, and nothing more: one processor, virtio-net by PCI, TCP. No ACPI, no DHCP, no UDP, no file systems.
+const FEATURES: &str = "pci,tcp,fsgsbase";
+/// To be changed when the steps below change what comes out of the same inputs.
+const RECIPE: &str = "1";
+/// Limits of the network stack, which its build script reads: a broker talks to more than 8 functions at once, and an evicted
+/// neighbour costs up to a second; and after a loss many pieces may be waiting for the missing one.
+const LIMITS: [(&str, &str); 2] =
+    [("SMOLTCP_IFACE_NEIGHBOR_CACHE_COUNT", "256"), ("SMOLTCP_ASSEMBLER_MAX_SEGMENT_COUNT", "32")];
+
+/// The crates that are patched: their name, the folder of their patches, and the name of their copy.
+const PATCHED: [(&str, &str, &str); 2] =
+    [("hermit-kernel", "images/kernel/patches", "source"), ("smoltcp", "images/kernel/smoltcp", "smoltcp")];
+
+/// Builds the kernel if its key has not been built yet. Returns `libhermit.a` and whether it was there.
+pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
+    if let Some(checkout) = std::env::var_os("HERMIT_KERNEL_DIR") {
+        return build_checkout(builder, Path::new(&checkout)).map(|library| (library, false));
+    }
+    let folder = builder.target_dir().join("kernel").join(key(builder)?);
+    let library = folder.join("libhermit.a");
+    if library.is_file() {
+        return Ok((library, true));
+    }
+    let report = pinned_packages(builder)?;
+    for (package, patches_folder, name) in PATCHED {
+        let copy = folder.join(name);
+        files::remove_folder(&copy)?;
+        files::copy_folder(&source_of(&report, package)?, &copy)?;
+        for patch in patches(builder, patches_folder)? {
+            apply(&patch, &copy)?;
+        }
+    }
+    let built = compile(builder, &folder.join("source"), true)?;
+    archive::make(builder.toolchain()?, &built, &folder)?;
+    Ok((library, false))
+}
+
+/// A checkout is taken as it is, built in place, and left to cargo to be rebuilt when it changes.
+fn build_checkout(builder: &Builder, checkout: &Path) -> Result<PathBuf, BuildError> {
+    if !checkout.join("Cargo.toml").is_file() {
+        return Err(BuildError::NoCheckout { path: checkout.to_owned() });
+    }
+    let folder = builder.target_dir().join("kernel/checkout");
+    let built = compile(builder, checkout, false)?;
+    archive::make(builder.toolchain()?, &built, &folder)?;
+    // Guests are linked again only if this name changes.
+    let mut key = Key::default();
+    key.add(&files::read(&folder.join("libhermit.a"))?);
+    let named = folder.join(format!("libhermit-{}.a", key.finish()));
+    files::publish(&folder.join("libhermit.a"), &named)?;
+    Ok(named)
+}
+
+fn source_manifest(builder: &Builder) -> PathBuf {
+    builder.workspace_root().join("images/kernel/source/Cargo.toml")
+}
+
+/// The patches in the order of their numbers.
+fn patches(builder: &Builder, folder: &str) -> Result<Vec<PathBuf>, BuildError> {
+    let mut all = files::entries(&builder.workspace_root().join(folder))?;
+    all.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    Ok(all)
+}
+
+/// A hash over all that decides what the kernel becomes.
+fn key(builder: &Builder) -> Result<String, BuildError> {
+    let mut key = Key::default();
+    let manifest = source_manifest(builder);
+    key.add(&files::read(&manifest)?);
+    key.add(&files::read(&manifest.with_extension("lock"))?);
+    for (package, patches_folder, _) in PATCHED {
+        key.add(package.as_bytes());
+        for patch in patches(builder, patches_folder)? {
+            key.add(&files::read(&patch)?);
+        }
+    }
+    for (name, value) in LIMITS {
+        key.add(name.as_bytes());
+        key.add(value.as_bytes());
+    }
+    key.add(builder.toolchain()?.version.as_bytes());
+    key.add(FEATURES.as_bytes());
+    key.add(RECIPE.as_bytes());
+    Ok(key.finish())
+}
+
+/// Has cargo fetch the pinned crates, checked against the lock file, and report on them.
+fn pinned_packages(builder: &Builder) -> Result<Value, BuildError> {
+    let manifest = source_manifest(builder);
+    let cargo = |command: &str| {
+        let mut cargo = builder.toolchain().map(|toolchain| toolchain.cargo())?;
+        cargo.arg(command).arg("--locked").arg("--manifest-path").arg(&manifest);
+        Ok(cargo)
+    };
+    run::output("fetching the kernel's sources", &mut cargo("fetch")?, builder.verbose)?;
+    let what = "asking cargo where the kernel's sources are";
+    let report = run::output(what, cargo("metadata")?.args(["--format-version", "1"]), false)?;
+    serde_json::from_slice(&report)
+        .map_err(|source| BuildError::Report { what: what.to_owned(), source: Some(source) })
+}
+
+/// Where cargo has put the sources of `package`.
+fn source_of(report: &Value, package: &str) -> Result<PathBuf, BuildError> {
+    report["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|entry| entry["name"] == package)
+        .and_then(|entry| Path::new(entry["manifest_path"].as_str()?).parent())
+        .map(Path::to_owned)
+        .ok_or_else(|| BuildError::Report { what: format!("the sources of {package}"), source: None })
+}
+
+/// `patch` and not `git apply`, because the latter does nothing, silently, in a folder that a repository ignores.
+fn apply(patch: &Path, folder: &Path) -> Result<(), BuildError> {
+    let mut command = Command::new(run::need("patch", "patch")?);
+    command.args(["--strip=1", "--force", "--fuzz=0", "--no-backup-if-mismatch", "--silent"]);
+    command.arg("--directory").arg(folder).arg("--input").arg(patch);
+    run::output(&format!("patch {}", patch.display()), &mut command, false)?;
+    Ok(())
+}
+
+/// Compiles the kernel to a static library with the target that it is written for.
+fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, BuildError> {
+    let toolchain = builder.toolchain()?;
+    let target_dir = builder.target_dir().join("kernel/build");
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(source).args(["rustc", "--release", "--lib", "--crate-type", "staticlib"]);
+    cargo.args(["--target", "x86_64-unknown-none", "-Zbuild-std=core,alloc"]);
+    cargo.args(["-Zbuild-std-features=compiler-builtins-mem", "--no-default-features", "--features", FEATURES]);
+    cargo.arg("--target-dir").arg(&target_dir);
+    if locked {
+        cargo.arg("--locked");
+    }
+    let mut flags = OsString::from("--cap-lints=warn");
+    for (from, to) in [(source, "kernel"), (&run::cargo_home().join("registry/src"), "crates"), (&toolchain.library, "rust")] {
+        flags.push(" --remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    cargo.env("RUSTFLAGS", flags).envs(LIMITS);
+    run::output("building the kernel", &mut cargo, builder.verbose)?;
+    Ok(target_dir.join("x86_64-unknown-none/release/libhermit.a"))
+}
