@@ -7,6 +7,7 @@ pub(crate) mod resolve;
 mod splice;
 mod stack;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ const ROUNDS: usize = 4;
 /// Packets per socket and round.
 const PACKETS: usize = 32;
 
+/// Packets at once with which one port may provoke immediate answers (RST, repeated ACK). Beyond, that port is not heard until
+/// the answers have gone: a flood must cost neither memory nor the others' time.
+const ANSWERS: usize = 256;
+
 pub(crate) struct Gateway {
     stack: Stack,
     control: Control,
@@ -46,6 +51,8 @@ pub(crate) struct Gateway {
     /// The last turn has left something to do.
     busy: bool,
     now: Instant,
+    /// Immediate answers by who provoked them, since all have gone.
+    answers: HashMap<PortId, usize>,
 }
 
 impl Gateway {
@@ -64,6 +71,7 @@ impl Gateway {
             proxies: Proxies::new(config, resolver, registry, reports, Arc::clone(totals)),
             busy: false,
             now: Instant::now(),
+            answers: HashMap::new(),
         }
     }
 
@@ -95,6 +103,7 @@ impl Gateway {
             if !self.stack.deliver(|to, frame| switch.send_from_gateway(to, frame, now)) {
                 return sent;
             }
+            self.answers.clear();
             if !self.stack.output(now) {
                 return sent;
             }
@@ -171,6 +180,19 @@ impl Gateway {
 
 impl GatewayInput for Gateway {
     fn packet(&mut self, from: PortId, packet: &[u8]) {
+        if self.answers.get(&from).is_some_and(|&answers| answers >= ANSWERS) {
+            return;
+        }
+        let waiting = self.stack.waiting();
+        self.hand_in(from, packet);
+        if self.stack.waiting() > waiting {
+            *self.answers.entry(from).or_default() += 1;
+        }
+    }
+}
+
+impl Gateway {
+    fn hand_in(&mut self, from: PortId, packet: &[u8]) {
         // The policy has parsed it already; what does not parse is not for us.
         let Ok(ip) = Ipv4Packet::new_checked(packet) else { return };
         let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else { return };

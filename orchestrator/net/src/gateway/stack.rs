@@ -22,9 +22,6 @@ use crate::policy::ETHERNET_HEADER;
 /// Packets that may wait for the switch; then sockets wait.
 const OUTBOX: usize = 64;
 
-/// Packets that may wait when guests provoke answers without reading any; then they are not heard.
-const OUTBOX_FLOODED: usize = 1024;
-
 /// Buffers kept for reuse.
 const SPARE: usize = 64;
 
@@ -65,9 +62,6 @@ impl Stack {
 
     /// Hands one packet to the sockets.
     pub(crate) fn input(&mut self, packet: &[u8], now: Instant) {
-        if self.wire.outbox.len() >= OUTBOX_FLOODED {
-            return;
-        }
         let time = self.time(now);
         self.wire.incoming = Some(packet.to_vec());
         self.interface.poll_ingress_single(time, &mut self.wire, &mut self.sockets);
@@ -95,6 +89,11 @@ impl Stack {
         }
         self.sockets.remove(handle);
         None
+    }
+
+    /// Packets that wait for the switch.
+    pub(crate) fn waiting(&self) -> usize {
+        self.wire.outbox.len()
     }
 
     pub(crate) fn socket(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
