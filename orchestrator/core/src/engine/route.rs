@@ -17,18 +17,15 @@ use crate::task::TaskState;
 
 impl Engine {
     pub(super) fn guest(&mut self, guest: GuestId, input: GuestInput, now: Now) {
-        let live = self.guests.get(guest);
         if matches!(input, GuestInput::Exited(_) | GuestInput::StartFailed(_)) {
-            if live.is_none() {
+            if self.guests.get(guest).is_none() {
                 return;
             }
             self.guests.gone(guest);
             self.broker.buried(guest, now, &self.config.patience);
         }
-        if live.is_some_and(|live| live.stopping) {
-            return;
-        }
-        // A function that is gone may still be heard: its last words can come after the news of its end.
+        // Guests that were stopped belong to nobody any more, so what they say ends here. A function that is gone may
+        // still be heard: its last words can come after the news of its end.
         if self.broker.is(guest) {
             self.broker_input(guest, input, now);
         } else if let Some(task) = self.running.get(&guest).copied() {

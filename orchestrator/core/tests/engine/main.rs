@@ -4,4 +4,5 @@ mod actors;
 mod interleavings;
 mod laws;
 mod scenarios;
+mod supervision;
 mod world;

@@ -15,17 +15,17 @@ use fades_wire::ids::Role as WireRole;
 use crate::actors::{RESULT, finished, truth};
 use crate::world::{SECOND, World, exited, spec, task};
 
-fn panicked() -> ExitCause {
+pub(crate) fn panicked() -> ExitCause {
     ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() }
 }
 
-fn stops(effects: &[Effect]) -> Vec<GuestId> {
+pub(crate) fn stops(effects: &[Effect]) -> Vec<GuestId> {
     let stopped =
         |effect: &Effect| if let Effect::StopGuest { guest, .. } = effect { Some(*guest) } else { None };
     effects.iter().filter_map(stopped).collect()
 }
 
-fn states(world: &World, number: u8) -> Vec<TaskState> {
+pub(crate) fn states(world: &World, number: u8) -> Vec<TaskState> {
     let of_task = |effect: &Effect| match effect {
         Effect::Record { task: id, state, .. } if *id == task(number) => Some(*state),
         Effect::Finish { task: id, outcome } if *id == task(number) => Some(outcome.state()),
@@ -35,7 +35,7 @@ fn states(world: &World, number: u8) -> Vec<TaskState> {
 }
 
 /// A broker that is up, task 1 of two operations streaming; the broker and the function.
-fn streaming() -> (World, GuestId, GuestId) {
+pub(crate) fn streaming() -> (World, GuestId, GuestId) {
     let mut world = World::new();
     let broker = world.boot();
     world.accept(spec(1, 2));
@@ -368,6 +368,16 @@ fn a_broken_stream_is_explained_by_whoever_died() {
     world.exit(broker, panicked());
     world.finish();
     assert_eq!(world.outcomes[&task(1)].state(), Succeeded);
+    // Likewise when the broker's own report came before: only its death explains both.
+    let (mut world, broker, function) = streaming();
+    world.message(broker, OperationFailed { task: task(1).into(), operation: 0, failure: gone() });
+    world.message(function, Failed(gone()));
+    world.exit(function, ExitCause::Code(1));
+    world.give(Input::Guest(function, GuestInput::Disconnected));
+    assert!(world.outcomes.is_empty());
+    world.exit(broker, panicked());
+    world.finish();
+    assert_eq!(world.outcomes[&task(1)].state(), Succeeded);
     // Nobody died: the report stands.
     let (mut world, broker, function) = streaming();
     world.message(function, Failed(gone()));
@@ -376,80 +386,6 @@ fn a_broken_stream_is_explained_by_whoever_died() {
         while world.step(broker) {}
     }
     assert_eq!(world.failure(1), "GUEST_CONTROL_LOST");
-}
-
-#[test]
-fn tasks_are_begun_anew_when_the_broker_dies_and_fail_in_the_end() {
-    let mut world = World::new();
-    world.boot();
-    world.accept(spec(1, 2));
-    for round in 1..=3 {
-        world.settle_until_under_way(1);
-        let broker = world.engine.status().broker.guest.unwrap();
-        let function = world.function(1);
-        world.until(1, Streaming, function);
-        let effects = world.exit(broker, panicked());
-        assert_eq!(stops(&effects), [function], "round {round}");
-        assert_eq!(world.outcomes.is_empty(), round < 3);
-    }
-    assert_eq!(world.failure(1), "BROKER_DIED");
-    let expected = [Queued, Starting, Streaming].repeat(3);
-    assert_eq!(states(&world, 1)[..9], expected);
-    world.finish();
-    assert_eq!(world.engine.status().broker.deaths, 3);
-}
-
-#[test]
-fn a_broker_that_stops_answering_is_dead_although_its_machine_runs() {
-    let (mut world, broker, function) = streaming();
-    for _ in 0..Patience::default().heartbeat_misses {
-        assert_eq!(stops(&world.pass(SECOND)), []);
-    }
-    assert_eq!(stops(&world.pass(SECOND)), [broker, function]);
-    assert_eq!(states(&world, 1).last(), Some(&Queued));
-    world.finish();
-    assert_eq!(world.outcomes[&task(1)].state(), Succeeded);
-}
-
-#[test]
-fn a_daemon_that_slept_does_not_take_its_broker_for_dead() {
-    let mut world = World::new();
-    let broker = world.boot();
-    world.pass(600 * SECOND);
-    while world.step(broker) {}
-    world.pass(SECOND);
-    assert_eq!(world.engine.status().broker.guest, Some(broker));
-    assert_eq!(world.engine.status().broker.deaths, 0);
-}
-
-#[test]
-fn the_brokers_own_faults_end_it_and_its_pause_grows() {
-    let foreign = OperationProgress { task: task(1).into(), operation: 7, points: 1, bytes: 16 };
-    let faults: Vec<GuestInput> = vec![
-        GuestInput::Disconnected,
-        GuestInput::ProtocolError("bad crc".into()),
-        GuestInput::Message(Started.into()),
-        GuestInput::Message(foreign.into()),
-        GuestInput::Message(Failed(Failure::new(Code::Panic, "boom")).into()),
-        GuestInput::Message(fades_wire::control::Heartbeat { nonce: 99, heap_used: 0 }.into()),
-        GuestInput::Message(Hello { protocol: 1, role: WireRole::Broker, image: "x".into() }.into()),
-    ];
-    for fault in faults {
-        let (mut world, broker, _) = streaming();
-        assert!(stops(&world.give(Input::Guest(broker, fault.clone()))).contains(&broker), "{fault:?}");
-        world.finish();
-        assert_eq!(world.outcomes[&task(1)].state(), Succeeded, "{fault:?}");
-    }
-    let mut world = World::new();
-    let mut pauses = Vec::new();
-    for _ in 0..9 {
-        world.give(Input::Tick);
-        let broker = world.engine.status().broker.guest.unwrap();
-        world.give(Input::Guest(broker, GuestInput::StartFailed("no qemu".into())));
-        pauses.push((world.wake_us - world.now.mono_us) / 1000);
-        world.pass(world.wake_us - world.now.mono_us);
-    }
-    assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 }
 
 #[test]
@@ -518,11 +454,11 @@ fn a_task_that_waits_too_long_expires() {
     world.accept(late);
     assert_eq!(world.outcomes[&task(1)], Outcome::Expired);
     for number in [2, 3, 4] {
-        let expires_unix_us = world.now.unix_us + SECOND;
+        let expires_unix_us = world.now.unix_us + SECOND / 2;
         world.accept(fades_core::task::TaskSpec { expires_unix_us, ..spec(number, 1) });
     }
-    assert_eq!(world.wake_us - world.now.mono_us, SECOND);
-    world.pass(SECOND);
+    assert_eq!(world.wake_us - world.now.mono_us, SECOND / 2);
+    world.pass(SECOND / 2);
     while world.step(broker) {}
     assert_eq!(world.outcomes[&task(4)], Outcome::Expired, "the third found no room");
     assert_eq!(world.outcomes.len(), 2, "what runs may outlive its wrapper");
