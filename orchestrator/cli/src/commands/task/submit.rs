@@ -1,0 +1,79 @@
+//! `fades task submit`: hand a wrapper to a node and, if asked, stay until its end.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fades_api::client::Client;
+use fades_api::http::Accepted;
+use fades_envelope::SigningKey;
+use jiff::SignedDuration;
+
+use super::draft::{Completing, Input, read_input, seal};
+use super::{RequestKey, follow, result, span};
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::output::Table;
+
+/// Arguments of `fades task submit`.
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// The task as TOML or JSON, or an envelope that is signed already.
+    file: PathBuf,
+    #[command(flatten)]
+    key: RequestKey,
+    /// Stay until the task ends, and print what it gave. Its end decides the exit code.
+    #[arg(long)]
+    wait: bool,
+    /// Stop waiting after this long; the task goes on.
+    #[arg(long, value_name = "SPAN", requires = "wait", value_parser = span)]
+    timeout: Option<SignedDuration>,
+    #[command(flatten)]
+    completing: Completing,
+}
+
+impl Submit {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let envelope = self.envelope(context)?;
+        let client = context.signing_client(self.key.key.as_deref())?;
+        if !self.wait {
+            let accepted = context.run(async { Ok(client.submit(envelope).await?) })?;
+            return context.output().show(&accepted, |Accepted { task, state, .. }| {
+                Table::facts([("task", task.to_string()), ("state", state.to_string())]).text()
+            });
+        }
+        let document = context.run(self.wait(context, &client, envelope))?;
+        context.output().show(&document, result::describe)
+    }
+
+    fn envelope(&self, context: &Context) -> Result<Vec<u8>> {
+        match read_input(&self.file)? {
+            Input::Envelope(envelope) => Ok(envelope),
+            Input::Draft(draft) => {
+                let Some(path) = &self.key.key else {
+                    return Err(
+                        Failure::usage("a draft must be signed").hint("Give the issuer's key: --key FILE.")
+                    );
+                };
+                let key = SigningKey::read(path)?;
+                let wrapper = self.completing.complete(context, &draft, &key, path)?;
+                seal(&key, &wrapper)
+            }
+        }
+    }
+
+    async fn wait(
+        &self,
+        context: &Context,
+        client: &Client,
+        envelope: Vec<u8>,
+    ) -> Result<fades_api::http::ResultDocument> {
+        let output = context.output();
+        let Accepted { task, .. } = client.submit(envelope).await?;
+        if output.shows_progress() {
+            output.note(&format!("task {task}"));
+        }
+        let ended = follow::to_the_end(output, client, task, self.timeout).await?;
+        follow::verdict(&ended)?;
+        Ok(client.result(task).await?)
+    }
+}
