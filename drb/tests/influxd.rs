@@ -55,6 +55,9 @@ fn database(operation: &mut Operation, name: &str) {
     operation.source = SourceKind::InfluxDb1 { database: name.into(), retention: None, credentials: None };
 }
 
+/// A change to an operation, and the failure that it must lead to.
+type Case<'a> = (&'a dyn Fn(&mut Operation), Code, &'a str);
+
 #[test]
 fn points_come_as_they_were_written_and_failures_with_their_reason() {
     let Some(mut influxd) = Influxd::start("points") else {
@@ -103,7 +106,7 @@ fn points_come_as_they_were_written_and_failures_with_their_reason() {
     );
 
     // What InfluxDB refuses, in its own words; types; names; nobody there.
-    let cases: [(&dyn Fn(&mut Operation), Code, &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&|operation| database(operation, "nodb"), Code::SourceStatus, "database not found: nodb"),
         (&|operation| operation.field = "s".into(), Code::SourceType, "m,room="),
         (&|operation| operation.field = "a\0".into(), Code::SourceQuery, "cannot express"),

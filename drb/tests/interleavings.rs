@@ -273,7 +273,7 @@ impl World {
 
     fn function_step(&mut self, task: usize) -> bool {
         let plan = &mut self.plans[task];
-        if !plan.ordered || plan.abandoned || plan.gone {
+        if plan.abandoned || plan.gone || (!plan.ordered && !self.dice.one_in(40)) {
             return false;
         }
         let Some(id) = plan.function else {

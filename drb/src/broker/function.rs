@@ -4,7 +4,7 @@ use super::Micros;
 use fades_wire::data::{Abort, ToBroker};
 use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::{Decoder, Kind, encode};
-use fades_wire::ids::TaskKey;
+use fades_wire::ids::{TaskKey, Ticket};
 use fades_wire::message::to_body;
 
 use super::reason;
@@ -24,6 +24,10 @@ pub(super) struct Function {
     pub(super) since: Micros,
     pub(super) task: Option<TaskKey>,
     decoder: Decoder,
+    /// The ticket of a task that is not known yet: the order may still be on its way, on another connection.
+    pub(super) ticket: Option<Ticket>,
+    /// Credit that came before the task did: stream and bytes.
+    pub(super) early: Vec<(u32, u64)>,
     /// The last words to a stranger; the connection is closed behind them.
     farewell: Option<(Vec<u8>, usize)>,
     /// Nothing it says is listened to any more.
@@ -32,7 +36,8 @@ pub(super) struct Function {
 
 impl Function {
     pub(super) fn new(since: Micros) -> Self {
-        Self { since, task: None, decoder: Decoder::new(MAX_BODY), farewell: None, deaf: false }
+        let decoder = Decoder::new(MAX_BODY);
+        Self { since, task: None, decoder, ticket: None, early: Vec::new(), farewell: None, deaf: false }
     }
 
     /// Takes bytes that came and gives what they say, in order, up to the first thing that is wrong.
@@ -70,6 +75,7 @@ impl Function {
             let _ = encode(Kind::Abort, 0, 0, &body, &mut words);
         }
         self.farewell = Some((words, 0));
+        self.ticket = None;
         self.deaf = true;
     }
 

@@ -15,7 +15,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Connections that may be open without having shown a ticket.
     pub strangers: usize,
-    /// How long a connection may take to show its ticket, in microseconds.
+    /// How long a connection may take to show its ticket, and a ticket to become that of a task, in microseconds.
     pub ticket_us: u64,
 }
 

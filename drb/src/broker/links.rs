@@ -4,8 +4,10 @@ use super::function::{Function, Said};
 use super::{Action, Broker, FunctionId, Micros, SourceId};
 use crate::broker::operation::Operation;
 use crate::broker::task::Task;
+use fades_wire::control::MAX_OPERATIONS;
 use fades_wire::data::ToBroker;
 use fades_wire::failure::{Code, Failure};
+use fades_wire::ids::Ticket;
 
 /// Connections to sources. What is said about one that was closed is ignored.
 impl Broker {
@@ -96,27 +98,38 @@ impl Broker {
         self.admit(now);
     }
 
-    fn open(&mut self, id: FunctionId, ticket: fades_wire::ids::Ticket, now: Micros) {
+    fn open(&mut self, id: FunctionId, ticket: Ticket, now: Micros) {
         let Some(function) = self.functions.get_mut(&id).filter(|function| !function.deaf) else { return };
-        if function.task.is_some() {
+        if function.task.is_some() || function.ticket.is_some() {
             return self.wrong(id, &Failure::new(Code::Protocol, "the function shows a second ticket"), now);
         }
-        match self.tasks.values_mut().find(|task| task.ticket == ticket && task.function.is_none()) {
-            Some(task) => {
-                function.task = Some(task.key);
-                task.function = Some(id);
-                task.blocked = false;
-            }
-            None => function.turn_away(Failure::new(Code::TicketUnknown, "no task waits under this ticket")),
+        function.ticket = Some(ticket);
+        self.match_ticket(ticket, now);
+    }
+
+    /// Brings a task and the function that shows its ticket together, whichever came first.
+    pub(super) fn match_ticket(&mut self, ticket: Ticket, now: Micros) {
+        let task = self.tasks.values_mut().find(|task| task.ticket == ticket && task.function.is_none());
+        let function = self.functions.iter_mut().find(|(_, function)| function.ticket == Some(ticket));
+        let (Some(task), Some((&id, function))) = (task, function) else { return };
+        function.ticket = None;
+        function.task = Some(task.key);
+        task.function = Some(id);
+        task.blocked = false;
+        for (stream, bytes) in std::mem::take(&mut function.early) {
+            self.credit(id, stream, bytes, now);
         }
     }
 
     fn credit(&mut self, id: FunctionId, stream: u32, bytes: u64, now: Micros) {
-        let Some(function) = self.functions.get(&id).filter(|function| !function.deaf) else { return };
-        let task = function.task.and_then(|key| self.tasks.get_mut(&key));
-        let granted = match task {
+        let Some(function) = self.functions.get_mut(&id).filter(|function| !function.deaf) else { return };
+        let granted = match function.task.and_then(|key| self.tasks.get_mut(&key)) {
             Some(task) => task.grant(stream, bytes),
-            None => Err(Failure::new(Code::Protocol, "credit from a function that showed no ticket")),
+            None if function.ticket.is_some() && function.early.len() < 2 * MAX_OPERATIONS => {
+                function.early.push((stream, bytes));
+                Ok(())
+            }
+            None => Err(Failure::new(Code::Protocol, "credit from a function without a task")),
         };
         if let Err(failure) = granted {
             self.wrong(id, &failure, now);

@@ -13,7 +13,9 @@ impl Broker {
         match self.refusal(&order) {
             Ok(layout) => {
                 let arrival = self.fresh_id();
+                let ticket = order.ticket;
                 self.tasks.insert(order.task, Task::new(order, layout, arrival, now));
+                self.match_ticket(ticket, now);
                 self.admit(now);
             }
             Err(failure) => {
@@ -132,16 +134,19 @@ impl Broker {
             self.settle(key, now);
         }
         let limit = self.limits.ticket_us;
-        let strangers = self.functions.iter().filter(|(_, function)| function.task.is_none());
-        let late: Vec<_> = strangers
-            .filter_map(|(id, function)| {
-                let due = function.since.saturating_add(limit);
-                if now < due {
-                    at(due);
-                }
-                (now >= due).then_some(*id)
-            })
-            .collect();
+        let mut late = Vec::new();
+        for (id, function) in self.functions.iter_mut().filter(|(_, function)| function.task.is_none()) {
+            let due = function.since.saturating_add(limit);
+            if now < due {
+                at(due);
+            } else if function.ticket.is_some() {
+                function.turn_away(Failure::new(Code::TicketUnknown, "no task waits under this ticket"));
+                function.since = now;
+                at(now.saturating_add(limit));
+            } else {
+                late.push(*id);
+            }
+        }
         for id in late {
             self.functions.remove(&id);
             self.actions.push_back(Action::CloseFunction(id));

@@ -1,0 +1,386 @@
+//! Single stories of the broker: tickets, turns, times and words.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed; its numbers are small"
+)]
+
+mod support;
+
+use fades_drb::broker::{Action, Broker, FunctionId, Layout, Limits, Micros, SourceId};
+use fades_wire::control::{FromGuest, Retrieve};
+use fades_wire::data::{Abort, Credit, Open, ToBroker};
+use fades_wire::failure::{Code, Failure};
+use fades_wire::frame::{Decoder, Kind};
+use fades_wire::message::from_body;
+use support::function::Peer;
+use support::{Dice, HEAD, TIMEOUT_MS, answer, data, documents, key, order, ticket};
+
+const SECOND: Micros = 1_000_000;
+
+/// A broker with what it wants done.
+struct Story {
+    broker: Broker,
+    connects: Vec<(SourceId, u16)>,
+    closed: Vec<FunctionId>,
+    ends: Vec<(usize, u16, Result<u64, Failure>)>,
+    progress: usize,
+    logs: usize,
+}
+
+impl Story {
+    fn new(limits: Limits) -> Self {
+        let broker = Broker::new(limits);
+        Self { broker, connects: vec![], closed: vec![], ends: vec![], progress: 0, logs: 0 }
+    }
+
+    fn told(&mut self) {
+        while let Some(action) = self.broker.next_action() {
+            match action {
+                Action::Connect { source, endpoint } => self.connects.push((source, endpoint.port)),
+                Action::CloseSource(source) => self.connects.retain(|(open, _)| *open != source),
+                Action::CloseFunction(id) => self.closed.push(id),
+                Action::Tell(FromGuest::OperationEnded(it)) => {
+                    self.ends.push((number(it.task.0), it.operation, Ok(it.summary.points)));
+                }
+                Action::Tell(FromGuest::OperationFailed(it)) => {
+                    self.ends.push((number(it.task.0), it.operation, Err(it.failure)));
+                }
+                Action::Tell(FromGuest::OperationProgress(_)) => self.progress += 1,
+                Action::Tell(_) => self.logs += 1,
+            }
+        }
+    }
+
+    fn retrieve(&mut self, order: Retrieve) {
+        self.broker.retrieve(order, 0);
+        self.told();
+    }
+
+    /// Connects the newest source and takes its request.
+    fn answering(&mut self, now: Micros) -> SourceId {
+        let source = self.connects.last().unwrap().0;
+        self.broker.source_connected(source);
+        let length = self.broker.source_output(source).len();
+        assert!(self.broker.source_output(source).starts_with(b"GET /query?db=db&"));
+        self.broker.source_sent(source, length, now);
+        source
+    }
+
+    fn give(&mut self, source: SourceId, mut bytes: &[u8], now: Micros) {
+        while !bytes.is_empty() {
+            let space = self.broker.source_space(source).expect("room for the answer");
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            self.broker.source_received(source, count, now);
+            while self.broker.work(now) {}
+        }
+        self.told();
+    }
+
+    fn function(&mut self, task: usize, credit: u64) -> FunctionId {
+        let id = self.broker.function_connected(0).unwrap();
+        let mut bytes = Peer::new(1, 0).open(ticket(task));
+        if credit > 0 {
+            bytes = messages(&[
+                ToBroker::Open(Open { ticket: ticket(task) }),
+                ToBroker::Credit(Credit { bytes: credit }),
+            ]);
+        }
+        self.broker.function_received(id, &bytes, 0);
+        self.told();
+        id
+    }
+
+    /// Takes all there is for a function.
+    fn drain(&mut self, id: FunctionId) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !self.broker.function_output(id).is_empty() {
+            let output = self.broker.function_output(id);
+            let count = output.len();
+            all.extend(output);
+            self.broker.function_sent(id, count, 0);
+        }
+        self.told();
+        all
+    }
+
+    /// Takes all there is for a function, from its first frame, and gives the abort in it, if there is one.
+    fn abort(&mut self, id: FunctionId) -> Option<Code> {
+        let mut decoder = Decoder::data();
+        decoder.push(&self.drain(id));
+        let mut code = None;
+        while let Some(frame) = decoder.next().unwrap() {
+            if frame.kind == Kind::Abort {
+                code = Some(from_body::<Abort>(frame.body).unwrap().0.code);
+            }
+        }
+        code
+    }
+
+    fn failure(&self, place: usize) -> &Failure {
+        self.ends[place].2.as_ref().unwrap_err()
+    }
+}
+
+fn number(key: [u8; 16]) -> usize {
+    u128::from_be_bytes(key) as usize - 1
+}
+
+fn messages(list: &[ToBroker]) -> Vec<u8> {
+    let (mut peer, mut out) = (Peer::new(1, 0), Vec::new());
+    list.iter().for_each(|message| peer.say(0, message, &mut out));
+    out
+}
+
+fn good(seed: u64) -> Vec<u8> {
+    let mut dice = Dice::new(seed);
+    let data = data(&mut dice, 2, 500);
+    answer(&documents(&data, 100), &mut dice, 2048)
+}
+
+#[test]
+fn a_ticket_admits_once() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 1, 1 << 20));
+    let first = story.function(0, 0);
+    let second = story.function(0, 0);
+    story.broker.tick(6 * SECOND);
+    assert_eq!(story.abort(second), Some(Code::TicketUnknown));
+    assert_eq!(story.closed, [second]);
+    assert_eq!(story.abort(first), None);
+    // Once its task is over, the ticket is worth nothing.
+    story.broker.function_closed(first, 0);
+    story.told();
+    assert_eq!(story.failure(0).code, Code::ClosedEarly);
+    let third = story.function(0, 0);
+    story.broker.tick(20 * SECOND);
+    assert_eq!(story.abort(third), Some(Code::TicketUnknown));
+}
+
+#[test]
+fn a_function_may_come_before_its_order() {
+    let mut story = Story::new(Limits::default());
+    let function = story.function(0, 1 << 30);
+    story.retrieve(order(0, 1, 1 << 20));
+    let source = story.answering(0);
+    story.give(source, &good(1), 0);
+    assert_eq!(story.abort(function), None);
+    assert!(matches!(story.ends[..], [(0, 0, Ok(_))]));
+}
+
+#[test]
+fn strangers_are_few_and_do_not_stay() {
+    let limits = Limits { strangers: 2, ..Limits::default() };
+    let mut broker = Broker::new(limits);
+    let first = broker.function_connected(0).unwrap();
+    assert!(broker.function_connected(1).is_some());
+    assert_eq!(broker.function_connected(2), None);
+    assert_eq!(broker.tick(limits.ticket_us - 1), Some(limits.ticket_us));
+    assert_eq!(broker.next_action(), None);
+    broker.tick(limits.ticket_us);
+    assert_eq!(broker.next_action(), Some(Action::CloseFunction(first)));
+    assert!(broker.function_connected(limits.ticket_us).is_some());
+}
+
+#[test]
+fn what_a_function_must_not_say() {
+    let open = ToBroker::Open(Open { ticket: ticket(0) });
+    let credit = |bytes| ToBroker::Credit(Credit { bytes });
+    let mut damaged = messages(&[open.clone(), credit(5)]);
+    *damaged.last_mut().unwrap() ^= 1;
+    let first = messages(std::slice::from_ref(&open));
+    let twice = [first.clone(), first].concat();
+    let mut elsewhere = messages(std::slice::from_ref(&open));
+    let mut peer = Peer::new(1, 0);
+    peer.say(3, &credit(5), &mut elsewhere);
+    for (bytes, code) in [
+        (messages(&[open.clone(), open.clone()]), Code::Protocol),
+        (messages(&[open, credit(u64::MAX), credit(1)]), Code::Protocol),
+        (elsewhere, Code::Protocol),
+        (twice, Code::Sequence),
+        (damaged, Code::Crc),
+    ] {
+        let mut story = Story::new(Limits::default());
+        story.retrieve(order(0, 2, 1 << 20));
+        let id = story.broker.function_connected(0).unwrap();
+        story.broker.function_received(id, &bytes, 0);
+        story.told();
+        assert_eq!((story.failure(0).code, story.failure(1).code), (code, code), "{:?}", story.failure(0));
+        assert!(story.connects.is_empty(), "its source is closed");
+        assert_eq!(story.abort(id), Some(code));
+        // Nothing that it says later changes that.
+        story.broker.function_received(id, &bytes, 0);
+        story.told();
+        assert_eq!(story.ends.len(), 2);
+    }
+}
+
+#[test]
+fn silence_has_words_for_each_stage() {
+    let timeout = Micros::from(TIMEOUT_MS) * 1000;
+    let stages: [(usize, Code, &str); 4] = [
+        (0, Code::SourceUnreachable, "no connection to the source within 2000 ms"),
+        (1, Code::SourceSilent, "did not take the request for 2000 ms"),
+        (2, Code::SourceSilent, "did not answer within 2000 ms"),
+        (3, Code::SourceSilent, "fell silent for 2000 ms, after 0 points"),
+    ];
+    for (stage, code, words) in stages {
+        let mut story = Story::new(Limits::default());
+        story.retrieve(order(0, 1, 1 << 20));
+        let source = story.connects[0].0;
+        match stage {
+            0 => {}
+            1 => story.broker.source_connected(source),
+            _ => drop(story.answering(0)),
+        }
+        if stage == 3 {
+            story.give(source, HEAD, 0);
+        }
+        assert_eq!(story.broker.tick(0), Some(timeout));
+        story.broker.tick(timeout - 1);
+        story.told();
+        assert!(story.ends.is_empty());
+        story.broker.tick(timeout);
+        story.told();
+        let failure = story.failure(0);
+        assert!(failure.code == code && failure.message.contains(words), "{failure}");
+    }
+}
+
+#[test]
+fn a_source_that_must_wait_is_not_silent() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 1, Layout::MIN_BUDGET));
+    let source = story.answering(0);
+    let mut dice = Dice::new(3);
+    let all = vec![("r".to_owned(), (0..20_000).map(|at| (at, 1.0)).collect())];
+    let bytes = answer(&documents(&all, 5000), &mut dice, 2048);
+    let mut at = 0;
+    while let Some(space) = story.broker.source_space(source) {
+        let count = space.len().min(bytes.len() - at);
+        space[..count].copy_from_slice(&bytes[at..at + count]);
+        at += count;
+        story.broker.source_received(source, count, 0);
+        while story.broker.work(0) {}
+    }
+    assert!(at < bytes.len() / 2, "without a function, only the budget is fetched");
+    story.broker.tick(30 * SECOND);
+    story.told();
+    assert!(story.ends.is_empty());
+    story.broker.tick(60 * SECOND);
+    story.told();
+    let failure = story.failure(0);
+    assert_eq!(failure.code, Code::Deadline);
+    assert_eq!(failure.message, "the task's time of 60000 ms was up, waiting for its function to connect");
+}
+
+#[test]
+fn orders_that_cannot_be_served() {
+    let limits = Limits { tasks: 1, memory_bytes: 1 << 20, ..Limits::default() };
+    let mut wrong_place = order(0, 2, 1 << 20);
+    wrong_place.operations.swap(0, 1);
+    for (order, code, count) in [
+        (order(0, 2, 1000), Code::Memory, 2),
+        (order(0, 1, 2 << 20), Code::Memory, 1),
+        (wrong_place, Code::Protocol, 2),
+    ] {
+        let mut story = Story::new(limits);
+        story.retrieve(order);
+        assert_eq!(story.ends.len(), count);
+        assert!((0..count).all(|place| story.failure(place).code == code));
+        assert_eq!((story.broker.task_count(), story.connects.len()), (0, 0));
+    }
+    let mut story = Story::new(limits);
+    story.retrieve(order(0, 0, 1 << 20));
+    assert_eq!((story.logs, story.broker.task_count()), (1, 0));
+    story.retrieve(order(0, 1, 1 << 20));
+    story.retrieve(order(1, 1, 1 << 20));
+    assert_eq!((story.ends[0].0, story.failure(0).code), (1, Code::Memory));
+}
+
+#[test]
+fn the_same_order_again_begins_anew() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 1, 1 << 20));
+    let source = story.answering(0);
+    story.retrieve(order(0, 1, 1 << 20));
+    assert_eq!((story.connects.len(), story.ends.len()), (1, 0));
+    assert_ne!(story.connects[0].0, source);
+}
+
+#[test]
+fn turns_go_by_priority_then_deadline_then_arrival() {
+    let mut story = Story::new(Limits { memory_bytes: 1 << 20, ..Limits::default() });
+    for (task, priority, deadline_s) in [(0, 0, 60), (1, 5, 60), (2, 5, 60), (3, 5, 50), (4, 9, 60)] {
+        let mut order = order(task, 1, 1 << 20);
+        order.priority = priority;
+        order.deadline_us = deadline_s * SECOND;
+        story.retrieve(order);
+    }
+    let mut turns = Vec::new();
+    while let Some((source, port)) = story.connects.last().copied() {
+        turns.push(port / 64);
+        assert_eq!(story.connects.len(), 1, "memory for one at a time");
+        story.broker.source_closed(source, Some("gone".into()), 0);
+        story.told();
+    }
+    assert_eq!(turns, [0, 4, 3, 1, 2]);
+}
+
+#[test]
+fn the_first_failure_is_the_task_s() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 3, 1 << 20));
+    let function = story.function(0, 1 << 30);
+    let source = story.answering(0);
+    story.give(source, &good(7), 0);
+    let source = story.answering(0);
+    story.give(source, b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\n\r\n", 0);
+    assert_eq!(story.abort(function), Some(Code::SourceStatus));
+    assert!(story.connects.is_empty(), "the third is not asked");
+    let mut ends = std::mem::take(&mut story.ends);
+    ends.sort_by_key(|end| end.1);
+    assert!(ends[0].2.is_ok());
+    let words: Vec<_> = ends[1..].iter().map(|end| end.2.as_ref().unwrap_err().message.as_str()).collect();
+    assert_eq!(words[0], "the source answered with status 302: redirections are not followed");
+    assert!(words[1].starts_with("not asked, as operation 1 failed: the source answered"), "{}", words[1]);
+}
+
+#[test]
+fn progress_is_told_five_times_a_second() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 1, 1 << 20));
+    let function = story.function(0, 1 << 40);
+    let source = story.answering(0);
+    let mut dice = Dice::new(3);
+    let all = vec![("r".to_owned(), (0..400_000).map(|at| (at, 1.0)).collect())];
+    let bytes = answer(&documents(&all, 10_000), &mut dice, 2048);
+    let pieces = bytes.chunks(10_000);
+    let count = pieces.len();
+    for (place, piece) in pieces.enumerate() {
+        story.give(source, piece, (2 * SECOND * place as Micros) / count as Micros);
+        story.drain(function);
+    }
+    assert!((8..=10).contains(&story.progress), "{} reports in two seconds", story.progress);
+    assert!(matches!(story.ends[..], [(0, 0, Ok(400_000))]));
+}
+
+#[test]
+fn nothing_follows_abandonment() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(order(0, 2, 1 << 20));
+    let function = story.function(0, 1 << 30);
+    let source = story.answering(0);
+    story.broker.abandon(key(0), 0);
+    // What was under way arrives all the same.
+    story.broker.source_received(source, 1, 0);
+    story.broker.source_closed(source, None, 0);
+    story.broker.function_received(function, &messages(&[ToBroker::Credit(Credit { bytes: 1 })]), 0);
+    story.broker.function_closed(function, 0);
+    assert_eq!(story.broker.tick(100 * SECOND), None);
+    story.told();
+    assert!(story.ends.is_empty() && story.connects.is_empty() && story.closed == [function]);
+    assert!(story.broker.function_output(function).is_empty());
+}
