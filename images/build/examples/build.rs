@@ -11,7 +11,12 @@ use fades_image_build::Builder;
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).ok_or("no workspace")?;
     let builder = Builder::new(root, &root.join("target")).verbose(true).on_stage(|stage| {
-        println!("{}: {:.2} s{}", stage.what, stage.took.as_secs_f64(), if stage.cached { " (cached)" } else { "" });
+        println!(
+            "{}: {:.2} s{}",
+            stage.what,
+            stage.took.as_secs_f64(),
+            if stage.cached { " (cached)" } else { "" }
+        );
     });
     println!("{:?}", builder.toolchain()?.origin);
     for what in std::env::args().skip(1) {

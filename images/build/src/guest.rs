@@ -20,7 +20,11 @@ pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildEr
 
 /// A guest: linked with the kernel. The kernel's path, which holds the hash of its content, is part of the command, so that cargo
 /// links again when the kernel has changed.
-pub(crate) fn build_guest(builder: &Builder, package: &str, kernel: &Path) -> Result<(PathBuf, bool), BuildError> {
+pub(crate) fn build_guest(
+    builder: &Builder,
+    package: &str,
+    kernel: &Path,
+) -> Result<(PathBuf, bool), BuildError> {
     let mut cargo = cargo(builder, "x86_64-unknown-hermit", "std,panic_abort", package)?;
     cargo.arg("--").arg(prefixed("-Clink-arg=", kernel));
     finish(builder, package, &mut cargo, &format!("{package}.elf"), archive::set_abi)
@@ -37,20 +41,34 @@ fn cargo(builder: &Builder, target: &str, std: &str, package: &str) -> Result<Co
     let toolchain = builder.toolchain()?;
     let mut cargo = toolchain.cargo();
     cargo.current_dir(builder.workspace_root());
-    cargo.args(["rustc", "--release", "--message-format=json-render-diagnostics", "--bins", "--package", package]);
+    cargo.args([
+        "rustc",
+        "--release",
+        "--message-format=json-render-diagnostics",
+        "--bins",
+        "--package",
+        package,
+    ]);
     cargo.args(["--target", target]).arg(format!("-Zbuild-std={std}"));
     cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
     cargo.arg("--target-dir").arg(builder.target_dir().join("guest"));
-    for (key, value) in
-        [("PANIC", "abort"), ("LTO", "fat"), ("CODEGEN_UNITS", "1"), ("OPT_LEVEL", "3"), ("STRIP", "symbols"), ("DEBUG", "0")]
-    {
+    for (key, value) in [
+        ("PANIC", "abort"),
+        ("LTO", "fat"),
+        ("CODEGEN_UNITS", "1"),
+        ("OPT_LEVEL", "3"),
+        ("STRIP", "symbols"),
+        ("DEBUG", "0"),
+    ] {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }
     let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
     cargo.env(linker, &toolchain.linker);
     let mut flags = OsString::new();
     let registry = run::cargo_home().join("registry/src");
-    for (from, to) in [(builder.workspace_root(), "fades"), (&registry, "crates"), (&toolchain.library, "rust")] {
+    for (from, to) in
+        [(builder.workspace_root(), "fades"), (&registry, "crates"), (&toolchain.library, "rust")]
+    {
         flags.push("--remap-path-prefix=");
         flags.push(from);
         flags.push("=");
@@ -90,7 +108,9 @@ fn executable(package: &str, report: &[u8]) -> Result<(PathBuf, bool), BuildErro
     for line in report.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let message: Value = serde_json::from_slice(line)
             .map_err(|source| BuildError::Report { what: what(), source: Some(source) })?;
-        if let (Some("compiler-artifact"), Some(path)) = (message["reason"].as_str(), message["executable"].as_str()) {
+        if let (Some("compiler-artifact"), Some(path)) =
+            (message["reason"].as_str(), message["executable"].as_str())
+        {
             found = Some((PathBuf::from(path), message["fresh"] == true));
         }
     }

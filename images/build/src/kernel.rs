@@ -139,13 +139,22 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     let mut cargo = toolchain.cargo();
     cargo.current_dir(source).args(["rustc", "--release", "--lib", "--crate-type", "staticlib"]);
     cargo.args(["--target", "x86_64-unknown-none", "-Zbuild-std=core,alloc"]);
-    cargo.args(["-Zbuild-std-features=compiler-builtins-mem", "--no-default-features", "--features", FEATURES]);
+    cargo.args([
+        "-Zbuild-std-features=compiler-builtins-mem",
+        "--no-default-features",
+        "--features",
+        FEATURES,
+    ]);
     cargo.arg("--target-dir").arg(&target_dir);
     if locked {
         cargo.arg("--locked");
     }
     let mut flags = OsString::from("--cap-lints=warn");
-    for (from, to) in [(source, "kernel"), (&run::cargo_home().join("registry/src"), "crates"), (&toolchain.library, "rust")] {
+    for (from, to) in [
+        (source, "kernel"),
+        (&run::cargo_home().join("registry/src"), "crates"),
+        (&toolchain.library, "rust"),
+    ] {
         flags.push(" --remap-path-prefix=");
         flags.push(from);
         flags.push("=");

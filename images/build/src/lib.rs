@@ -63,7 +63,13 @@ impl Builder {
     /// For the workspace at `workspace_root`; what is built goes to `target_dir/kernel` and `target_dir/guest`.
     pub fn new(workspace_root: &Path, target_dir: &Path) -> Self {
         let (workspace_root, target_dir) = (workspace_root.to_owned(), target_dir.to_owned());
-        Self { workspace_root, target_dir, verbose: false, report: Box::new(|_| {}), toolchain: OnceLock::new() }
+        Self {
+            workspace_root,
+            target_dir,
+            verbose: false,
+            report: Box::new(|_| {}),
+            toolchain: OnceLock::new(),
+        }
     }
 
     /// Shows the output of cargo as it comes, instead of keeping it for errors.

@@ -50,7 +50,8 @@ fn belongs_to_outer_cargo(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     // Where crates are kept, and how they are fetched, is the user's to say.
     let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
-    let taken = ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "MAKEFLAGS"];
+    let taken =
+        ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "MAKEFLAGS"];
     taken.iter().any(|prefix| name.starts_with(prefix)) && !kept.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -68,7 +69,14 @@ mod tests {
 
     #[test]
     fn the_outer_cargo_is_cleaned_away_and_the_users_settings_are_not() {
-        for name in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "LD_LIBRARY_PATH", "CARGO_PROFILE_RELEASE_LTO"] {
+        for name in [
+            "CARGO",
+            "CARGO_MANIFEST_DIR",
+            "RUSTUP_TOOLCHAIN",
+            "RUSTFLAGS",
+            "LD_LIBRARY_PATH",
+            "CARGO_PROFILE_RELEASE_LTO",
+        ] {
             assert!(belongs_to_outer_cargo(OsStr::new(name)), "{name}");
         }
         for name in ["CARGO_HOME", "PATH", "HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_PROXY", "RUSTUP_HOME"] {
@@ -81,6 +89,9 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo reason >&2; exit 3"]);
         let error = output("a test", &mut command, false).unwrap_err().to_string();
-        assert!(error.contains("a test failed") && error.contains("reason") && error.contains('3'), "{error}");
+        assert!(
+            error.contains("a test failed") && error.contains("reason") && error.contains('3'),
+            "{error}"
+        );
     }
 }

@@ -60,8 +60,14 @@ impl Toolchain {
         command.arg("-vV");
         run::clean(&mut command);
         let version = String::from_utf8(run::output("rustc -vV", &mut command, false).ok()?).ok()?;
-        (release(&version)? >= MINIMUM)
-            .then(|| Self { cargo, rustc, linker: PathBuf::new(), version, library, origin })
+        (release(&version)? >= MINIMUM).then(|| Self {
+            cargo,
+            rustc,
+            linker: PathBuf::new(),
+            version,
+            library,
+            origin,
+        })
     }
 
     /// Cargo with this toolchain's compiler, in an environment of its own. `bootstrap` because building the standard library

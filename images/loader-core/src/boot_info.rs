@@ -4,8 +4,8 @@
 //! the crate's loader feature needs an allocator and an ELF library that has no place in a loader; a test holds the two
 //! against each other.
 
-use crate::elf::Tls;
 use crate::Span;
+use crate::elf::Tls;
 
 /// Size of the structure.
 pub const LEN: usize = 128;

@@ -11,7 +11,7 @@ use crate::span::align_up;
 use crate::{LoadError, Span, boot_info};
 
 const HEADER_LEN: u64 = 64;
-const SEGMENT_LEN: u64 = 56;
+const SEGMENT_LEN: usize = 56;
 /// Program headers of any real application fit ten times over.
 const MAX_SEGMENTS: u64 = 64;
 /// An image larger than this cannot be placed below 1 GiB.
@@ -115,7 +115,11 @@ impl<'a> Elf<'a> {
         if let Some(tls) = elf.tls
             && Span::new(tls.start, tls.memory_len).is_none_or(|span| span.end() > elf.tls_limit())
         {
-            return Err(LoadError::Segment { address: tls.start, len: tls.memory_len, why: "TLS outside the image" });
+            return Err(LoadError::Segment {
+                address: tls.start,
+                len: tls.memory_len,
+                why: "TLS outside the image",
+            });
         }
         Ok(elf)
     }
@@ -156,7 +160,12 @@ impl<'a> Elf<'a> {
     }
 
     /// The file's bytes behind `len` bytes of the image at `address`, if one segment holds them all.
-    pub(crate) fn at_address(&self, what: &'static str, address: u64, len: u64) -> Result<&'a [u8], LoadError> {
+    pub(crate) fn at_address(
+        &self,
+        what: &'static str,
+        address: u64,
+        len: u64,
+    ) -> Result<&'a [u8], LoadError> {
         let outside = LoadError::OutsideFile { what, offset: address, len };
         let wanted = Span::new(address, len).ok_or(outside)?;
         self.segments()
@@ -170,7 +179,7 @@ impl<'a> Elf<'a> {
     }
 
     fn segments(&self) -> impl Iterator<Item = Segment> + use<'a> {
-        self.table.chunks_exact(SEGMENT_LEN as usize).filter_map(|entry| {
+        self.table.chunks_exact(SEGMENT_LEN).filter_map(|entry| {
             Some(Segment {
                 kind: u32_at(entry, 0)?,
                 flags: u32_at(entry, 4)?,
@@ -200,14 +209,18 @@ fn header(file: &[u8]) -> Result<&[u8], LoadError> {
     let half = |offset| u16_at(head, offset).unwrap_or(0);
     let byte = |offset: usize| head.get(offset).copied().unwrap_or(0);
     let expected: [(&'static str, u64, u64); 9] = [
-        ("the magic number", u64::from(u32_at(head, 0).unwrap_or(0)), u64::from(u32::from_le_bytes(*b"\x7fELF"))),
+        (
+            "the magic number",
+            u64::from(u32_at(head, 0).unwrap_or(0)),
+            u64::from(u32::from_le_bytes(*b"\x7fELF")),
+        ),
         ("the class", u64::from(byte(4)), 2),
         ("the byte order", u64::from(byte(5)), 1),
         ("the ELF version", u64::from(byte(6)), 1),
         ("the OS ABI", u64::from(byte(7)), 255),
         ("the type", u64::from(half(16)), 3),
         ("the machine", u64::from(half(18)), 62),
-        ("the size of a program header", u64::from(half(54)), SEGMENT_LEN),
+        ("the size of a program header", u64::from(half(54)), SEGMENT_LEN as u64),
         ("the ELF version again", u64::from(u32_at(head, 20).unwrap_or(0)), 1),
     ];
     for (what, value, wanted) in expected {
@@ -219,7 +232,7 @@ fn header(file: &[u8]) -> Result<&[u8], LoadError> {
     if count == 0 || count > MAX_SEGMENTS {
         return Err(not_hermit("the number of program headers", count));
     }
-    let (offset, len) = (u64_at(head, 32).unwrap_or(0), count * SEGMENT_LEN);
+    let (offset, len) = (u64_at(head, 32).unwrap_or(0), count * SEGMENT_LEN as u64);
     slice(file, offset, len).ok_or(outside("table of program headers", offset, len))
 }
 

@@ -167,7 +167,10 @@ mod tests {
         let mut buffer = [0; 512];
         let len = write(&mut buffer, &ram, "a b c").unwrap();
         for short in 0..len {
-            assert_eq!(write(&mut buffer[..short], &ram, "a b c"), Err(LoadError::DeviceTree { capacity: short }));
+            assert_eq!(
+                write(&mut buffer[..short], &ram, "a b c"),
+                Err(LoadError::DeviceTree { capacity: short })
+            );
         }
     }
 }

@@ -50,6 +50,6 @@ mod tests {
     fn never_more_than_a_gibibyte() {
         let mut directory = [0; ENTRIES];
         fill_directory(&mut directory, u64::MAX);
-        assert_eq!(directory[511], (1 << 30) - LARGE_PAGE | 0x83);
+        assert_eq!(directory[511], ((1 << 30) - LARGE_PAGE) | 0x83);
     }
 }

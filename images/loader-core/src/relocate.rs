@@ -10,7 +10,7 @@ const DT_RELA: u64 = 7;
 const DT_RELASZ: u64 = 8;
 const DT_RELSZ: u64 = 18;
 const DT_RELRSZ: u64 = 35;
-const RELA_LEN: u64 = 24;
+const RELA_LEN: usize = 24;
 const SYMBOL_LEN: u64 = 24;
 
 const R_64: u32 = 1;
@@ -53,7 +53,7 @@ pub(crate) fn apply(elf: &Elf<'_>, dynamic: &Dynamic, memory: &mut [u8], base: u
         return Ok(());
     }
     let table = elf.at_address("table of relocations", dynamic.table, dynamic.len)?;
-    for (index, entry) in (0..).zip(table.chunks_exact(RELA_LEN as usize)) {
+    for (index, entry) in (0..).zip(table.chunks_exact(RELA_LEN)) {
         let address = u64_at(entry, 0).unwrap_or(u64::MAX);
         let info = u64_at(entry, 8).unwrap_or(0);
         let addend = u64_at(entry, 16).unwrap_or(0);

@@ -35,7 +35,8 @@ fn load(start_info: u64) -> Result<Jump, LoadError> {
     let file = memory::Mapped.read(module).ok_or(LoadError::NoModule { modules: 1 })?;
     let elf = Elf::parse(file)?;
     let base = base_for(&start.ram, memory::loader(), module, elf.image_len())?;
-    let image = Span::new(base, elf.image_len()).ok_or(LoadError::NoRoom { need: elf.image_len(), ram_end: base })?;
+    let image =
+        Span::new(base, elf.image_len()).ok_or(LoadError::NoRoom { need: elf.image_len(), ram_end: base })?;
 
     // The start information and its command line may lie in the image's place: the device tree, which copies what is
     // needed of them, comes first.

@@ -22,7 +22,8 @@ const KERNEL_STACK_LEN: usize = 32 << 10;
 /// The loader's own memory, from its first byte to the end of its bss.
 pub(crate) fn loader() -> Span {
     let end = (&raw const loader_end) as u64;
-    Span::between((&raw const loader_start) as u64, end).unwrap_or(Span::between(end, end).expect("equal ends"))
+    Span::between((&raw const loader_start) as u64, end)
+        .unwrap_or(Span::between(end, end).expect("equal ends"))
 }
 
 /// The first 4 GiB, readable.
