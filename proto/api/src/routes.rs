@@ -2,11 +2,7 @@
 //!
 //! To add one: a row here, its handler in the daemon, its call in the client.
 
-mod admin;
-
 use schemars::{Schema, SchemaGenerator};
-
-pub use admin::{ADMIN_ROUTES, IMAGE_MEDIA_TYPE};
 
 use crate::codes::{self, Code};
 use crate::http::{
@@ -46,8 +42,6 @@ pub enum Auth {
     SignedBody,
     /// A signed request in `Authorization`, or the node's local socket.
     SignedRequest,
-    /// The node's local socket only.
-    Local,
     /// The operator, over the node's local socket alone.
     LocalSocket,
 }
@@ -148,7 +142,6 @@ impl Auth {
         match self {
             Self::SignedRequest => SIGNED,
             Self::LocalSocket => &[codes::LOCAL_ONLY],
-            Self::Local => &[codes::LOCAL_ONLY],
             Self::Open | Self::SignedBody => &[],
         }
     }
