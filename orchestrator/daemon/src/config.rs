@@ -278,7 +278,11 @@ impl Config {
         }
         if self.limits.guests < 2 {
             let value = self.limits.guests.to_string();
-            return Err(ConfigError::Value { key: "limits.guests", value, wanted: "at least 2: the broker and a function" });
+            return Err(ConfigError::Value {
+                key: "limits.guests",
+                value,
+                wanted: "at least 2: the broker and a function",
+            });
         }
         if !matches!(self.backend.kind.as_deref(), None | Some("qemu-kvm" | "qemu-tcg")) {
             let value = format!("{:?}", self.backend.kind);

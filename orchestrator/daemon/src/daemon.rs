@@ -75,11 +75,7 @@ pub struct Daemon {
 ///
 /// # Errors
 /// When it cannot start, or had to end.
-pub async fn run(
-    dir: &Path,
-    wiring: Wiring,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), DaemonError> {
+pub async fn run(dir: &Path, wiring: Wiring, shutdown: impl Future<Output = ()>) -> Result<(), DaemonError> {
     let dir = NodeDir::open(dir)?;
     let config = dir.config()?;
     let mut listeners = vec![Listener::local(&dir.socket())?];
@@ -95,7 +91,12 @@ impl Daemon {
     ///
     /// # Errors
     /// When any of it fails; no guest runs then.
-    pub async fn new(dir: NodeDir, config: Config, wiring: Wiring, clock: Clock) -> Result<Self, DaemonError> {
+    pub async fn new(
+        dir: NodeDir,
+        config: Config,
+        wiring: Wiring,
+        clock: Clock,
+    ) -> Result<Self, DaemonError> {
         let key = dir.key()?;
         let (store, opened) = Store::open(dir.path(), config.keep.into())?;
         if opened.continuity == Continuity::Restored {
@@ -113,7 +114,8 @@ impl Daemon {
             tracing::error!(%error, "a source cannot be reached by the broker");
         }
         let images = Arc::new(Images::new(dir.images()));
-        let (metrics, live, seats) = (Arc::<Metrics>::default(), Arc::<Live>::default(), admission::Seats::default());
+        let (metrics, live, seats) =
+            (Arc::<Metrics>::default(), Arc::<Live>::default(), admission::Seats::default());
         let status = Arc::new(RwLock::new(Status::default()));
         let epoch = NodeEpoch(opened.epoch);
         let public = key.public();
@@ -223,10 +225,7 @@ fn instance(dir: &Path) -> String {
 }
 
 /// Makes the engine's configuration whenever there is an image for the broker.
-fn engine_config(
-    config: &Config,
-    trust: &Arc<TrustCache>,
-) -> Box<dyn Fn() -> Option<engine::Config> + Send> {
+fn engine_config(config: &Config, trust: &Arc<TrustCache>) -> Box<dyn Fn() -> Option<engine::Config> + Send> {
     let (config, trust) = (config.clone(), Arc::clone(trust));
     Box::new(move || {
         let image = broker_image(&config, &trust.get())?;
@@ -248,9 +247,12 @@ fn engine_config(
 /// The image that is configured, or the newest of role `drb`.
 fn broker_image(config: &Config, trust: &Trust) -> Option<ImageRef> {
     let brokers = trust.images.iter().filter(|(_, image)| image.role == "drb");
-    let named = brokers.map(|(digest, image)| (ImageRef { name: image.name.clone(), digest: *digest }, image));
+    let named =
+        brokers.map(|(digest, image)| (ImageRef { name: image.name.clone(), digest: *digest }, image));
     match &config.broker.image {
-        Some(wanted) => named.map(|(reference, _)| reference).find(|reference| reference.to_string() == *wanted),
+        Some(wanted) => {
+            named.map(|(reference, _)| reference).find(|reference| reference.to_string() == *wanted)
+        }
         None => named.max_by_key(|(_, image)| image.added_us).map(|(reference, _)| reference),
     }
 }

@@ -118,7 +118,12 @@ impl Images {
     ///
     /// # Errors
     /// What is wrong with it; nothing was kept then.
-    pub fn add(&self, bytes: &[u8], trust: &Trust, now_us: i64) -> Result<(Digest, ImageRecord), ImageRefusal> {
+    pub fn add(
+        &self,
+        bytes: &[u8],
+        trust: &Trust,
+        now_us: i64,
+    ) -> Result<(Digest, ImageRecord), ImageRefusal> {
         let image = verify(bytes, trust)?;
         let manifest = image.manifest();
         image.admit(&wanted(manifest.role)).map_err(ImageError::from)?;
@@ -202,13 +207,8 @@ impl Images {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageRefusal> {
         let partial = path.with_extension("partial");
         let io = |source| ImageRefusal::Io { doing: "write", path: path.to_owned(), source };
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .map_err(io)?;
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(io)?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
         std::fs::rename(&partial, path).map_err(io)?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io)

@@ -134,8 +134,14 @@ impl NodeDir {
 fn lock(dir: &Path) -> Result<File, NodeDirError> {
     let path = dir.join("fadesd.lock");
     let io = |source| NodeDirError::Io { path: path.clone(), source };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {

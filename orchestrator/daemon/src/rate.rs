@@ -56,7 +56,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
             // A bucket that had time to fill up again is as good as a new one.
             inner.buckets.retain(|_, (_, rate, last)| now_us.saturating_sub(*last) < rate.refill_us());
             if inner.buckets.len() >= self.most {
-                let overflow = inner.overflow.get_or_insert_with(|| Bucket::new(rate.per_minute, rate.burst, now_us));
+                let overflow =
+                    inner.overflow.get_or_insert_with(|| Bucket::new(rate.per_minute, rate.burst, now_us));
                 return overflow.take(now_us);
             }
         }

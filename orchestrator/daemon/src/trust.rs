@@ -99,7 +99,9 @@ fn load(store: &Store) -> Result<Trust, StoreError> {
                 (Ok(id), Ok(public)) if public.id() == id => {
                     trust.keys.insert(id, Key { issuer: name.clone(), public, record });
                 }
-                _ => tracing::error!(issuer = name, key = id, "a stored key is not admissible and is not used"),
+                _ => {
+                    tracing::error!(issuer = name, key = id, "a stored key is not admissible and is not used")
+                }
             }
         }
         let document: PolicyDocument = read("policy", &name, issuer.policy).unwrap_or_default();

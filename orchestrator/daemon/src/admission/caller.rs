@@ -89,7 +89,9 @@ fn judge(
         return Err(Problem::new(codes::AUTHORIZATION_MISSING, detail).into());
     };
     if given.next().is_some() {
-        return Err(Problem::new(codes::AUTHORIZATION_MALFORMED, "there are several Authorization headers").into());
+        return Err(
+            Problem::new(codes::AUTHORIZATION_MALFORMED, "there are several Authorization headers").into()
+        );
     }
     let now_mono = node.clock.mono_us();
     node.limits.address(peer, now_mono)?;
@@ -123,8 +125,12 @@ fn judge(
     }
     match node.nonces.take(id, request.nonce.0, request.forget_at().as_microsecond(), now_us) {
         Use::First => Ok(Caller::Issuer(key.issuer.clone())),
-        Use::Again => Err(Problem::new(codes::NONCE_REUSED, format!("nonce {} was used before", request.nonce)).into()),
-        Use::Full => Err(Problem::new(codes::KEY_RATE_LIMITED, "too many requests are remembered").retry_after(30).into()),
+        Use::Again => {
+            Err(Problem::new(codes::NONCE_REUSED, format!("nonce {} was used before", request.nonce)).into())
+        }
+        Use::Full => Err(Problem::new(codes::KEY_RATE_LIMITED, "too many requests are remembered")
+            .retry_after(30)
+            .into()),
     }
 }
 

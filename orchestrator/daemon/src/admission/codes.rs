@@ -35,7 +35,9 @@ fn part_code(expected: &str) -> Code {
         codes::KEY_ID_MALFORMED
     } else if expected.contains("signature") {
         codes::SIGNATURE_LENGTH
-    } else if expected.contains("protected header") && !expected.contains("unprotected") || expected.contains("label") {
+    } else if expected.contains("protected header") && !expected.contains("unprotected")
+        || expected.contains("label")
+    {
         codes::PROTECTED_HEADERS_WRONG
     } else {
         codes::CBOR_MALFORMED

@@ -39,7 +39,15 @@ impl Refusals {
     }
 
     /// Notes one refusal.
-    pub fn note(&self, store: &Store, clock: &Clock, peer: Peer, evidence: &Evidence, code: Code, detail: &str) {
+    pub fn note(
+        &self,
+        store: &Store,
+        clock: &Clock,
+        peer: Peer,
+        evidence: &Evidence,
+        code: Code,
+        detail: &str,
+    ) {
         self.metrics.refusals.add(&code.to_string());
         let record = RefusalRecord {
             at_us: clock.unix_us(),

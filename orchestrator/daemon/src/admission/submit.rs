@@ -46,7 +46,9 @@ async fn judge(
     node.limits.key(peer, envelope.key_id(), key.is_some(), received_mono)?;
     let now_us = judged_time(node)?;
     let Some(key) = key else {
-        return Err(Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {}", envelope.key_id())).into());
+        return Err(
+            Problem::new(codes::KEY_UNKNOWN, format!("no issuer has key {}", envelope.key_id())).into()
+        );
     };
     if let Some(code) = key.refusal(now_us) {
         return Err(Problem::new(code, format!("key {} of issuer {}", envelope.key_id(), key.issuer)).into());
@@ -79,7 +81,9 @@ async fn judge(
     let result_limit = policy.result_bytes.min(node.config.limits.result_bytes);
     let spec = admit::plan(&wrapper, result_limit, &facts, received).map_err(|refusal| problem(&refusal))?;
     if node.runtime.status().broker_state == "absent" {
-        return Err(Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into());
+        return Err(
+            Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()
+        );
     }
     node.take_rate(&key.issuer, &policy).map_err(|refusal| problem(&refusal).retry_after(1))?;
     let Some(seat) = node.seats.take(&key.issuer, policy.tasks, facts.waiting_limit) else {
@@ -99,7 +103,9 @@ async fn judge(
         Accepted::KnownGone => repeated(node, id, true),
         Accepted::Conflict => repeated(node, id, false),
         Accepted::ClockBehind { high_us } => Err(clock_behind(now_us, high_us).into()),
-        Accepted::Full => Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1).into()),
+        Accepted::Full => {
+            Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1).into())
+        }
     }
 }
 
@@ -134,7 +140,10 @@ fn repeated(node: &Node, id: TaskId, same: bool) -> Result<(TaskId, StoredState)
     }
     match node.store.task(id.0).map_err(|e| store_problem(&e))? {
         Some(record) => Ok((id, record.state)),
-        None => Err(Problem::new(codes::RESULT_GONE, format!("task {id} has run, its record is no longer kept")).into()),
+        None => {
+            Err(Problem::new(codes::RESULT_GONE, format!("task {id} has run, its record is no longer kept"))
+                .into())
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::codes;
 use fades_api::http::{
-    EpochRenewed, IssuerList, IssuerUpdate, IssuerView, KeyView, PolicyDocument, Problem, RefusalList, RefusalView,
+    EpochRenewed, IssuerList, IssuerUpdate, IssuerView, KeyView, PolicyDocument, Problem, RefusalList,
+    RefusalView,
 };
 use fades_api::task::{Name, NodeEpoch};
 use serde::de::DeserializeOwned;
@@ -100,8 +101,8 @@ pub(super) async fn put_issuer(
         record.keys.insert(id, key);
     }
     if let Some(policy) = &update.policy {
-        record.policy = serde_json::to_value(policy)
-            .map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))?;
+        record.policy =
+            serde_json::to_value(policy).map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))?;
     }
     node.store.put_issuer(name.as_str().to_owned(), record.clone()).await?;
     node.trust.reload(&node.store)?;

@@ -31,12 +31,9 @@ pub(super) async fn put_signer(
     request: Request,
 ) -> Result<Response, Refused> {
     let signer: SignerDocument = document(&node, request).await?;
-    let public: PublicKey = signer
-        .public_key
-        .parse()
-        .map_err(|refusal: fades_envelope::KeyRefusal| {
-            Problem::new(crate::admission::proof_code(&refusal.into()), refusal.to_string())
-        })?;
+    let public: PublicKey = signer.public_key.parse().map_err(|refusal: fades_envelope::KeyRefusal| {
+        Problem::new(crate::admission::proof_code(&refusal.into()), refusal.to_string())
+    })?;
     if public.id().to_string() != key_id {
         let detail = format!("the key has id {}, the path says {key_id}", public.id());
         return Err(Problem::new(codes::KEY_ID_MALFORMED, detail).into());

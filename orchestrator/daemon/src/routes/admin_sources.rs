@@ -62,7 +62,9 @@ fn check(source: &SourceDocument) -> Result<(), Box<Problem>> {
         }
     }
     if host.chars().any(|c| c.is_whitespace() || matches!(c, '/' | '@' | '?' | '#')) {
-        return Err(Problem::new(codes::NAME_REFUSED, format!("{host:?} is not a host's name or address")).into());
+        return Err(
+            Problem::new(codes::NAME_REFUSED, format!("{host:?} is not a host's name or address")).into()
+        );
     }
     if *port == 0 {
         return Err(Problem::new(codes::NUMBER_OUT_OF_RANGE, "port 0 cannot be connected to").into());

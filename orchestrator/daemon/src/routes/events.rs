@@ -124,7 +124,9 @@ impl OpenStream {
         let most = node.config.limits.streams;
         if node.live.streams.fetch_add(1, Ordering::Relaxed) >= most {
             node.live.streams.fetch_sub(1, Ordering::Relaxed);
-            return Err(Problem::new(codes::TOO_MANY_STREAMS, format!("{most} are open")).retry_after(5).into());
+            return Err(Problem::new(codes::TOO_MANY_STREAMS, format!("{most} are open"))
+                .retry_after(5)
+                .into());
         }
         node.metrics.events_streams.set(node.live.streams.load(Ordering::Relaxed) as u64);
         Ok(Self(Arc::clone(node)))
@@ -221,11 +223,9 @@ impl Follower {
         let Some(id) = self.task else { return false };
         match self.node.store.task(id) {
             // It may have ended after its events were read; then there is one more.
-            Ok(Some(record)) if record.state.is_end() => self
-                .node
-                .store
-                .events_after(self.last, self.task, 1)
-                .is_ok_and(|page| page.events.is_empty()),
+            Ok(Some(record)) if record.state.is_end() => {
+                self.node.store.events_after(self.last, self.task, 1).is_ok_and(|page| page.events.is_empty())
+            }
             Ok(Some(_)) => false,
             Ok(None) | Err(_) => true,
         }

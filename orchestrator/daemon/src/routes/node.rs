@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fades_api::codes;
-use fades_api::http::{BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, Problem, SourceInfo, SourceDocument};
+use fades_api::http::{
+    BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, Problem, SourceDocument, SourceInfo,
+};
 use fades_api::task::ImageReference;
 
 use super::view::parse;
@@ -54,7 +56,10 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
         },
         images: images(&trust)?,
         sources: sources(&trust)?,
-        defences: crate::defences::list().into_iter().map(|(name, on)| (name.to_owned(), on)).collect::<BTreeMap<_, _>>(),
+        defences: crate::defences::list()
+            .into_iter()
+            .map(|(name, on)| (name.to_owned(), on))
+            .collect::<BTreeMap<_, _>>(),
         warnings: warnings(&node),
     };
     Ok(json(StatusCode::OK, &info))
@@ -77,7 +82,11 @@ fn sources(trust: &Trust) -> Result<Vec<SourceInfo>, Refused> {
     let kind = |document: &SourceDocument| match document {
         SourceDocument::InfluxDb1 { .. } => "influxdb1".to_owned(),
     };
-    trust.sources.iter().map(|(name, document)| Ok(SourceInfo { name: parse(name)?, kind: kind(document) })).collect()
+    trust
+        .sources
+        .iter()
+        .map(|(name, document)| Ok(SourceInfo { name: parse(name)?, kind: kind(document) }))
+        .collect()
 }
 
 fn warnings(node: &Node) -> Vec<String> {

@@ -55,14 +55,16 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Box<Problem>> {
     let essence = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/cose"));
     let parameters = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) => {
-            name.eq_ignore_ascii_case("cose-type") && value.trim_matches('"').eq_ignore_ascii_case("cose-sign1")
+            name.eq_ignore_ascii_case("cose-type")
+                && value.trim_matches('"').eq_ignore_ascii_case("cose-sign1")
         }
         None => parameter.is_empty(),
     });
     if essence && parameters {
         return Ok(());
     }
-    Err(Problem::new(codes::MEDIA_TYPE_REFUSED, format!("content-type is {:?}", given.unwrap_or("missing"))).into())
+    Err(Problem::new(codes::MEDIA_TYPE_REFUSED, format!("content-type is {:?}", given.unwrap_or("missing")))
+        .into())
 }
 
 pub(super) async fn list(
@@ -128,9 +130,8 @@ impl Query {
 
 /// The task of a path, if the caller may know of it. To others it does not exist.
 pub(super) fn find(node: &Node, caller: &Caller, id: &str) -> Result<(Ulid, TaskRecord), Refused> {
-    let id: TaskId = id
-        .parse()
-        .map_err(|error| Problem::new(codes::TASK_ID_IN_PATH_MALFORMED, format!("{error}")))?;
+    let id: TaskId =
+        id.parse().map_err(|error| Problem::new(codes::TASK_ID_IN_PATH_MALFORMED, format!("{error}")))?;
     match node.store.task(id.0)? {
         Some(record) if caller.may_read(node, &record) => Ok((id.0, record)),
         _ => Err(Problem::new(codes::TASK_NOT_FOUND, format!("no task {id}")).into()),

@@ -75,5 +75,6 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| Problem::new(codes::STORE_RECORD_MALFORMED, error.to_string()).into())
+    text.parse()
+        .map_err(|error: T::Err| Problem::new(codes::STORE_RECORD_MALFORMED, error.to_string()).into())
 }

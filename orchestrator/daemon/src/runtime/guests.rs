@@ -164,7 +164,12 @@ impl Guests {
     }
 
     /// The guest has ended. What it sent before may still be on its way, so its end waits a little for that.
-    pub(super) fn exited(&mut self, guest: GuestId, exit: GuestExit, now_us: u64) -> Vec<(GuestId, GuestInput)> {
+    pub(super) fn exited(
+        &mut self,
+        guest: GuestId,
+        exit: GuestExit,
+        now_us: u64,
+    ) -> Vec<(GuestId, GuestInput)> {
         let Some(entry) = self.entries.get_mut(&guest) else { return Vec::new() };
         let nothing_to_come = entry.link_lost || entry.control.stop.load(Ordering::SeqCst);
         entry.exit = Some((exit, now_us.saturating_add(LAST_WORDS_US)));
@@ -208,12 +213,9 @@ impl Guests {
         let entry = self.entries.get_mut(&guest)?;
         let port = entry.port?;
         let mut bytes = Vec::new();
-        let framed = message
-            .to_body()
-            .map_err(|error| error.to_string())
-            .and_then(|body| {
-                entry.encoder.frame(message.kind(), 0, &body, &mut bytes).map_err(|error| error.to_string())
-            });
+        let framed = message.to_body().map_err(|error| error.to_string()).and_then(|body| {
+            entry.encoder.frame(message.kind(), 0, &body, &mut bytes).map_err(|error| error.to_string())
+        });
         if let Err(error) = framed {
             return Some(GuestInput::ProtocolError(format!("a message to it could not be written: {error}")));
         }

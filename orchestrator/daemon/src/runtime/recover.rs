@@ -25,7 +25,10 @@ pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &No
         Err(error) => return lost(codes::STORE_RECORD_MALFORMED, error.to_string()),
     };
     if fades_envelope::Digest::of(payload).to_string() != record.payload_digest {
-        return lost(codes::STORE_RECORD_MALFORMED, format!("the stored wrapper of {id} is not the accepted one"));
+        return lost(
+            codes::STORE_RECORD_MALFORMED,
+            format!("the stored wrapper of {id} is not the accepted one"),
+        );
     }
     let wrapper = match Wrapper::from_json(payload) {
         Ok(wrapper) => wrapper,

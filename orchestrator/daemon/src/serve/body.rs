@@ -13,7 +13,11 @@ use http_body_util::BodyExt;
 ///
 /// # Errors
 /// A problem with the code of what is wrong with it.
-pub async fn read(request: Request, cap: usize, deadline: Duration) -> Result<(request::Parts, Bytes), Box<Problem>> {
+pub async fn read(
+    request: Request,
+    cap: usize,
+    deadline: Duration,
+) -> Result<(request::Parts, Bytes), Box<Problem>> {
     let (parts, body) = request.into_parts();
     refuse_encoded(&parts.headers)?;
     if body.size_hint().lower() > cap as u64 {

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn places_are_counted_and_come_back() {
-        let door = Door { connections: 3, connections_per_address: 2, local_connections: 1, ..Door::default() };
+        let door =
+            Door { connections: 3, connections_per_address: 2, local_connections: 1, ..Door::default() };
         let slots = Slots::default();
         let from = |text: &str| Peer::Remote(text.parse().unwrap());
         let first = slots.take(from("10.0.0.1"), &door).unwrap();

@@ -65,7 +65,8 @@ impl Store {
         match task {
             Some(task) => {
                 let index = txn.open_table(TASK_EVENTS)?;
-                for entry in index.range((task.0, after.saturating_add(1))..=(task.0, u64::MAX))?.take(limit) {
+                for entry in index.range((task.0, after.saturating_add(1))..=(task.0, u64::MAX))?.take(limit)
+                {
                     let number = entry?.0.value().1;
                     if let Some(value) = events.get(number)? {
                         page.events.push((number, decode("events", value.value())?));

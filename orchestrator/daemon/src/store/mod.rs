@@ -28,8 +28,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
 pub use error::StoreError;
-pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use events::EventPage;
+pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 
 use schema::Tables;
@@ -136,7 +136,7 @@ impl Store {
     /// When the last transaction fails.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.write(|tables| witness::mark_clean(tables, true)).await?;
-        self.writer.stop();
+        self.writer.stop().await;
         Ok(())
     }
 

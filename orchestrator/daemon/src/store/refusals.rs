@@ -11,7 +11,11 @@ impl Tables<'_> {
     pub(crate) fn append_refusal(&mut self, refusal: &RefusalRecord) -> Result<(), StoreError> {
         let number = self.refusals.last()?.map_or(0, |(number, _)| number.value()) + 1;
         self.refusals.insert(number, encode("refusals", refusal)?.as_slice())?;
-        while self.refusals.first()?.is_some_and(|(oldest, _)| oldest.value() + self.bounds.refusals <= number) {
+        while self
+            .refusals
+            .first()?
+            .is_some_and(|(oldest, _)| oldest.value() + self.bounds.refusals <= number)
+        {
             self.refusals.pop_first()?;
         }
         Ok(())

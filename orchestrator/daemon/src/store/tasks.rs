@@ -4,7 +4,9 @@ use redb::ReadableTable;
 use ulid::Ulid;
 
 use super::record::{EventRecord, OutcomeRecord, StoredState, TaskRecord};
-use super::schema::{ENVELOPES, META, OPEN, OUTCOMES, RECEIPTS, REPLAY, RESULTS, TASKS, Tables, decode, encode};
+use super::schema::{
+    ENVELOPES, META, OPEN, OUTCOMES, RECEIPTS, REPLAY, RESULTS, TASKS, Tables, decode, encode,
+};
 use super::{Store, StoreError, witness};
 
 /// Replay entries let go in one acceptance: keeps every transaction short, and still outpaces what comes in.
@@ -114,7 +116,8 @@ impl Tables<'_> {
 
     fn prune_replay(&mut self, now_us: i64) -> Result<(), StoreError> {
         for _ in 0..PRUNED_AT_ONCE {
-            let first = self.replay_until.first()?.map(|(key, _)| key.value()).filter(|(until, _)| *until < now_us);
+            let first =
+                self.replay_until.first()?.map(|(key, _)| key.value()).filter(|(until, _)| *until < now_us);
             let Some((until, id)) = first else { break };
             self.replay_until.remove((until, id))?;
             self.replay.remove(id)?;
@@ -131,7 +134,9 @@ impl Tables<'_> {
         detail: &str,
         at_us: i64,
     ) -> Result<bool, StoreError> {
-        let Some(mut record) = self.task(id)?.filter(|record| !record.state.is_end()) else { return Ok(false) };
+        let Some(mut record) = self.task(id)?.filter(|record| !record.state.is_end()) else {
+            return Ok(false);
+        };
         record.state = state;
         record.attempts = record.attempts.max(attempts);
         if state == StoredState::Starting {

@@ -146,9 +146,7 @@ pub(crate) fn clock(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> R
 
 fn check_schema(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     match tables.number(SCHEMA)? {
-        Some(found) if found > schema::VERSION => {
-            Err(StoreError::TooNew { found, known: schema::VERSION })
-        }
+        Some(found) if found > schema::VERSION => Err(StoreError::TooNew { found, known: schema::VERSION }),
         Some(_) => Ok(()),
         None => tables.set_number(SCHEMA, schema::VERSION),
     }

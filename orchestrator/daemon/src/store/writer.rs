@@ -3,8 +3,9 @@
 //! While one transaction is being synced to disk, the next writes gather in the queue; so the number of syncs follows
 //! the disk, not the number of requests, and a lone write waits for nobody.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use redb::{Database, Durability};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -63,6 +64,7 @@ enum Command {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Command>,
     commits: Arc<AtomicU64>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Writer {
@@ -77,11 +79,11 @@ impl Writer {
         let (told, last_event) = watch::channel(newest_event);
         let commits = Arc::new(AtomicU64::new(0));
         let writing = Writing { db, witness, bounds, newest_event, told, commits: Arc::clone(&commits) };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writing.run(commands))
             .map_err(|e| StoreError::File { path: "thread of the store".into(), source: Arc::new(e) })?;
-        Ok((Self { queue, commits }, last_event))
+        Ok((Self { queue, commits, thread: Arc::new(Mutex::new(Some(thread))) }, last_event))
     }
 
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -106,9 +108,16 @@ impl Writer {
         self.queue.capacity() > QUEUE / 2 && self.queue.try_send(Command::Write(job)).is_ok()
     }
 
-    pub(crate) fn stop(&self) {
-        // A full queue ends by itself once the last handle is dropped.
-        drop(self.queue.try_send(Command::Stop));
+    /// Ends the thread after what waits, and waits for that: it holds the database's file.
+    pub(crate) async fn stop(&self) {
+        // An error means that it has ended already.
+        drop(self.queue.send(Command::Stop).await);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && tokio::task::spawn_blocking(move || thread.join()).await.is_err()
+        {
+            tracing::error!("the store's thread could not be waited for");
+        }
     }
 
     pub(crate) fn commits(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! The daemon as a service and an operator meet it: over real sockets, with scripted guests.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 mod admin;
 mod admission;
 mod door;

@@ -119,7 +119,9 @@ async fn a_lost_or_restored_store_makes_captured_wrappers_worthless() {
         .as_array()
         .unwrap()
         .iter()
-        .find_map(|image| image["reference"].as_str().filter(|name| name.starts_with("stats")).map(str::to_owned))
+        .find_map(|image| {
+            image["reference"].as_str().filter(|name| name.starts_with("stats")).map(str::to_owned)
+        })
         .unwrap();
     node.until_ready().await;
     let captured = node.signed(&id(1), |_| {});

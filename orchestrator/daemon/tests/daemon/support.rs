@@ -130,8 +130,10 @@ impl TestNode {
         change(&mut config);
         let socket = node_dir.socket();
         let parts = Arc::new(Mutex::new(None));
-        let listeners =
-            vec![Listener::local(&socket).unwrap(), Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap()];
+        let listeners = vec![
+            Listener::local(&socket).unwrap(),
+            Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap(),
+        ];
         let tcp = listeners[1].tcp_address().unwrap();
         let daemon = Daemon::new(node_dir, config, wiring(script, Arc::clone(&parts)), clock).await.unwrap();
         let node = Arc::clone(&daemon.node);
@@ -141,7 +143,18 @@ impl TestNode {
         }));
         let (backend, network) = parts.lock().unwrap().take().unwrap();
         let issuer = key(2);
-        Self { dir, tcp, socket, node, backend, network, issuer, image: String::new(), stop: Some(stop), running }
+        Self {
+            dir,
+            tcp,
+            socket,
+            node,
+            backend,
+            network,
+            issuer,
+            image: String::new(),
+            stop: Some(stop),
+            running,
+        }
     }
 
     /// Signer, images, source, issuer, over the operator's routes; returns once the broker is ready.
@@ -252,8 +265,10 @@ pub(crate) fn proof(key: &SigningKey, name: &str) -> String {
 
 /// A valid task id that ends in this number.
 pub(crate) fn id(number: u32) -> String {
-    fades_api::task::TaskId::from_bytes((0x0199_0000_0000_0000_0000_0000_0000_0000u128 + u128::from(number)).to_be_bytes())
-        .to_string()
+    fades_api::task::TaskId::from_bytes(
+        (0x0199_0000_0000_0000_0000_0000_0000_0000u128 + u128::from(number)).to_be_bytes(),
+    )
+    .to_string()
 }
 
 /// Waits until something holds.
@@ -273,12 +288,15 @@ fn wiring(script: Script, parts: Arc<Mutex<Option<Scripted>>>) -> Wiring {
         let backend = ScriptedBackend::new(Arc::clone(&network), script);
         backend.leave_orphan("dmf-7");
         *parts.lock().unwrap() = Some((Arc::clone(&backend), Arc::clone(&network)));
-        let info = BackendInfo {
-            kind: "qemu-tcg".into(),
-            reason: "scripted".into(),
-            cost: "none".into(),
-        };
+        let info = BackendInfo { kind: "qemu-tcg".into(), reason: "scripted".into(), cost: "none".into() };
         let network = network as Arc<dyn Network>;
         Ok(Wired { backend, info, tsc_mhz: None, network, consumed: Arc::new(|_, _| {}) })
     })
+}
+
+impl TestNode {
+    /// Where the network knows a source.
+    pub(crate) fn network_source(&self, name: &str) -> Option<(String, u16)> {
+        self.network.source(name).map(|endpoint| (endpoint.host, endpoint.port))
+    }
 }

@@ -34,7 +34,9 @@ async fn a_task_gives_a_signed_result() {
     assert_eq!((receipt.operations[0].id.as_str(), receipt.operations[0].points), ("temp", 100));
     let payload = fades_envelope::parse(&envelope).unwrap().unverified_payload();
     assert_eq!(receipt.wrapper.sha256, fades_envelope::Digest::of(payload));
-    assert!(format!("{}@sha256:{}", receipt.images.function.name, receipt.images.function.sha256) == node.image);
+    assert!(
+        format!("{}@sha256:{}", receipt.images.function.name, receipt.images.function.sha256) == node.image
+    );
     // The function is gone and its port too; only the broker is left.
     eventually("alone", async || node.network.ports() == 1 && node.backend.running() == 1).await;
     let metrics = node.get("/metrics").await;
@@ -45,7 +47,8 @@ async fn a_task_gives_a_signed_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_fail_is_told_with_its_code() {
-    let panic = ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() };
+    let panic =
+        ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() };
     let memory = ExitCause::OutOfMemory { requested: Some(4096), detail: String::new() };
     let acts = [
         (FunctionAct::FailsToStart, "E3"),
@@ -76,7 +79,8 @@ async fn every_way_to_fail_is_told_with_its_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_outlive_their_broker() {
-    let script = Script::default().brokers([BrokerAct::Dies(ExitCause::Signal(9)), BrokerAct::BreaksProtocol]);
+    let script =
+        Script::default().brokers([BrokerAct::Dies(ExitCause::Signal(9)), BrokerAct::BreaksProtocol]);
     let node = TestNode::with(script, |_| {}).await;
     node.submit(&node.signed(&id(1), |_| {})).await;
     let view = node.ended(&id(1)).await;
