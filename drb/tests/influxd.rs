@@ -8,7 +8,6 @@
 
 mod support;
 
-use fades_wire::address::Endpoint;
 use fades_wire::control::{Abandon, Credentials, Operation, Retrieve, Shutdown, SourceKind, TagSelection};
 use fades_wire::failure::Code;
 use std::collections::BTreeMap;
@@ -41,10 +40,10 @@ fn sample(influxd: &Influxd, database: &str, count: i64) -> Data {
     expected.into_iter().collect()
 }
 
-fn retrieve(influxd: &Influxd, task: usize, change: impl Fn(&mut Operation)) -> Retrieve {
+fn retrieve(node: &Node, influxd: &Influxd, task: usize, change: impl Fn(&mut Operation)) -> Retrieve {
     let mut order = order(task, 1, 1 << 20);
     for operation in &mut order.operations {
-        operation.endpoint = Endpoint::from(influxd.address);
+        operation.endpoint = node.source(influxd.address.port());
         operation.timeout_ms = 10_000;
         change(operation);
     }
@@ -58,18 +57,41 @@ fn database(operation: &mut Operation, name: &str) {
 /// A change to an operation, and the failure that it must lead to.
 type Case<'a> = (&'a dyn Fn(&mut Operation), Code, &'a str);
 
+/// A real influxd, or the reason aloud why there is none.
+fn influxd(name: &str) -> Option<Influxd> {
+    let influxd = Influxd::start(name);
+    if influxd.is_none() {
+        eprintln!("SKIPPED: no influxd is installed (apt-get install influxdb)");
+    }
+    influxd
+}
+
 #[test]
 fn points_come_as_they_were_written_and_failures_with_their_reason() {
-    let Some(mut influxd) = Influxd::start("points") else {
-        eprintln!("SKIPPED: no influxd is installed (apt-get install influxdb)");
-        return;
-    };
+    if let Some(influxd) = influxd("points") {
+        points_and_failures(influxd, Node::start());
+    }
+}
+
+#[test]
+fn the_unikernel_does_what_the_process_does() {
+    match Node::boot() {
+        Ok(node) => {
+            if let Some(influxd) = influxd("unikernel") {
+                points_and_failures(influxd, node);
+            }
+        }
+        Err(reason) => eprintln!("SKIPPED: {reason}"),
+    }
+}
+
+fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     let expected = sample(&influxd, "db", 60_000);
-    let mut node = Node::start();
     assert_eq!(node.ping(), 77);
 
     // All of it, with a small window.
-    node.say(&retrieve(&influxd, 0, |_| {}).into());
+    let order = retrieve(&node, &influxd, 0, |_| {});
+    node.say(&order.into());
     let mut function = Function::connect(node.data, ticket(0), 1, 100_000);
     let begun = Instant::now();
     function.receive(u64::MAX);
@@ -97,7 +119,8 @@ fn points_come_as_they_were_written_and_failures_with_their_reason() {
         operation.field = "i".into();
         (operation.from_ns, operation.to_ns) = (1_000_100, 1_000_200);
     };
-    node.say(&retrieve(&influxd, 1, select).into());
+    let order = retrieve(&node, &influxd, 1, select);
+    node.say(&order.into());
     // `Peer` expects field `v` and a tag: only the counts are looked at here.
     let ended = without_function(&mut node, 1);
     assert_eq!(
@@ -111,11 +134,12 @@ fn points_come_as_they_were_written_and_failures_with_their_reason() {
         (&|operation| operation.field = "s".into(), Code::SourceType, "m,room="),
         (&|operation| operation.field = "a\0".into(), Code::SourceQuery, "cannot express"),
         (&|operation| operation.group_by = vec!["time".into()], Code::SourceQuery, "`time`"),
-        (&|operation| operation.endpoint.port = 1, Code::SourceUnreachable, "refused"),
+        (&|operation| operation.endpoint.port = 1, Code::SourceUnreachable, "no connection"),
         (&|operation| operation.to_ns = operation.from_ns, Code::SourceQuery, "is empty"),
     ];
     for (place, (change, code, words)) in cases.into_iter().enumerate() {
-        node.say(&retrieve(&influxd, 10 + place, change).into());
+        let order = retrieve(&node, &influxd, 10 + place, change);
+        node.say(&order.into());
         let failure = node.end().1.unwrap_err();
         assert!(failure.code == code && failure.message.contains(words), "case {place}: {failure}");
     }
@@ -125,11 +149,13 @@ fn points_come_as_they_were_written_and_failures_with_their_reason() {
         operation.source =
             SourceKind::InfluxDb1 { database: "db".into(), retention: Some("autogen".into()), credentials };
     };
-    node.say(&retrieve(&influxd, 20, known).into());
+    let order = retrieve(&node, &influxd, 20, known);
+    node.say(&order.into());
     assert_eq!(without_function(&mut node, 20).map(|ended| ended.points), Ok(180_000));
 
     // It dies in the middle of an answer, while another task waits.
-    node.say(&retrieve(&influxd, 30, |_| {}).into());
+    let order = retrieve(&node, &influxd, 30, |_| {});
+    node.say(&order.into());
     let mut function = Function::connect(node.data, ticket(30), 1, 50_000);
     function.receive(200_000);
     influxd.kill();
@@ -158,13 +184,11 @@ fn without_function(
 
 #[test]
 fn memory_does_not_follow_the_data() {
-    let Some(influxd) = Influxd::start("memory") else {
-        eprintln!("SKIPPED: no influxd is installed (apt-get install influxdb)");
-        return;
-    };
+    let Some(influxd) = influxd("memory") else { return };
     sample(&influxd, "db", 400_000);
     let mut node = Node::start();
-    node.say(&retrieve(&influxd, 0, |_| {}).into());
+    let order = retrieve(&node, &influxd, 0, |_| {});
+    node.say(&order.into());
     let data = node.data;
     let receiver = std::thread::spawn(move || support::node::swallow(data, ticket(0)));
     let ended = node.end().1.unwrap();

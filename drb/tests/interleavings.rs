@@ -168,7 +168,7 @@ struct World {
 impl World {
     fn new(seed: u64, tasks: usize) -> Self {
         let mut dice = Dice::new(seed);
-        let limits = Limits { memory_bytes: 200 * 1024 * (1 + dice.below(6)) as u64, ..Limits::default() };
+        let limits = Limits { memory_bytes: 200 * 1024 * (1 + dice.below(6)), ..Limits::default() };
         let plans = (0..tasks).map(|_| Plan::new(&mut dice)).collect();
         Self { broker: Broker::new(limits), dice, now: 1, plans, sources: BTreeMap::new() }
     }

@@ -278,7 +278,7 @@ fn a_source_that_must_wait_is_not_silent() {
 
 #[test]
 fn orders_that_cannot_be_served() {
-    let limits = Limits { tasks: 1, memory_bytes: 1 << 20, ..Limits::default() };
+    let limits = Limits { tasks: 1, memory_bytes: 1_000_000, ..Limits::default() };
     let mut wrong_place = order(0, 2, 1 << 20);
     wrong_place.operations.swap(0, 1);
     for (order, code, count) in [
@@ -295,8 +295,8 @@ fn orders_that_cannot_be_served() {
     let mut story = Story::new(limits);
     story.retrieve(order(0, 0, 1 << 20));
     assert_eq!((story.logs, story.broker.task_count()), (1, 0));
-    story.retrieve(order(0, 1, 1 << 20));
-    story.retrieve(order(1, 1, 1 << 20));
+    story.retrieve(order(0, 1, 500_000));
+    story.retrieve(order(1, 1, 500_000));
     assert_eq!((story.ends[0].0, story.failure(0).code), (1, Code::Memory));
 }
 
@@ -312,7 +312,7 @@ fn the_same_order_again_begins_anew() {
 
 #[test]
 fn turns_go_by_priority_then_deadline_then_arrival() {
-    let mut story = Story::new(Limits { memory_bytes: 1 << 20, ..Limits::default() });
+    let mut story = Story::new(Limits { memory_bytes: 1_500_000, ..Limits::default() });
     for (task, priority, deadline_s) in [(0, 0, 60), (1, 5, 60), (2, 5, 60), (3, 5, 50), (4, 9, 60)] {
         let mut order = order(task, 1, 1 << 20);
         order.priority = priority;

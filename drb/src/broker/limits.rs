@@ -12,7 +12,7 @@ pub struct Limits {
     /// Tasks that may be known at once, those waiting for their turn included.
     pub tasks: usize,
     /// Memory for all tasks that are being served, in bytes; others wait for their turn.
-    pub memory_bytes: u64,
+    pub memory_bytes: usize,
     /// Connections that may be open without having shown a ticket.
     pub strangers: usize,
     /// How long a connection may take to show its ticket, and a ticket to become that of a task, in microseconds.
@@ -20,9 +20,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// For a guest of 64 MiB: the kernel and its sockets take about half of that.
+    /// For a guest of 64 MiB. Kernel and image take about 12; each task has up to two sockets of twice 256 KiB, and eight
+    /// more wait for connections. What is left serves about sixteen tasks at once at the full size of a chunk.
     fn default() -> Self {
-        Self { tasks: 256, memory_bytes: 24 * 1024 * 1024, strangers: 32, ticket_us: 5_000_000 }
+        Self { tasks: 32, memory_bytes: 16 * 1024 * 1024, strangers: 8, ticket_us: 5_000_000 }
     }
 }
 

@@ -48,18 +48,16 @@ impl Broker {
         if self.tasks.values().any(|task| task.ticket == order.ticket) {
             return Err(Failure::new(Code::Protocol, "another task has the same ticket"));
         }
-        let budget = order.budget_bytes;
-        if budget > memory_bytes {
+        let (budget, least) = (order.budget_bytes, Layout::MIN_BUDGET);
+        let layout = Layout::of(budget).ok_or_else(|| {
+            let words = format!("a budget of {budget} bytes is below {least}, the least of an operation");
+            Failure::new(Code::Memory, words)
+        })?;
+        if layout.memory() > memory_bytes {
             let words = format!("a budget of {budget} bytes is over the broker's memory of {memory_bytes}");
             return Err(Failure::new(Code::Memory, words));
         }
-        Layout::of(budget).ok_or_else(|| {
-            let least = Layout::MIN_BUDGET;
-            Failure::new(
-                Code::Memory,
-                format!("a budget of {budget} bytes is below {least}, the least of an operation"),
-            )
-        })
+        Ok(layout)
     }
 
     /// Forgets a task, whatever was being done for it. Nothing is said about it any more.
@@ -159,10 +157,10 @@ impl Broker {
     pub(super) fn admit(&mut self, now: Micros) {
         loop {
             let busy = self.tasks.values().filter(|task| task.served && !task.is_over());
-            let taken: u64 = busy.map(|task| task.budget).sum();
+            let taken: usize = busy.map(|task| task.layout.memory()).sum();
             let waiting = self.tasks.values_mut().filter(|task| !task.served && !task.is_over());
             let Some(next) = waiting.min_by_key(|task| task.rank()) else { return };
-            if taken.saturating_add(next.budget) > self.limits.memory_bytes {
+            if taken.saturating_add(next.layout.memory()) > self.limits.memory_bytes {
                 return;
             }
             next.serve();

@@ -12,7 +12,7 @@ pub struct Influxd {
     pub address: SocketAddrV4,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
