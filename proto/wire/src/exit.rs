@@ -1,6 +1,6 @@
 //! How a guest ends: exit codes, and the console lines in which it says why.
 //!
-//! Codes stay under 96: QEMU's exit device carries seven bits, and higher numbers mean what the
+//! Codes stay under 100: QEMU's exit device carries seven bits, and higher numbers mean what the
 //! kernel, the loader or QEMU itself says.
 
 /// Starts the console line of a panic; a JSON object `{"message", "file", "line"}` follows.

@@ -7,8 +7,8 @@
 //! | `panic` | the application panics | `FADES-PANIC {..}`, exit code 10, `Failed` over the control channel |
 //! | `thread` | another thread panics | the same |
 //! | `oom` | it allocates without end | `FADES-OOM {..}`, exit code 11 |
-//! | `abort` | it aborts | the kernel's exit code for it |
-//! | `stack` | it recurses without end | the kernel's report of the fault, or its exit code |
+//! | `abort` | it aborts | the kernel's exit code for it, 104 |
+//! | `stack` | it recurses without end | the kernel's `FADES-PANIC {..}` and exit code 102 |
 //! | `loop` | it computes without end | heartbeats go on; only a kill ends it |
 //! | `wait` | it waits to be told to end | exit code 0 after `Shutdown`, 14 when the connection is lost |
 //! | `exit` | it ends by itself | exit code 0 |
