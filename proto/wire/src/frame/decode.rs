@@ -13,7 +13,7 @@ const READ: usize = 16 * 1024;
 
 /// Reads one direction of one connection.
 ///
-/// Its memory is bounded by one frame of the longest kind, [`READ`], and what is pushed at once.
+/// Its memory is bounded by one frame of the longest kind, 16 KiB, and what is pushed at once.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     max_body: usize,
