@@ -181,18 +181,20 @@ pub struct KeepConfig {
     pub finished_tasks: u64,
     /// Refusals.
     pub refusals: u64,
+    /// Ids of tasks whose wrappers have not expired; beyond it nothing is accepted.
+    pub remembered: u64,
 }
 
 impl Default for KeepConfig {
     fn default() -> Self {
-        let Bounds { events, finished_tasks, refusals } = Bounds::default();
-        Self { events, finished_tasks, refusals }
+        let Bounds { events, finished_tasks, refusals, remembered } = Bounds::default();
+        Self { events, finished_tasks, refusals, remembered }
     }
 }
 
 impl From<KeepConfig> for Bounds {
-    fn from(KeepConfig { events, finished_tasks, refusals }: KeepConfig) -> Self {
-        Self { events, finished_tasks, refusals }
+    fn from(KeepConfig { events, finished_tasks, refusals, remembered }: KeepConfig) -> Self {
+        Self { events, finished_tasks, refusals, remembered }
     }
 }
 

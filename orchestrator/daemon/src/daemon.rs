@@ -83,6 +83,16 @@ pub async fn run(dir: &Path, wiring: Wiring, shutdown: impl Future<Output = ()>)
         listeners.push(Listener::tcp(address).await?);
     }
     let daemon = Daemon::new(dir, config, wiring, Clock::default()).await?;
+    let node = &daemon.node;
+    let address = listeners.iter().find_map(Listener::tcp_address);
+    tracing::info!(
+        node = node.config.node,
+        epoch = %node.epoch(),
+        backend = node.backend.kind,
+        reason = node.backend.reason,
+        address = address.map(tracing::field::display),
+        "serving"
+    );
     daemon.serve(listeners, shutdown).await
 }
 
@@ -101,6 +111,9 @@ impl Daemon {
         let (store, opened) = Store::open(dir.path(), config.keep.into())?;
         if opened.continuity == Continuity::Restored {
             tracing::warn!("the store is not what this node had last: new epoch, older wrappers are refused");
+        }
+        if opened.continuity == Continuity::Kept && !opened.clean {
+            tracing::warn!("the last daemon did not end in order; its tasks are taken up again");
         }
         let (inbox, messages) = mpsc::unbounded_channel();
         let wired = wiring(&config, &instance(dir.path()), sinks(&inbox))?;

@@ -61,7 +61,9 @@ async fn judge(
     let wrapper = Wrapper::from_json(verified.payload()).map_err(Problem::from)?;
     let id = wrapper.credentials.task_id;
     evidence.task = Some(id.to_string());
-    let policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
+    let mut policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
+    // Used ids are remembered for as long as wrappers may live, so the node bounds that whatever a policy says.
+    policy.life_s = policy.life_s.min(node.config.limits.wrapper_life_s.into());
     let facts = node.facts();
     let standing = node.seats.standing(&key.issuer);
     let unix_us = u64::try_from(now_us).unwrap_or(0);
@@ -90,7 +92,14 @@ async fn judge(
         let detail = format!("issuer {} or the node has no room for another task", key.issuer);
         return Err(Problem::new(codes::TOO_MANY_TASKS, detail).retry_after(1).into());
     };
-    let acceptance = acceptance(&wrapper, &verified, body, result_limit, now_us, verify_us, node);
+    let acceptance = Acceptance {
+        id: Ulid::from_bytes(id.to_bytes()),
+        payload_digest: digest.0,
+        envelope: body.to_vec(),
+        remember_until_us: wrapper.credentials.expires_at.as_microsecond().saturating_add(REMEMBER_US),
+        record: TaskRecord { result_limit, verify_us, ..record(&wrapper, &verified, now_us) },
+        most_open: facts.waiting_limit.into(),
+    };
     match node.store.accept(acceptance).await.map_err(|e| store_problem(&e))? {
         Accepted::New(record) => {
             seat.keep();
@@ -103,6 +112,10 @@ async fn judge(
         Accepted::KnownGone => repeated(node, id, true),
         Accepted::Conflict => repeated(node, id, false),
         Accepted::ClockBehind { high_us } => Err(clock_behind(now_us, high_us).into()),
+        Accepted::TooManyRemembered => {
+            let detail = "no more task ids can be remembered until older wrappers have expired";
+            Err(Problem::new(codes::RECORDS_FULL, detail).retry_after(60).into())
+        }
         Accepted::Full => {
             Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1).into())
         }
@@ -147,25 +160,17 @@ fn repeated(node: &Node, id: TaskId, same: bool) -> Result<(TaskId, StoredState)
     }
 }
 
-fn acceptance(
-    wrapper: &Wrapper,
-    verified: &Verified<'_>,
-    envelope: &[u8],
-    result_limit: u64,
-    now_us: i64,
-    verify_us: u64,
-    node: &Node,
-) -> Acceptance {
+/// The record of a wrapper that passed, as it will first stand.
+fn record(wrapper: &Wrapper, verified: &Verified<'_>, now_us: i64) -> TaskRecord {
     let credentials = &wrapper.credentials;
-    let expires_us = credentials.expires_at.as_microsecond();
-    let record = TaskRecord {
+    TaskRecord {
         issuer: credentials.issuer.as_str().to_owned(),
         key_id: verified.key_id().to_string(),
         payload_digest: verified.payload_digest().to_string(),
         epoch: credentials.node_epoch.to_string(),
         image: wrapper.dmf.image.to_string(),
         sources: wrapper.drb.operations.iter().map(|op| op.source.as_str().to_owned()).collect(),
-        result_limit,
+        result_limit: 0,
         priority: credentials.priority,
         state: StoredState::Accepted,
         attempts: 0,
@@ -173,17 +178,9 @@ fn acceptance(
         changed_us: now_us,
         started_us: None,
         ended_us: None,
-        expires_us,
-        verify_us,
+        expires_us: credentials.expires_at.as_microsecond(),
+        verify_us: 0,
         code: None,
         detail: String::new(),
-    };
-    Acceptance {
-        id: Ulid::from_bytes(credentials.task_id.to_bytes()),
-        payload_digest: verified.payload_digest().0,
-        envelope: envelope.to_vec(),
-        remember_until_us: expires_us.saturating_add(REMEMBER_US),
-        record,
-        most_open: node.facts().waiting_limit.into(),
     }
 }

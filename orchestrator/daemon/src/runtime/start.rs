@@ -18,7 +18,7 @@ use crate::images::Images;
 use crate::trust::Trust;
 
 /// Log level of guests: warnings.
-const LOG: u8 = 2;
+const LOG: u8 = 4;
 /// Bytes of each TCP buffer in a guest: several windows of the largest packet.
 const TCP_BUFFER: u32 = 256 * 1024;
 

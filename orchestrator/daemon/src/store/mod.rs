@@ -44,11 +44,13 @@ pub struct Bounds {
     pub finished_tasks: u64,
     /// Refusals kept.
     pub refusals: u64,
+    /// Ids of tasks remembered until their wrappers expire; beyond it nothing is accepted.
+    pub remembered: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { events: 100_000, finished_tasks: 10_000, refusals: 1_000 }
+        Self { events: 100_000, finished_tasks: 10_000, refusals: 1_000, remembered: 1_000_000 }
     }
 }
 

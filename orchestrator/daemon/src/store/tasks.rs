@@ -51,6 +51,8 @@ pub enum Accepted {
     },
     /// So many tasks wait already.
     Full,
+    /// So many ids are remembered already.
+    TooManyRemembered,
 }
 
 /// How a task ended, about to be stored.
@@ -82,7 +84,7 @@ pub struct StoredResult {
 }
 
 impl Tables<'_> {
-    /// Stores a task unless its id is known, in which case nothing is written.
+    /// Stores a task unless its id is known or a bound is reached; nothing of it is written then.
     pub(crate) fn accept(&mut self, task: &Acceptance) -> Result<Accepted, StoreError> {
         let known = self.replay.get(task.id.0)?.map(|entry| entry.value());
         let record = self.task(task.id)?;
@@ -100,12 +102,16 @@ impl Tables<'_> {
         if now.saturating_add(CLOCK_TOLERANCE_US) < high {
             return Ok(Accepted::ClockBehind { high_us: high });
         }
+        // The clock rises in the transaction that prunes by it: what it lets go can never be judged unexpired again.
+        // Before the bounds, which would otherwise never let anything in again.
+        witness::raise_clock(self, now)?;
+        self.prune_replay(now)?;
         if redb::ReadableTableMetadata::len(&self.open)? >= task.most_open {
             return Ok(Accepted::Full);
         }
-        // The clock rises in the transaction that prunes by it: what it lets go can never be judged unexpired again.
-        witness::raise_clock(self, now)?;
-        self.prune_replay(now)?;
+        if redb::ReadableTableMetadata::len(&self.replay)? >= self.bounds.remembered {
+            return Ok(Accepted::TooManyRemembered);
+        }
         self.replay.insert(task.id.0, (task.payload_digest, task.remember_until_us))?;
         self.replay_until.insert((task.remember_until_us, task.id.0), ())?;
         self.envelopes.insert(task.id.0, task.envelope.as_slice())?;

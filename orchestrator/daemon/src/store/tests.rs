@@ -70,6 +70,20 @@ async fn accepts_once_and_tells_same_from_other() {
 }
 
 #[tokio::test]
+async fn ids_are_remembered_up_to_a_bound_and_then_nothing_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), Bounds { remembered: 2, ..Bounds::default() }).unwrap();
+    for n in 0..2 {
+        store.accept(task(Ulid::from_parts(1, n), 1, NOW)).await.unwrap();
+    }
+    let third = store.accept(task(Ulid::from_parts(1, 2), 1, NOW)).await.unwrap();
+    assert!(matches!(third, Accepted::TooManyRemembered));
+    assert_eq!(store.open_tasks().unwrap(), 2);
+    let later = store.accept(task(Ulid::from_parts(1, 2), 1, NOW + 90_000_001)).await.unwrap();
+    assert!(matches!(later, Accepted::New(_)));
+}
+
+#[tokio::test]
 async fn a_full_node_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
@@ -161,7 +175,7 @@ async fn many_writers_share_few_commits() {
 #[tokio::test]
 async fn events_are_bounded_and_a_reader_learns_what_it_missed() {
     let dir = tempfile::tempdir().unwrap();
-    let bounds = Bounds { events: 10, finished_tasks: 3, refusals: 2 };
+    let bounds = Bounds { events: 10, finished_tasks: 3, refusals: 2, ..Bounds::default() };
     let (store, _) = Store::open(dir.path(), bounds).unwrap();
     for n in 0..20 {
         store.accept(task(Ulid::from_parts(3, n), 3, NOW)).await.unwrap();
@@ -222,4 +236,59 @@ async fn an_older_copy_gets_a_new_epoch() {
     let (_store, lost) = open(dir.path());
     assert_eq!(lost.continuity, Continuity::Restored);
     assert_ne!(lost.epoch, restored.epoch);
+}
+
+/// Set for the child of the test below: the folder to write to.
+const CHILD: &str = "FADES_STORE_CHILD";
+
+/// Not a test of its own: what the child of the next one does until it is killed.
+#[tokio::test]
+async fn accepts_until_killed() {
+    let Ok(dir) = std::env::var(CHILD) else { return };
+    let (store, _) = open(Path::new(&dir));
+    let start = store.tasks(None, 1, |_| true).unwrap().first().map_or(0, |(id, _)| id.0 + 1);
+    for number in start.. {
+        let accepted = store.accept(task(Ulid(number), 1, NOW)).await.unwrap();
+        assert!(matches!(accepted, Accepted::New(_)));
+        // Told only now; whoever reads this line may rely on it.
+        println!("\naccepted {number}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_survives_being_killed() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = 0;
+    let mut epoch = None;
+    for round in 1..=8 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::accepts_until_killed", "--nocapture"])
+            .env(CHILD, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let numbers =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("accepted ")?.parse().ok());
+        let mut numbers = numbers.inspect(|number: &u64| told = *number);
+        assert!(numbers.by_ref().nth(round * 7).is_some(), "the child says nothing");
+        child.kill().unwrap();
+        // What it had told before it died counts too.
+        numbers.for_each(drop);
+        child.wait().unwrap();
+        let (store, opened) = open(dir.path());
+        assert_eq!(opened.continuity, Continuity::Kept);
+        assert!(!opened.clean);
+        assert_eq!(*epoch.get_or_insert(opened.epoch), opened.epoch);
+        let stored = store.unfinished().unwrap().len() as u64;
+        // All that was told, and at most the one that was on disk and not yet told.
+        assert!(stored == told + 1 || stored == told + 2, "{stored} stored, {told} told in round {round}");
+        reopen(dir.path(), store).await.0.close().await.unwrap();
+        let (store, opened) = open(dir.path());
+        assert!(opened.clean);
+        store.write(|tables| witness::mark_clean(tables, false)).await.unwrap();
+        store.writer.stop().await;
+    }
 }

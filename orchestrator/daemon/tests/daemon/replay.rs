@@ -156,3 +156,11 @@ async fn the_operator_can_renew_the_epoch() {
     assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.status, 202);
     eventually("done", async || other.seats.open() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_bounds_how_long_wrappers_live() {
+    let node = TestNode::with(Script::default(), |config| config.limits.wrapper_life_s = 30).await;
+    assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.code(), "E1414");
+    let short = node.signed(&id(1), |w| w["credentials"]["expires_at"] = json!(node.in_seconds(29)));
+    assert_eq!(node.submit(&short).await.status, 202);
+}
