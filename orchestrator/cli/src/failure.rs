@@ -122,7 +122,12 @@ impl From<ProofRefusal> for Failure {
 
 impl From<KeyRefusal> for Failure {
     fn from(error: KeyRefusal) -> Self {
-        Self::new(key_code(error), chain(&error))
+        let failure = Self::new(key_code(error), chain(&error));
+        match error {
+            // mistyped, not refused
+            KeyRefusal::Hex(_) => Self { exit: Exit::Usage, ..failure },
+            _ => failure,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::words::plain;
 /// Rows of cells under an optional head.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    head: Vec<&'static str>,
+    head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
@@ -14,8 +14,8 @@ const GAP: &str = "  ";
 
 impl Table {
     /// With a head. A column whose name begins with `>` is aligned to the right.
-    pub(crate) fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(head: &[impl AsRef<str>]) -> Self {
+        Self { head: head.iter().map(|name| plain(name.as_ref())).collect(), rows: Vec::new() }
     }
 
     /// Names and values, without a head.
@@ -38,7 +38,7 @@ impl Table {
     /// The whole text.
     pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).chain([self.head.len()]).max().unwrap_or(0);
-        let name = |column: usize| self.head.get(column).copied().unwrap_or_default();
+        let name = |column: usize| self.head.get(column).map(String::as_str).unwrap_or_default();
         let title = |column: usize| name(column).trim_start_matches('>');
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

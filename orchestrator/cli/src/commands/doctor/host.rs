@@ -91,19 +91,7 @@ fn backend(settings: &Settings) -> Vec<Finding> {
     let chosen = select(&settings.qemu, settings.wanted);
     let uses_kvm = chosen.as_ref().is_ok_and(|chosen| chosen.accelerator == Accelerator::Kvm);
     if Path::new("/dev/kvm").exists() && !uses_kvm {
-        findings.push(match select(&settings.qemu, Wanted::Only(Accelerator::Kvm)) {
-            Ok(_) => {
-                Finding::warn("kvm", "works, but fades.toml chooses another backend", "Remove backend.kind.")
-            }
-            Err(error) => Finding {
-                code: Some(codes::KVM_UNUSABLE),
-                ..Finding::warn(
-                    "kvm",
-                    format!("/dev/kvm is there and does not run guests: {}", chain(&error)),
-                    codes::KVM_UNUSABLE.hint(),
-                )
-            },
-        });
+        findings.push(kvm(settings));
     }
     findings.push(match chosen {
         Ok(chosen) => {
@@ -120,6 +108,23 @@ fn backend(settings: &Settings) -> Vec<Finding> {
         Err(error) => Finding::coded("backend", codes::BACKEND_NONE, chain(&error)),
     });
     findings
+}
+
+/// What is to be said of a `/dev/kvm` that is there and not used. A probe that fails takes seconds, so none is run twice.
+fn kvm(settings: &Settings) -> Finding {
+    let lies = |detail: String| Finding {
+        code: Some(codes::KVM_UNUSABLE),
+        ..Finding::warn("kvm", detail, codes::KVM_UNUSABLE.hint())
+    };
+    if settings.wanted == Wanted::Auto {
+        return lies("/dev/kvm is there and does not run guests; the reason stands below".to_owned());
+    }
+    match select(&settings.qemu, Wanted::Only(Accelerator::Kvm)) {
+        Ok(_) => {
+            Finding::warn("kvm", "works, but fades.toml chooses another backend", "Remove backend.kind.")
+        }
+        Err(error) => lies(format!("/dev/kvm is there and does not run guests: {}", chain(&error))),
+    }
 }
 
 fn memory() -> Finding {

@@ -102,7 +102,8 @@ impl Doctor {
         if ready {
             return Ok(());
         }
-        let code = report.findings.iter().find_map(|finding| finding.code);
+        let code =
+            report.findings.iter().filter(|f| f.verdict == Verdict::Fail).find_map(|finding| finding.code);
         Err(Failure { exit: Exit::NotReady, code, message: words, hint: String::new() })
     }
 }

@@ -3,6 +3,7 @@
 mod draft;
 mod follow;
 mod result;
+mod rows;
 mod show;
 mod submit;
 

@@ -10,11 +10,11 @@ use fades_api::task::TaskId;
 use fades_envelope::{Digest, PublicKey, Receipt, parse, verify_receipt};
 use serde_json::Value;
 
-use super::RequestKey;
+use super::{RequestKey, rows};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::files;
-use crate::output::{Table, bytes, count, micros, plain};
+use crate::output::{Table, bytes, count, micros};
 
 /// Largest saved document, bytes: above any result that a node lets out, twice over.
 const DOCUMENT_BYTES: usize = 256 << 20;
@@ -120,7 +120,8 @@ fn verify(document: &ResultDocument, node: &PublicKey, wrapper: Option<Digest>) 
 /// The aggregate as a table where it has rows, then what it took.
 pub(super) fn describe(document: &ResultDocument) -> String {
     let points: u64 = document.operations.iter().map(|operation| operation.points).sum();
-    let mut text = aggregate(&document.result);
+    let written = Base64UrlUnpadded::decode_vec(&document.result_bytes).unwrap_or_default();
+    let mut text = rows::aggregate(&written).unwrap_or_else(|| format!("{:#}\n", document.result));
     text += "\n";
     text += &Table::facts([
         ("task", document.task.to_string()),
@@ -146,57 +147,4 @@ fn times(timings: &TimingsUs) -> String {
     ];
     let words = stages.map(|(name, us)| format!("{name} {}", micros(us)));
     format!("{} in all; overlapping: {}", micros(total), words.join(", "))
-}
-
-/// Rows of a result of any function: each object in `groups`, with lists of objects in it unfolded into further rows.
-fn aggregate(result: &Value) -> String {
-    let rows: Vec<Vec<(String, String)>> = match result.get("groups").and_then(Value::as_array) {
-        Some(groups) => groups.iter().flat_map(unfold).collect(),
-        None => Vec::new(),
-    };
-    if rows.is_empty() {
-        return format!("{}\n", serde_json::to_string_pretty(result).unwrap_or_default());
-    }
-    let mut columns: Vec<&str> = Vec::new();
-    for (name, _) in rows.iter().flatten() {
-        if !columns.contains(&name.as_str()) {
-            columns.push(name);
-        }
-    }
-    let mut table = Table::default();
-    table.row(columns.iter().map(|name| name.to_uppercase()));
-    for row in &rows {
-        let cell = |column: &&str| row.iter().find(|(name, _)| name == column).map_or("", |(_, value)| value);
-        table.row(columns.iter().map(cell));
-    }
-    table.text()
-}
-
-fn unfold(group: &Value) -> Vec<Vec<(String, String)>> {
-    let (mut flat, mut lists) = (Vec::new(), Vec::new());
-    flatten(group, &mut flat, &mut lists);
-    match lists.into_iter().next() {
-        None => vec![flat],
-        Some(items) => items
-            .iter()
-            .map(|item| {
-                let (mut row, mut deeper) = (flat.clone(), Vec::new());
-                flatten(item, &mut row, &mut deeper);
-                row
-            })
-            .collect(),
-    }
-}
-
-/// Plain values of an object, those of objects in it included; lists of objects apart.
-fn flatten<'a>(value: &'a Value, flat: &mut Vec<(String, String)>, lists: &mut Vec<&'a [Value]>) {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(_) => flatten(value, flat, lists),
-            Value::Array(items) if items.iter().any(Value::is_object) => lists.push(items),
-            Value::String(text) => flat.push((name.clone(), plain(text))),
-            Value::Null => flat.push((name.clone(), String::new())),
-            other => flat.push((name.clone(), other.to_string())),
-        }
-    }
 }
