@@ -76,12 +76,16 @@ pub(super) async fn list(
 ) -> Result<Response, Refused> {
     let caller = authorize(&node, peer, &method, &uri, &headers)?;
     let query = Query::read(uri.query().unwrap_or_default())?;
-    let keep = |record: &TaskRecord| {
-        query.state.is_none_or(|state| state == record.state)
-            && query.issuer.as_ref().is_none_or(|issuer| *issuer == record.issuer)
-            && caller.may_read(&node, record)
-    };
-    let mut found = node.store.tasks(query.cursor, PAGE + 1, keep)?;
+    let reader = Arc::clone(&node);
+    // May walk over every task there is: not on a thread that serves connections.
+    let listed = tokio::task::spawn_blocking(move || {
+        reader.store.tasks(query.cursor, PAGE + 1, |record| {
+            query.state.is_none_or(|state| state == record.state)
+                && query.issuer.as_ref().is_none_or(|issuer| *issuer == record.issuer)
+                && caller.may_read(&reader, record)
+        })
+    });
+    let mut found = listed.await.map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))??;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let next = found.last().filter(|_| more).map(|(id, _)| id.to_string());

@@ -4,10 +4,10 @@
 //! receipts, the replay table, events, refusals and whom the node trusts. What is stored has types of its own
 //! ([`record`]), which are neither the API's nor the engine's.
 //!
-//! Writes go to one thread ([`writer`]) that puts all that wait into one transaction and commits it with an fsync
+//! Writes go to one thread (`writer.rs`) that puts all that wait into one transaction and commits it with an fsync
 //! (`Durability::Immediate`) before anybody is told. Readers see the last commit and never wait for the writer.
 //!
-//! To add a table: name it in [`schema`], give its value a type in [`record`], raise nothing (unknown fields are
+//! To add a table: name it in `schema.rs`, give its value a type in [`record`], raise nothing (unknown fields are
 //! ignored, new ones get `#[serde(default)]`). To change what a field means: raise [`schema::VERSION`] and convert on
 //! opening.
 
