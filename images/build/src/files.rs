@@ -47,6 +47,16 @@ pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), BuildError> {
     fs::rename(from, to).map_err(BuildError::file("replace", to))
 }
 
+/// Waits until nobody else holds the lock `path`, and holds it until the value is dropped, or the process ends.
+pub(crate) fn lock(path: &Path) -> Result<fs::File, BuildError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(BuildError::file("make", folder))?;
+    }
+    let file = fs::File::create(path).map_err(BuildError::file("make", path))?;
+    file.lock().map_err(BuildError::file("lock", path))?;
+    Ok(file)
+}
+
 /// Removes a folder, if it is there.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), BuildError> {
     if path.exists() { fs::remove_dir_all(path).map_err(BuildError::file("remove", path)) } else { Ok(()) }

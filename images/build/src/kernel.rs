@@ -33,6 +33,11 @@ pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
     if library.is_file() {
         return Ok((library, true));
     }
+    // Two builds at once would patch one copy twice. Whoever comes second finds the first one's kernel.
+    let _lock = files::lock(&builder.target_dir().join("kernel/lock"))?;
+    if library.is_file() {
+        return Ok((library, true));
+    }
     let report = pinned_packages(builder)?;
     for (package, patches_folder, name) in PATCHED {
         let copy = folder.join(name);
