@@ -86,6 +86,29 @@ mod tests {
         assert!(seen > 15, "{seen}");
     }
 
+    /// What the catalogue of codes tells people to type exists.
+    #[test]
+    fn commands_in_the_catalogue_exist() {
+        let mut seen = 0;
+        for entry in fades_api::codes::entries() {
+            let text = format!("{} {}", entry.hint, entry.explanation);
+            for quoted in
+                text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.strip_prefix("fades "))
+            {
+                let mut command = Cli::command();
+                for word in quoted.split_whitespace() {
+                    if !command.has_subcommands() || word.starts_with('-') {
+                        break;
+                    }
+                    let found = command.find_subcommand(word).cloned();
+                    command = found.unwrap_or_else(|| panic!("{}: no `fades {quoted}`", entry.code));
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
+
     #[test]
     fn misuse_exits_with_2() {
         for words in [

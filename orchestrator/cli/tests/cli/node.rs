@@ -12,8 +12,6 @@ use fades_daemon::clock::Clock;
 use fades_daemon::node_dir::NodeDir;
 use fades_daemon::serve::Listener;
 use fades_daemon::wiring::{Wired, Wiring};
-use fades_envelope::SigningKey;
-use fades_pack::Role;
 use fades_testkit::{Script, ScriptedBackend, ScriptedNetwork};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -104,23 +102,16 @@ impl TestNode {
     pub(crate) fn equipped(script: Script) -> Self {
         let node = Self::start(script);
         node.local(&["key", "new", "maker.key", "--name", "tests"]).done();
-        let maker = SigningKey::read(&node.path("maker.key")).unwrap();
-        for (name, role) in
-            [("drb", Role::Drb), ("stats", Role::Dmf), ("window", Role::Dmf), ("quantiles", Role::Dmf)]
-        {
-            std::fs::write(node.path(&format!("{name}.img")), image(name, role, &maker)).unwrap();
-            node.local(&["image", "add", &format!("{name}.img"), "--trust", "maker.key.pub"]).done();
+        std::fs::write(node.path("some.elf"), elf()).unwrap();
+        for (name, role) in [("drb", "drb"), ("stats", "dmf"), ("window", "dmf"), ("quantiles", "dmf")] {
+            let file = format!("{name}.img");
+            let parts = ["--loader", "some.elf", "--application", "some.elf", "--key", "maker.key"];
+            let words = ["image", "pack", &file, "--name", name, "--image-version", "1.0.0", "--role", role];
+            node.local(&[&words[..], &parts].concat()).done();
+            node.local(&["image", "add", &file, "--trust", "maker.key.pub"]).done();
         }
-        node.local(&[
-            "source",
-            "add",
-            "testbed",
-            "influxdb1",
-            "http://127.0.0.1:8086",
-            "--database",
-            "testbed",
-        ])
-        .done();
+        let address = "http://127.0.0.1:8086";
+        node.local(&["source", "add", "testbed", "influxdb1", address, "--database", "testbed"]).done();
         node.local(&["key", "new", "service.key", "--name", "pollution.example"]).done();
         let images = ["--image", "stats", "--image", "window", "--image", "quantiles"];
         let words = ["issuer", "add", "service.key.pub", "--source", "testbed"];
@@ -181,19 +172,12 @@ fn wiring(script: Script) -> Wiring {
     })
 }
 
-/// A signed image of two ELF files that are nothing but their headers.
-fn image(name: &str, role: Role, maker: &SigningKey) -> Vec<u8> {
+/// An ELF file that is nothing but its header.
+fn elf() -> Vec<u8> {
     let mut elf = vec![0u8; 64];
     elf[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
     for (at, value) in [(16, 2), (18, 62), (20, 1), (52, 64), (54, 56), (58, 64)] {
         elf[at] = value;
     }
-    let description = fades_pack::Description {
-        name: name.parse().unwrap(),
-        version: "1.0.0".parse().unwrap(),
-        role,
-        architecture: fades_pack::Architecture::X86_64,
-        minimum_memory_mib: 32,
-    };
-    fades_pack::pack(&description, &elf, &elf, maker).unwrap()
+    elf
 }

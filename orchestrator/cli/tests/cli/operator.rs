@@ -113,6 +113,48 @@ fn doctor_says_what_is_missing() {
 }
 
 #[test]
+fn up_becomes_the_daemon_beside_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let work = tempfile::tempdir().unwrap();
+    fades(work.path(), &["init", "n"]).done();
+    let (program, daemon) = (work.path().join("fades"), work.path().join("fadesd"));
+    std::fs::copy(env!("CARGO_BIN_EXE_fades"), &program).unwrap();
+    let up = || {
+        crate::node::Ended::of(
+            std::process::Command::new(&program)
+                .args(["up", "n"])
+                .current_dir(work.path())
+                .env("PATH", "")
+                .output()
+                .unwrap(),
+        )
+    };
+    assert_eq!(up().exit, 7);
+    std::fs::write(&daemon, "#!/bin/sh\necho $$ $*\nexit 42\n").unwrap();
+    std::fs::set_permissions(&daemon, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ended = up();
+    assert_eq!(ended.exit, 42, "{ended:?}");
+    assert!(ended.text().ends_with(" n\n"), "{ended:?}");
+}
+
+#[test]
+fn the_node_comes_from_the_environment_or_the_current_folder() {
+    let node = TestNode::start(Script::default());
+    let status = |folder: &str, address: Option<&str>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fades"));
+        command
+            .current_dir(node.work.path().join(folder))
+            .env_remove("FADES_NODE")
+            .args(["status", "-o", "json"]);
+        address.map(|address| command.env("FADES_NODE", address));
+        crate::node::Ended::of(command.output().unwrap())
+    };
+    assert_eq!(status("n", None).done().json()["node"], "edge-1");
+    assert_eq!(status(".", Some(&node.url)).done().json()["node"], "edge-1");
+    assert_eq!(status("n", Some("http://127.0.0.1:9")).exit, 5);
+}
+
+#[test]
 fn codes_are_explained_offline() {
     let work = tempfile::tempdir().unwrap();
     assert!(fades(work.path(), &["explain", "1203"]).done().text().contains("What to do: "));

@@ -1,5 +1,7 @@
 //! `fades image`: what may boot on a node. An image is trusted by the key that signed it.
 
+mod pack;
+
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -46,6 +48,12 @@ pub(crate) enum Image {
         #[arg(long, value_name = "KEY")]
         signer: Option<String>,
     },
+    /// Make an image of a loader and an application, and sign it.
+    #[command(
+        after_help = "Example:\n  fades image pack stats.img --loader loader.elf --application stats.elf \
+        --name stats --image-version 1.0.0 --role dmf --key maker.key"
+    )]
+    Pack(pack::Pack),
     /// List the keys that are trusted for images (on the node).
     #[command(after_help = "Example:\n  fades image signers")]
     Signers,
@@ -81,6 +89,7 @@ impl Image {
                 let inspection = inspect(&contents, signer)?;
                 context.output().show(&inspection, describe)
             }
+            Self::Pack(command) => command.run(context),
             Self::Signers => {
                 let client = context.operator()?;
                 let list: SignerList =

@@ -1,0 +1,71 @@
+//! `fades image pack`: loader and application become one signed file.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use fades_envelope::SigningKey;
+use fades_pack::{Architecture, Description, ImageName, Inspection, MAX_IMAGE, Role, Version};
+
+use crate::context::Context;
+use crate::failure::{Failure, Result, chain};
+use crate::files;
+
+/// Arguments of `fades image pack`.
+#[derive(Debug, Args)]
+pub(crate) struct Pack {
+    /// The image to make.
+    file: PathBuf,
+    /// The loader, an ELF.
+    #[arg(long, value_name = "ELF")]
+    loader: PathBuf,
+    /// Kernel and program, an ELF.
+    #[arg(long, value_name = "ELF")]
+    application: PathBuf,
+    /// Name of the image.
+    #[arg(long)]
+    name: ImageName,
+    /// Its version, three numbers.
+    #[arg(long, value_name = "X.Y.Z")]
+    image_version: Version,
+    /// What it is for.
+    #[arg(long)]
+    role: RoleWord,
+    /// Least memory that it starts with, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 32)]
+    memory_mib: u32,
+    /// The maker's key, by which nodes trust the image.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+/// What an image is for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleWord {
+    /// The broker.
+    Drb,
+    /// A function.
+    Dmf,
+}
+
+impl Pack {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let key = SigningKey::read(&self.key)?;
+        let (loader, application) =
+            (files::read(&self.loader, MAX_IMAGE)?, files::read(&self.application, MAX_IMAGE)?);
+        let description = Description {
+            name: self.name,
+            version: self.image_version,
+            role: match self.role {
+                RoleWord::Drb => Role::Drb,
+                RoleWord::Dmf => Role::Dmf,
+            },
+            architecture: Architecture::X86_64,
+            minimum_memory_mib: self.memory_mib,
+        };
+        let image = fades_pack::pack(&description, &loader, &application, &key)
+            .map_err(|error| Failure::usage(chain(&error)))?;
+        files::create(&self.file, &image, 0o644)?;
+        let inspection: Inspection = super::inspect(&image, Some(key.public()))?;
+        context.output().show(&inspection, super::describe)
+    }
+}
