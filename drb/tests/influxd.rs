@@ -104,7 +104,7 @@ fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     let mut got = std::mem::take(&mut function.peer.streams[0].data);
     got.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(got == expected, "what arrived is what was written");
-    eprintln!("180,000 points in {:?}, {:?}", begun.elapsed(), ended.times); most memory {} KiB",
+    eprintln!("180,000 points in {:?}, {:?}", begun.elapsed(), ended.times);
         begun.elapsed(),
         ended.times,
         node.resident() / 1024
