@@ -105,10 +105,6 @@ fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     got.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(got == expected, "what arrived is what was written");
     eprintln!("180,000 points in {:?}, {:?}", begun.elapsed(), ended.times);
-        begun.elapsed(),
-        ended.times,
-        node.resident() / 1024
-    );
 
     // Selected by tag and time, ungrouped, whole numbers as they are.
     let select = |operation: &mut Operation| {
