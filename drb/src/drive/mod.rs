@@ -62,7 +62,6 @@ impl Driver {
         loop {
             let wake = self.broker.tick(self.now());
             let mut moved = self.carry_out()?;
-            self.control.log(2, format!("loop wake {wake:?} now {} busy {busy} moved {moved}", self.now()));
             let patience =
                 if busy || moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
             match self.poll.poll(&mut events, patience) {
@@ -126,16 +125,7 @@ impl Driver {
                         self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                     }
                 }
-                Event::Connected(id, result) => {
-                    self.control.log(
-                        2,
-                        format!(
-                            "connected {id:?} {:?}",
-                            result.as_ref().map(|_| ()).map_err(|e| e.to_string())
-                        ),
-                    );
-                    self.connected(id, result)?
-                }
+                Event::Connected(id, result) => self.connected(id, result)?,
             }
         }
         Ok(any)
