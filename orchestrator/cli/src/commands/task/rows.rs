@@ -66,7 +66,13 @@ fn flatten<'a>(node: &'a Node, flat: &mut Vec<Cell>, lists: &mut Vec<&'a [Node]>
     let Node::Object(keys) = node else { return };
     for (name, value) in keys {
         match value {
-            Node::Object(_) => flatten(value, flat, lists),
+            // tags are what rows are called by; other objects keep their own name before those of their keys
+            Node::Object(_) if name == "tags" => flatten(value, flat, lists),
+            Node::Object(_) => {
+                let mut inner = Vec::new();
+                flatten(value, &mut inner, lists);
+                flat.extend(inner.into_iter().map(|(key, text, is)| (format!("{name}.{key}"), text, is)));
+            }
             Node::List(items) if items.iter().any(|item| matches!(item, Node::Object(_))) => {
                 lists.push(items)
             }
@@ -151,10 +157,10 @@ mod tests {
     fn groups_with_windows_become_rows() {
         let result = br#"{"schema":"x","groups":[
             {"operation":"t","tags":{"room":"r1"},"windows":[
-                {"start":"a","mean":1.5,"first":null},{"start":"b","mean":20.123456789,"first":7}]}]}"#;
-        let table = "OPERATION  ROOM  START       MEAN  FIRST\n\
+                {"start":"a","mean":1.5,"sd":null},{"start":"b","mean":20.123456789,"sd":7,"last":{"value":1}}]}]}"#;
+        let table = "OPERATION  ROOM  START       MEAN  SD  LAST.VALUE\n\
                      t          r1    a            1.5\n\
-                     t          r1    b      20.123457      7\n";
+                     t          r1    b      20.123457   7           1\n";
         assert_eq!(aggregate(result).unwrap(), table);
     }
 
