@@ -11,7 +11,7 @@ use crate::{images, setup};
 /// The first stage that fails.
 pub fn run(options: &[&str]) -> Result<()> {
     stage("setup", setup::run)?;
-    stage("images", images::build)?;
+    stage("images", || images::build(&images::tested()))?;
     stage("programs", || {
         check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))
     })?;

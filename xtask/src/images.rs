@@ -28,6 +28,20 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
 ];
 
+/// Images that tests need and nobody ships: a function that misbehaves in every way it is told to.
+pub const TEST_RECIPES: &[Recipe] =
+    &[Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 }];
+
+/// What is shipped.
+pub fn shipped() -> Vec<&'static Recipe> {
+    RECIPES.iter().collect()
+}
+
+/// What is shipped, and what tests need.
+pub fn tested() -> Vec<&'static Recipe> {
+    RECIPES.iter().chain(TEST_RECIPES).collect()
+}
+
 /// Largest image file: the promise of README's table.
 const MAX_PACKED: u64 = 3 << 20;
 
@@ -39,11 +53,31 @@ pub struct Images {
     pub signer: PathBuf,
 }
 
-/// Builds and packs every image. What has not changed is not built again.
+impl Images {
+    /// Those that [`build`] made.
+    ///
+    /// # Errors
+    /// They are not there.
+    pub fn built() -> Result<Self> {
+        let folder = target().join("images");
+        let signer = folder.join("signer.pub");
+        if !signer.exists() {
+            bail!("{} is not there: run `cargo xtask images`", signer.display());
+        }
+        Ok(Self { folder, signer })
+    }
+
+    /// The file of the image of this name.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.img"))
+    }
+}
+
+/// Builds and packs every image of these recipes. What has not changed is not built again.
 ///
 /// # Errors
 /// A build failed, or an image is over its size.
-pub fn build() -> Result<Images> {
+pub fn build(recipes: &[&Recipe]) -> Result<Images> {
     let folder = target().join("images");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let key = signer(&folder.join("signer.key"))?;
@@ -54,7 +88,8 @@ pub fn build() -> Result<Images> {
         eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
     });
     let loader = read(&builder.loader()?)?;
-    for recipe in RECIPES {
+    let images = Images { folder, signer };
+    for recipe in recipes {
         let application = read(&builder.guest(recipe.package)?)?;
         let description = Description {
             name: recipe.name.parse()?,
@@ -67,9 +102,9 @@ pub fn build() -> Result<Images> {
         if image.len() as u64 > MAX_PACKED {
             bail!("image {} has {} bytes, over {MAX_PACKED}", recipe.name, image.len());
         }
-        write_if_changed(&folder.join(format!("{}.img", recipe.name)), &image)?;
+        write_if_changed(&images.file(recipe.name), &image)?;
     }
-    Ok(Images { folder, signer })
+    Ok(images)
 }
 
 fn signer(file: &Path) -> Result<SigningKey> {

@@ -34,7 +34,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["setup"] => setup::run()?,
         ["images"] => {
             stage("setup", setup::run)?;
-            stage("images", images::build)?;
+            stage("images", || images::build(&images::tested()))?;
         }
         ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?)?,
         ["test", options @ ..] => test::run(options)?,

@@ -11,7 +11,7 @@ use crate::{images, setup};
 /// The first stage that fails.
 pub fn run(options: &[&str]) -> Result<()> {
     stage("setup", setup::run)?;
-    stage("images", images::build)?;
+    stage("images", || images::build(&images::tested()))?;
     // The whole line's tests drive the programs as processes, so they have to be there.
     stage("programs", || {
         check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))

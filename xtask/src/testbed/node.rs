@@ -21,10 +21,19 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the demo's issuer may ask for: everything that the demo needs, and no more.
 const POLICY: &str = r#"
-max_memory_mib = 256
-max_timeout_ms = 600000
-max_result_bytes = 1048576
-max_priority = 9
+images = ["stats", "window", "quantiles"]
+memory_mib = 256
+timeout_ms = 600000
+priority = 9
+result_bytes = 1048576
+operations = 16
+life_s = 3600
+tasks = 1000
+per_minute = 6000
+burst = 1000
+
+[sources.testbed]
+everything = true
 "#;
 
 /// Where the built programs are.
@@ -108,7 +117,7 @@ impl Node {
     pub fn register(&self, images: &Images, influx: &Influx) -> Result<()> {
         let signer = text(&images.signer)?;
         for recipe in RECIPES {
-            let file = images.folder.join(format!("{}.img", recipe.name));
+            let file = images.file(recipe.name);
             self.fades(&["image", "add", text(&file)?, "--trust", signer])?;
         }
         let (key, policy) = (self.key(), self.folder.join("policy.toml"));
