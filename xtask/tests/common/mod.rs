@@ -1,5 +1,6 @@
 //! What the whole line's tests share: a testbed with a node, taken down again, with proof that nothing is left.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+#![allow(unreachable_pub, reason = "a module of each test program; what it shares is meant for all of them")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::fs;
