@@ -11,7 +11,7 @@ mod support;
 use fades_wire::control::{Abandon, Credentials, Operation, Retrieve, Shutdown, SourceKind, TagSelection};
 use fades_wire::failure::Code;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::influxd::Influxd;
 use support::node::{Function, Node};
 use support::{Data, key, order, ticket};
@@ -105,6 +105,8 @@ fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     got.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(got == expected, "what arrived is what was written");
     eprintln!("180,000 points in {:?}, {:?}", begun.elapsed(), ended.times);
+    // A wake-up that is lost shows as a wait for the source's timeout of 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(8), "it stood still for a while");
 
     // Selected by tag and time, ungrouped, whole numbers as they are.
     let select = |operation: &mut Operation| {

@@ -73,16 +73,11 @@ impl Driver {
             }
             moved |= self.read_mail()?;
             moved |= self.serve_sources();
-            let mut worked = false;
-            for _ in 0..TURNS {
-                worked = self.broker.work(self.now());
-                if !worked {
-                    break;
-                }
-            }
+            // Work makes room for what sockets have already said that they have: after it, look again before sleeping.
+            moved |= (0..TURNS).take_while(|_| self.broker.work(since(self.start))).count() > 0;
             moved |= self.carry_out()?;
             moved |= self.serve_functions();
-            busy = worked || moved;
+            busy = moved;
         }
     }
 
