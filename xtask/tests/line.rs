@@ -1,5 +1,4 @@
 //! The whole line against a real InfluxDB: three questions, and what InfluxDB says itself.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod common;
 

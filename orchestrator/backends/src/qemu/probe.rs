@@ -13,9 +13,12 @@ use rustix::fs::MemfdFlags;
 
 use super::child::{self, Limits};
 use super::{Accelerator, command};
+use crate::console::Console;
 
 /// How long a probe may take: it needs 60 ms under TCG on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How QEMU begins its farewell to a guest that the kernel's KVM cannot run.
+const GIVEN_UP: &str = "KVM internal error";
 /// What the guest writes to the exit port, and so (`<< 1 | 1`) the status that proves that it ran.
 const EXIT_VALUE: u8 = 0x2a;
 /// Rounds of the countdown: long enough to compare with the host's own time for the same loop.
@@ -46,39 +49,39 @@ fn try_run(program: &str, accelerator: Accelerator) -> std::io::Result<Probe> {
     let kernel = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&guest));
     arguments.extend(["-m", "8M", "-serial", "none", "-kernel", kernel.as_str()].map(str::to_owned));
     let asked = Instant::now();
-    let mut command =
-        child::command(program, &arguments, &[std::os::fd::AsFd::as_fd(&guest)], &Limits::probe());
+    let files = [std::os::fd::AsFd::as_fd(&guest)];
+    let mut command = child::command(program, &arguments, &files, &Limits::probe());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let said = Console::default();
+    let reader = child.stderr.take().map(|stderr| {
+        let said = said.clone();
+        std::thread::spawn(move || said.fill_from(stderr))
+    });
     let status = loop {
         if let Some(status) = child.try_wait()? {
-            break status;
+            break Some(status);
         }
-        if asked.elapsed() > DEADLINE {
+        // QEMU keeps a guest that the kernel gave up on, for ever: what it says is the sooner end.
+        if asked.elapsed() > DEADLINE || said.tail().contains(GIVEN_UP) {
             child.kill()?;
             child.wait()?;
-            return Ok(Probe::Unusable(format!(
-                "the probe guest did not end within {DEADLINE:?}{}",
-                words(&mut child)
-            )));
+            break None;
         }
         std::thread::sleep(Duration::from_millis(1));
     };
     let took = asked.elapsed();
-    if status.code() == Some(i32::from(EXIT_VALUE) << 1 | 1) {
-        return Ok(Probe::Usable(took));
+    if let Some(reader) = reader
+        && reader.join().is_err()
+    {
+        return Err(std::io::Error::other("reading what QEMU said failed"));
     }
-    Ok(Probe::Unusable(format!("the probe guest ended with {status}{}", words(&mut child))))
-}
-
-/// First line of what QEMU said, for people.
-fn words(child: &mut std::process::Child) -> String {
-    use std::io::Read;
-    let mut text = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        // A broken pipe only means that there are fewer words to show.
-        let _ = stderr.take(4096).read_to_string(&mut text);
-    }
-    text.lines().next().map(|line| format!(": {}", line.trim())).unwrap_or_default()
+    let tail = said.tail();
+    let words = tail.lines().next().map(|line| format!(": {}", line.trim())).unwrap_or_default();
+    Ok(match status {
+        Some(status) if status.code() == Some(i32::from(EXIT_VALUE) << 1 | 1) => Probe::Usable(took),
+        Some(status) => Probe::Unusable(format!("the probe guest ended with {status}{words}")),
+        None => Probe::Unusable(format!("the probe guest did not run to its end{words}")),
+    })
 }
 
 /// The probe's instructions, 32-bit protected mode as PVH enters it.
