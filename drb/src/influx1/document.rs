@@ -13,6 +13,7 @@
 //! The answer is distrusted: it must be about what was asked for, within the range of time, and ascending.
 
 use super::MAX_WORDS;
+use super::place::{Back, State};
 use super::token::{MAX_TOKEN, Token, TokenError, token};
 use crate::columns::Columns;
 use fades_wire::control::{MAX_NAME, Name};
@@ -68,40 +69,6 @@ pub enum Stop {
     /// The columns are full.
     Full,
     /// Another series begins: see [`Parser::tags`]. The points so far belong to the one before.
-    Series,
-}
-
-/// Where the parser stands; what it takes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Document,
-    TopKey,
-    Results,
-    ResultEntry,
-    ResultKey,
-    SeriesList,
-    SeriesEntry,
-    SeriesKey,
-    Name,
-    Tags,
-    TagKey,
-    TagValue,
-    Columns,
-    Column,
-    Values,
-    Rows,
-    Refusal,
-    Flag(Back),
-    Skip(Back),
-}
-
-/// Where to go on behind a flag or a skipped value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Back {
-    Document,
-    Top,
-    Result,
-    List,
     Series,
 }
 
@@ -551,42 +518,6 @@ impl Parser {
         malformed(format!(
             "the time {time_ns} in series {series} is before its predecessor or outside the range asked for"
         ))
-    }
-}
-
-impl Back {
-    const fn state(self) -> State {
-        match self {
-            Self::Document => State::Document,
-            Self::Top => State::TopKey,
-            Self::Result => State::ResultKey,
-            Self::List => State::SeriesEntry,
-            Self::Series => State::SeriesKey,
-        }
-    }
-}
-
-impl State {
-    /// In words, for error messages.
-    const fn expects(self) -> &'static str {
-        match self {
-            Self::Document => "a document",
-            Self::TopKey | Self::ResultKey | Self::SeriesKey | Self::TagKey => "a key",
-            Self::Results => "an array with one result",
-            Self::ResultEntry => "a result",
-            Self::SeriesList => "an array of series",
-            Self::SeriesEntry => "a series",
-            Self::Name => "a measurement",
-            Self::Tags => "a map of tags",
-            Self::TagValue => "a tag's value",
-            Self::Columns => "an array of two columns",
-            Self::Column => "a column's name",
-            Self::Values => "an array of rows",
-            Self::Rows => "a row",
-            Self::Refusal => "an error's text",
-            Self::Flag(_) => "true or false",
-            Self::Skip(_) => "a value",
-        }
     }
 }
 

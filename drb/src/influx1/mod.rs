@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod document;
 pub mod http;
+mod place;
 pub mod query;
 pub mod request;
 mod token;
