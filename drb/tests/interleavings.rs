@@ -124,7 +124,11 @@ impl Plan {
             ordered: false,
             abandoned: false,
             rude: dice.one_in(5).then(|| dice.one_in(2)),
-            peer: Peer::new(operations, 40 + dice.below(60_000) as u64),
+            // A third grants everything at once, so that only the outbox holds the source back.
+            peer: Peer::new(
+                operations,
+                if dice.one_in(3) { 1 << 40 } else { 40 + dice.below(60_000) as u64 },
+            ),
             function: None,
             gone: false,
             budget: 160 * 1024 + dice.below(40 * 1024) as u64,
