@@ -32,6 +32,36 @@ pub const RECIPES: &[Recipe] = &[
 pub const TEST_RECIPES: &[Recipe] =
     &[Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 }];
 
+/// Guests that tests boot by themselves, without a node: never packed.
+const PROBES: &[&str] = &["fades-probe-hello", "fades-probe-panic"];
+
+/// The loader and a probe, as [`build_probes`] left them.
+///
+/// # Errors
+/// They are not there.
+pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
+    let folder = target().join("guest/images");
+    let (loader, probe) = (folder.join("loader.elf"), folder.join(format!("fades-probe-{name}.elf")));
+    for file in [&loader, &probe] {
+        if !file.exists() {
+            bail!("{} is not there: run `cargo xtask images`", file.display());
+        }
+    }
+    Ok((loader, probe))
+}
+
+/// Builds the probes, which tests need and nobody ships.
+///
+/// # Errors
+/// A build failed.
+pub fn build_probes() -> Result<()> {
+    let builder = builder();
+    for package in PROBES {
+        builder.guest(package)?;
+    }
+    Ok(())
+}
+
 /// What is shipped.
 pub fn shipped() -> Vec<&'static Recipe> {
     RECIPES.iter().collect()
@@ -83,10 +113,7 @@ pub fn build(recipes: &[&Recipe]) -> Result<Images> {
     let key = signer(&folder.join("signer.key"))?;
     let signer = folder.join("signer.pub");
     fs::write(&signer, fades_envelope::prove(&key, "this-checkout")?)?;
-    let builder = Builder::new(&root(), &target()).on_stage(|stage| {
-        let cached = if stage.cached { ", was there" } else { "" };
-        eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
-    });
+    let builder = builder();
     let loader = read(&builder.loader()?)?;
     let images = Images { folder, signer };
     for recipe in recipes {
@@ -105,6 +132,13 @@ pub fn build(recipes: &[&Recipe]) -> Result<Images> {
         write_if_changed(&images.file(recipe.name), &image)?;
     }
     Ok(images)
+}
+
+fn builder() -> Builder {
+    Builder::new(&root(), &target()).on_stage(|stage| {
+        let cached = if stage.cached { ", was there" } else { "" };
+        eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
+    })
 }
 
 fn signer(file: &Path) -> Result<SigningKey> {

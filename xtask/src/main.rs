@@ -13,7 +13,7 @@ cargo xtask COMMAND
                          the whole line once, on a testbed of its own
   test                   every test: host, guests in QEMU, the whole line against a real InfluxDB
   prepush                fmt, clippy with warnings denied, the layers test, docs
-  images                 build and pack the images into target/images
+  images                 build and pack the images into target/images, and what tests boot
   bench [FILTER]         the criterion benches
 ";
 
@@ -35,6 +35,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["images"] => {
             stage("setup", setup::run)?;
             stage("images", || images::build(&images::tested()))?;
+            stage("probes", images::build_probes)?;
         }
         ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?)?,
         ["test", options @ ..] => test::run(options)?,

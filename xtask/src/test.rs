@@ -12,6 +12,7 @@ use crate::{images, setup};
 pub fn run(options: &[&str]) -> Result<()> {
     stage("setup", setup::run)?;
     stage("images", || images::build(&images::tested()))?;
+    stage("probes", images::build_probes)?;
     // The whole line's tests drive the programs as processes, so they have to be there.
     stage("programs", || {
         check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))

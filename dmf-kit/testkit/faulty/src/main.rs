@@ -1,9 +1,13 @@
 //! `faulty`: misbehaves in every way it is told to, so that tests see what becomes of the task, the guest and its
 //! neighbours. Never shipped.
 
+mod reach;
+
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use dmf_kit::prelude::*;
+use reach::Reached;
 
 /// What it is to do wrong, and when: `after` points into the stream.
 #[derive(Deserialize)]
@@ -15,9 +19,12 @@ struct Parameters {
     /// Result bytes for [`Mode::Large`].
     #[serde(default)]
     bytes: usize,
-    /// Milliseconds per batch for [`Mode::Slow`].
+    /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`].
     #[serde(default)]
     millis: u64,
+    /// Whom to connect to, for [`Mode::Reach`].
+    #[serde(default)]
+    addresses: Vec<SocketAddrV4>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -37,6 +44,8 @@ enum Mode {
     Refuse,
     /// Takes `millis` per batch.
     Slow,
+    /// Tries to connect to all `addresses`, and listens itself.
+    Reach,
 }
 
 /// The state.
@@ -44,6 +53,7 @@ struct Faulty {
     parameters: Parameters,
     points: u64,
     hoard: Vec<Vec<u8>>,
+    reached: Option<Reached>,
 }
 
 /// The result.
@@ -52,6 +62,8 @@ struct Report {
     schema: &'static str,
     points: u64,
     padding: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached: Option<Reached>,
 }
 
 impl Function for Faulty {
@@ -59,7 +71,7 @@ impl Function for Faulty {
     type Output = Report;
 
     fn start(parameters: Parameters) -> Result<Self, Error> {
-        Ok(Self { parameters, points: 0, hoard: Vec::new() })
+        Ok(Self { parameters, points: 0, hoard: Vec::new(), reached: None })
     }
 
     fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
@@ -77,6 +89,12 @@ impl Function for Faulty {
                 std::hint::spin_loop();
             },
             Mode::Refuse => return Err(Error::new(format!("told to refuse after {} points", self.points))),
+            // Once, in the middle of the stream: what it may have must go on coming meanwhile.
+            Mode::Reach if self.reached.is_some() => {}
+            Mode::Reach => {
+                let Parameters { addresses, millis, .. } = &self.parameters;
+                self.reached = Some(reach::try_all(addresses, Duration::from_millis(*millis)));
+            }
             Mode::Slow => {
                 let until = Instant::now() + Duration::from_millis(self.parameters.millis);
                 while Instant::now() < until {
@@ -93,7 +111,7 @@ impl Function for Faulty {
         } else {
             String::new()
         };
-        Ok(Report { schema: "fades.faulty.v1", points: self.points, padding })
+        Ok(Report { schema: "fades.faulty.v1", points: self.points, padding, reached: self.reached })
     }
 }
 
