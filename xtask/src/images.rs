@@ -79,7 +79,7 @@ const MAX_PACKED: u64 = 3 << 20;
 pub struct Images {
     /// `NAME.img` for every recipe.
     pub folder: PathBuf,
-    /// Public key file of the signer, as `fades image trust` takes it.
+    /// Public key file of the signer, as `fades image add --trust` takes it.
     pub signer: PathBuf,
 }
 

@@ -43,6 +43,9 @@ pub struct SourceEndpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Whether the name may mean a private address (RFC 1918, RFC 4193): the operator says so, as a name that begins to
+    /// point into the site's own network is how a resolver is turned against it. An address written out is always meant.
+    pub allow_private: bool,
 }
 
 /// Where the broker finds a source: the gateway's address and a port of its own.

@@ -65,7 +65,9 @@ impl Sources {
 #[must_use]
 pub fn endpoint(document: &SourceDocument) -> SourceEndpoint {
     match document {
-        SourceDocument::InfluxDb1 { host, port, .. } => SourceEndpoint { host: host.clone(), port: *port },
+        SourceDocument::InfluxDb1 { host, port, allow_private, .. } => {
+            SourceEndpoint { host: host.clone(), port: *port, allow_private: *allow_private }
+        }
     }
 }
 

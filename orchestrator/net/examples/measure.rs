@@ -107,7 +107,7 @@ fn source(mtu: u16, buffer: usize) {
     let net = network(config);
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = host.local_addr().unwrap().port();
-    let endpoint = SourceEndpoint { host: "127.0.0.1".into(), port };
+    let endpoint = SourceEndpoint { host: "127.0.0.1".into(), port, allow_private: false };
     let source = net.register_source("s", endpoint).unwrap();
     let broker = TestPeer::start(net.attach(Role::Broker).unwrap()).unwrap();
     broker.set_buffer(buffer.max(64 << 10));

@@ -17,7 +17,7 @@ use crate::address::{AddressPool, FIRST_SOURCE_PORT, GATEWAY};
 use crate::command::{Command, CommandSender, ControlGauge};
 use crate::config::{NetConfig, SMALLEST_MTU};
 use crate::counters::{PortCounters, Totals};
-use crate::gateway::{Gateway, Lookup, Source, SourceRule, system_lookup};
+use crate::gateway::{Gateway, Lookup, Source, system_lookup};
 use crate::policy::PortFacts;
 use crate::report::ReportSink;
 use crate::switch::Switch;
@@ -133,27 +133,6 @@ impl VirtualNetwork {
         self.commands.send(Command::Assign { function, broker });
     }
 
-    /// [`Network::register_source`] with a rule of its own.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn register_source_with(
-        &self,
-        name: &str,
-        endpoint: SourceEndpoint,
-        rule: SourceRule,
-    ) -> Result<SourceAddress, NetworkError> {
-        let source = Arc::new(Source::new(name, endpoint, rule)?);
-        let mut book = lock(&self.book);
-        let port = match book.sources.get(name) {
-            Some(&port) => port,
-            None => book.free_source_port(name)?,
-        };
-        self.command(Command::OpenSource { port, source })?;
-        book.sources.insert(name.to_owned(), port);
-        Ok(SourceAddress { address: GATEWAY, port })
-    }
-
     /// The counters of a living port.
     #[must_use]
     pub fn port_counters(&self, port: PortId) -> Option<Arc<PortCounters>> {
@@ -224,7 +203,15 @@ impl Network for VirtualNetwork {
     }
 
     fn register_source(&self, name: &str, endpoint: SourceEndpoint) -> Result<SourceAddress, NetworkError> {
-        self.register_source_with(name, endpoint, SourceRule::default())
+        let source = Arc::new(Source::new(name, endpoint)?);
+        let mut book = lock(&self.book);
+        let port = match book.sources.get(name) {
+            Some(&port) => port,
+            None => book.free_source_port(name)?,
+        };
+        self.command(Command::OpenSource { port, source })?;
+        book.sources.insert(name.to_owned(), port);
+        Ok(SourceAddress { address: GATEWAY, port })
     }
 
     fn unregister_source(&self, name: &str) {

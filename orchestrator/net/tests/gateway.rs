@@ -13,7 +13,7 @@ use common::{Net, SOON, digest, drain, eventually, pattern, pour, start, start_w
 use fades_core::Role;
 use fades_core::network::{NetEvent, Network, NetworkError, PortId, SourceEndpoint};
 use fades_net::testpeer::TestPeer;
-use fades_net::{AddressKind, CONTROL_PORT, GATEWAY, NetConfig, Report, SourceError, SourceRule};
+use fades_net::{AddressKind, CONTROL_PORT, GATEWAY, NetConfig, Report, SourceError};
 
 const MIB: usize = 1 << 20;
 
@@ -333,8 +333,9 @@ fn names_are_checked_when_they_are_resolved() {
     let net = start_with(NetConfig::default(), Arc::new(lookup));
     let broker = net.peer(Role::Broker);
     let named = |host: &str, allow_private| {
-        let endpoint = SourceEndpoint { host: host.into(), port: host.len().try_into().unwrap() };
-        net.net.register_source_with(host, endpoint, SourceRule { allow_private }).unwrap().port
+        let endpoint =
+            SourceEndpoint { host: host.into(), port: host.len().try_into().unwrap(), allow_private };
+        net.net.register_source(host, endpoint).unwrap().port
     };
     for (name, private, expected) in [
         ("rebinding.example", false, AddressKind::Loopback),
@@ -361,7 +362,7 @@ fn a_resolver_that_hangs_costs_the_deadline_and_nobody_else() {
     let config = NetConfig { connect_deadline: Duration::from_millis(200), ..NetConfig::default() };
     let net = start_with(config, Arc::new(hang));
     let quick = net.source("quick", serve(|mut stream| stream.write_all(b"hello").unwrap()));
-    let endpoint = SourceEndpoint { host: "slow.example".into(), port: 1 };
+    let endpoint = SourceEndpoint { host: "slow.example".into(), port: 1, allow_private: false };
     let slow = net.net.register_source("slow", endpoint).unwrap().port;
     let broker = net.peer(Role::Broker);
     let start = Instant::now();

@@ -129,6 +129,20 @@ impl Node {
         Ok(())
     }
 
+    /// Adds one more image, and lets the issuer ask for it.
+    ///
+    /// # Errors
+    /// One of the commands failed.
+    pub fn allow(&self, images: &Images, name: &str) -> Result<()> {
+        self.fades(&["image", "add", text(&images.file(name))?])?;
+        let (key, policy) = (self.key(), self.folder.join("policy.toml"));
+        let known = fs::read_to_string(&policy)?;
+        fs::write(&policy, known.replacen("images = [", &format!("images = [\"{name}\", "), 1))?;
+        let public = format!("{}.pub", text(&key)?);
+        self.fades(&["issuer", "add", &public, "--policy", text(&policy)?])?;
+        Ok(())
+    }
+
     /// Waits until the broker is ready.
     ///
     /// # Errors

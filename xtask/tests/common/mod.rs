@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a module of each test program; what it shares is meant for all of them")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub mod service;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
@@ -47,11 +49,9 @@ impl Bed {
         self.influx.as_ref().unwrap()
     }
 
-    /// Adds the image that misbehaves.
+    /// Adds the image that misbehaves, and lets the issuer ask for it.
     pub fn add_faulty(&self) {
-        let images = Images::built().unwrap();
-        let file = images.file("faulty");
-        self.node().fades(&["image", "add", file.to_str().unwrap()]).unwrap();
+        self.node().allow(&Images::built().unwrap(), "faulty").unwrap();
     }
 
     /// A wrapper for people, of one operation on the temperature, for this image and these parameters (TOML lines).
@@ -107,6 +107,7 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        let guests = self.node.as_ref().map(guests).unwrap_or_default();
         drop(self.node.take());
         drop(self.influx.take());
         let _ = fs::remove_dir_all(&self.folder);
@@ -114,6 +115,11 @@ impl Drop for Bed {
             let folder = self.folder.to_str().unwrap();
             let left: Vec<String> = processes().into_iter().filter(|line| line.contains(folder)).collect();
             assert!(left.is_empty(), "processes of this test are left: {left:#?}");
+            // A guest's command line names its node by a hash; its own line tells it from a process that got its number.
+            for (pid, line) in guests {
+                let now = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                assert_ne!(String::from_utf8_lossy(&now).replace('\0', " "), line, "guest {pid} is left");
+            }
             assert!(!self.folder.exists(), "{folder} is left");
         }
     }
@@ -128,7 +134,8 @@ pub fn processes() -> Vec<String> {
 
 /// Process ids of this node's guests: those whose parent is its daemon.
 pub fn guests(node: &Node) -> Vec<(u32, String)> {
-    let parent = format!("PPid:\t{}", node.pid().unwrap());
+    let Some(daemon) = node.pid() else { return Vec::new() };
+    let parent = format!("PPid:\t{daemon}");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };

@@ -59,6 +59,10 @@ pub(crate) enum Kind {
 pub(crate) struct InfluxDb1 {
     /// http://HOST:PORT, as the node reaches it.
     url: String,
+    /// The name may mean an address of the site's own network (10.0.0.0/8, 192.168.0.0/16 and the like). Not needed for
+    /// an address written out.
+    #[arg(long)]
+    allow_private: bool,
     /// The database.
     #[arg(long, value_name = "DB")]
     database: String,
@@ -138,6 +142,7 @@ impl InfluxDb1 {
         Ok(SourceDocument::InfluxDb1 {
             host,
             port,
+            allow_private: self.allow_private,
             database: self.database.clone(),
             retention: self.retention.clone(),
             user: self.user.clone(),

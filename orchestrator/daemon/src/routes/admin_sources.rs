@@ -53,7 +53,8 @@ pub(super) async fn put(
 
 /// What reaches a command line, a request line or a wire message has a cap and no control characters.
 fn check(source: &SourceDocument) -> Result<(), Box<Problem>> {
-    let SourceDocument::InfluxDb1 { host, port, database, retention, user, password } = source;
+    let SourceDocument::InfluxDb1 { host, port, allow_private: _, database, retention, user, password } =
+        source;
     let texts = [Some(host), Some(database), retention.as_ref(), user.as_ref(), password.as_ref()];
     for text in texts.into_iter().flatten() {
         if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {

@@ -113,9 +113,10 @@ impl Source {
     ///
     /// # Errors
     /// `BadSource` when no connection could ever come out of it.
-    pub(crate) fn new(name: &str, endpoint: SourceEndpoint, rule: SourceRule) -> Result<Self, NetworkError> {
+    pub(crate) fn new(name: &str, endpoint: SourceEndpoint) -> Result<Self, NetworkError> {
         let bad = |reason: String| NetworkError::BadSource { name: name.to_owned(), reason };
-        let SourceEndpoint { host, port } = endpoint;
+        let SourceEndpoint { host, port, allow_private } = endpoint;
+        let rule = SourceRule { allow_private };
         if port == 0 {
             return Err(bad("port 0".into()));
         }
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     fn source(host: &str, allow_private: bool) -> Result<Source, NetworkError> {
-        Source::new("s", SourceEndpoint { host: host.into(), port: 8086 }, SourceRule { allow_private })
+        Source::new("s", SourceEndpoint { host: host.into(), port: 8086, allow_private })
     }
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
             assert!(source(host, true).is_err(), "{host:?}");
         }
         assert!(
-            Source::new("s", SourceEndpoint { host: "h".into(), port: 0 }, SourceRule::default()).is_err()
+            Source::new("s", SourceEndpoint { host: "h".into(), port: 0, allow_private: false }).is_err()
         );
     }
 }

@@ -60,7 +60,8 @@ impl Net {
     }
 
     pub fn source(&self, name: &str, address: SocketAddr) -> u16 {
-        let endpoint = SourceEndpoint { host: address.ip().to_string(), port: address.port() };
+        let endpoint =
+            SourceEndpoint { host: address.ip().to_string(), port: address.port(), allow_private: false };
         self.net.register_source(name, endpoint).unwrap().port
     }
 

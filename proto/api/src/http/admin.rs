@@ -116,6 +116,9 @@ pub enum SourceDocument {
         host: String,
         /// TCP port.
         port: u16,
+        /// Whether the name may mean a private address; an address written out is always meant.
+        #[serde(default)]
+        allow_private: bool,
         /// Its database.
         database: String,
         /// Its retention policy, where not the default one.
