@@ -1,0 +1,167 @@
+//! Functions that misbehave, in their unikernels: each failure has its cause, its code and its exit code, the neighbours
+//! do not notice, and no process is left.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Bed, guests};
+use serde_json::Value;
+
+const POINTS: u64 = 100_000;
+
+/// What a misbehaving function is told, what it may take, and what must come of it.
+struct Fault<'a> {
+    parameters: &'static str,
+    memory_mib: u32,
+    timeout_ms: u32,
+    exit: i32,
+    code: &'static str,
+    /// Words of the message.
+    words: &'a [&'a str],
+}
+
+const USUAL: Fault =
+    Fault { parameters: "", memory_mib: 64, timeout_ms: 30_000, exit: 0, code: "", words: &[] };
+
+const PANIC: Fault<'static> = Fault {
+    parameters: "mode = \"panic\"\nafter = 5000",
+    exit: 8,
+    code: "E3000",
+    words: &["told to panic after ", " points", "dmf-kit/testkit/faulty/src/main.rs:"],
+    ..USUAL
+};
+const MEMORY: Fault =
+    Fault { parameters: "mode = \"memory\"", exit: 8, code: "E3001", words: &["memory", "1048576"], ..USUAL };
+const LOOP: Fault<'static> = Fault {
+    parameters: "mode = \"loop\"\nafter = 5000",
+    timeout_ms: 6_000,
+    exit: 6,
+    code: "E3002",
+    words: &["6000 ms"],
+    ..USUAL
+};
+const REFUSE: Fault<'static> = Fault {
+    parameters: "mode = \"refuse\"\nafter = 5000",
+    exit: 1,
+    code: "E3011",
+    words: &["told to refuse after ", " points"],
+    ..USUAL
+};
+const LARGE: Fault<'static> = Fault {
+    parameters: "mode = \"large\"\nbytes = 2000000",
+    exit: 1,
+    code: "E5000",
+    words: &["2000", "1048576"],
+    ..USUAL
+};
+
+/// Lets a function misbehave and looks at what comes of it.
+fn misbehave(bed: &Bed, fault: &Fault<'_>) {
+    let Fault { parameters, memory_mib, timeout_ms, exit, code, words } = fault;
+    let (ended, failure) = bed.submit_and_wait(&bed.wrapper("faulty", parameters, *memory_mib, *timeout_ms));
+    assert_eq!(ended, *exit, "{parameters}: {failure}");
+    assert_eq!(failure["code"], *code, "{parameters}: {failure}");
+    let message = failure["message"].as_str().unwrap();
+    for word in *words {
+        assert!(message.contains(word), "{parameters}: {word:?} is not in {message:?}");
+    }
+}
+
+/// A task that does what it should, beside what InfluxDB counts.
+fn behave(bed: &Bed) {
+    let (ended, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, 30_000));
+    assert_eq!(ended, 0, "{document}");
+    assert_eq!(points(&document), POINTS / 5);
+    let series = bed.influx().query("SELECT COUNT(value) FROM temperature").unwrap();
+    assert_eq!(series[0]["values"][0][1], POINTS / 5, "{series}");
+}
+
+fn points(document: &Value) -> u64 {
+    document["operations"].as_array().unwrap().iter().map(|one| one["points"].as_u64().unwrap()).sum()
+}
+
+/// Of all guests only the broker is left, the one that was there all the time. The node may answer a service a moment
+/// before the guest's process is gone.
+fn only_the_broker_is_left(bed: &Bed, broker: u32) {
+    let until = Instant::now() + Duration::from_secs(5);
+    let (left, node) = loop {
+        let left: Vec<u32> = guests(bed.node()).into_iter().map(|guest| guest.0).collect();
+        let node: Value = serde_json::from_str(&bed.node().get("/v1/node").unwrap()).unwrap();
+        if (left.len() <= 1 && node["usage"]["guests"] == 1) || Instant::now() > until {
+            break (left, node);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(left, [broker], "{node}");
+    assert_eq!(
+        (&node["broker"]["state"], &node["broker"]["restarts"]),
+        (&"ready".into(), &0.into()),
+        "{node}"
+    );
+    assert_eq!((&node["usage"]["running"], &node["usage"]["guests"]), (&0.into(), &1.into()), "{node}");
+}
+
+fn broker(bed: &Bed) -> u32 {
+    let guests = guests(bed.node());
+    assert_eq!(guests.len(), 1, "{guests:#?}");
+    guests[0].0
+}
+
+#[test]
+fn each_fault_has_its_cause_and_leaves_nothing() {
+    let bed = Bed::start("faults-alone", POINTS);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    for fault in [PANIC, MEMORY, REFUSE, LARGE] {
+        misbehave(&bed, &fault);
+        only_the_broker_is_left(&bed, broker);
+    }
+    for (parameters, words) in [
+        ("", "missing field `mode`"),
+        ("mode = \"dance\"", "unknown variant `dance`"),
+        ("mode = \"nothing\"\ncolour = 3", "unknown field `colour`"),
+        ("mode = \"nothing\"\nafter = \"noon\"", "invalid type: string \"noon\""),
+    ] {
+        misbehave(&bed, &Fault { parameters, exit: 1, code: "E3012", words: &[words], ..USUAL });
+        only_the_broker_is_left(&bed, broker);
+    }
+    behave(&bed);
+    only_the_broker_is_left(&bed, broker);
+}
+
+#[test]
+fn neighbours_of_functions_that_misbehave_do_not_notice() {
+    let bed = Bed::start("faults-together", POINTS);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    let done = AtomicBool::new(false);
+    let most = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut most = 0;
+            while !done.load(Ordering::Relaxed) {
+                most = most.max(guests(bed.node()).len() - 1);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            most
+        });
+        let bad = [LOOP, PANIC, MEMORY, REFUSE, LARGE].map(|fault| {
+            let bed = &bed;
+            scope.spawn(move || misbehave(bed, &fault))
+        });
+        let good = [(); 3].map(|()| scope.spawn(|| behave(&bed)));
+        let ends: Vec<_> = bad.into_iter().chain(good).map(|task| task.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        let most = watching.join().unwrap();
+        ends.into_iter().for_each(|end| end.unwrap());
+        most
+    });
+    assert!(most >= 4, "only {most} functions ran at once");
+    only_the_broker_is_left(&bed, broker);
+    let metrics = bed.node().get("/metrics").unwrap();
+    for line in ["fades_tasks_ended{state=\"succeeded\"} 3", "fades_tasks_ended{state=\"failed\"} 5"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in {metrics}");
+    }
+}
