@@ -30,6 +30,7 @@ const GUEST: &[&str] = &[
     "drb",
     "dmf-kit/dmf",
     "dmf-kit/functions/",
+    "dmf-kit/testkit/faulty",
 ];
 /// What both worlds share.
 const SHARED: &[&str] = &["proto/wire", "xen/store"];

@@ -1,6 +1,6 @@
 //! Image files: how a loader and an application become one signed file, and how that file is trusted again.
 //!
-//! [`pack`] makes one; [`open`], then [`PackedImage::verify`], then [`Image::admit`] read one; [`inspect`] shows one.
+//! [`pack()`] makes one; [`open`], then [`PackedImage::verify`], then [`Image::admit`] read one; [`inspect()`] shows one.
 //! Everything works on bytes that the caller has read, so what was checked is what boots.
 //!
 //! A new key in the manifest means a new schema: add it beside `fades.image.v1` in [`manifest`].
