@@ -14,7 +14,8 @@ cargo xtask COMMAND
   test                   every test: host, guests in QEMU, the whole line against a real InfluxDB
   prepush                fmt, clippy with warnings denied, the layers test, docs
   images                 build and pack the images into target/images, and what tests boot
-  bench [FILTER]         the criterion benches
+  bench [FILTER] [--check] [--record]
+                         every figure beside its promise in bench/budgets.toml
 ";
 
 fn main() -> ExitCode {
@@ -40,7 +41,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?)?,
         ["test", options @ ..] => test::run(options)?,
         ["prepush"] => prepush::run()?,
-        ["bench", options @ ..] => bench::run(options)?,
+        ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?)?,
         _ => {
             eprint!("{HELP}");
             return Ok(ExitCode::from(2));

@@ -63,3 +63,24 @@ fn chosen(accelerator: Accelerator, took: Duration, passed_over: &[String], want
     );
     Selection { accelerator, reason, cost }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qemu::PROGRAM;
+
+    #[test]
+    fn what_is_chosen_ran_and_what_was_passed_over_is_told() {
+        let chosen = select(PROGRAM, Wanted::Auto).unwrap();
+        let kvm = matches!(probe::run(PROGRAM, Accelerator::Kvm), Probe::Usable(_));
+        assert_eq!(chosen.accelerator == Accelerator::Kvm, kvm, "{chosen:?}");
+        // Where KVM does not run guests, whatever /dev/kvm says, the reason names it.
+        assert_eq!(chosen.reason.contains("qemu-kvm:"), !kvm, "{chosen:?}");
+    }
+
+    #[test]
+    fn nothing_usable_is_an_error_with_every_reason() {
+        let error = select("qemu-that-is-not-there", Wanted::Auto).unwrap_err().to_string();
+        assert!(error.contains("qemu-kvm: ") && error.contains("qemu-tcg: "), "{error}");
+    }
+}

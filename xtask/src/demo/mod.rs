@@ -129,7 +129,7 @@ pub fn ask(node: &Node, influx: &Influx, question: Question, end_ns: i64) -> Res
 pub fn submit(node: &Node, file: &Path) -> Result<Value> {
     let (file, key) = (file.to_string_lossy(), node.key());
     let key = key.to_string_lossy();
-    node.json(&["task", "submit", &file, "--key", &key, "--node", &node.url(), "--wait"])
+    node.watch(&["task", "submit", &file, "--key", &key, "--node", &node.url(), "--wait"])
 }
 
 fn node_key(node: &Node) -> Result<String> {

@@ -196,6 +196,21 @@ impl Node {
         command.output().with_context(|| format!("start fades {}", words.join(" ")))
     }
 
+    /// Runs `fades … -o json`, with its progress on our own standard error, and reads what it printed.
+    ///
+    /// # Errors
+    /// As [`Self::fades`], or it printed no JSON.
+    pub fn watch(&self, words: &[&str]) -> Result<Value> {
+        let mut command = Command::new(self.programs.path("fades"));
+        command.args(words).args(["-o", "json"]).env("FADES_NODE", self.socket());
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            bail!("fades {} ended with {}", words.join(" "), output.status);
+        }
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("fades {} printed no JSON", words.join(" ")))
+    }
+
     /// Runs `fades … -o json` and reads what it printed.
     ///
     /// # Errors

@@ -140,7 +140,18 @@ pub(crate) fn native_loop() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
     use super::*;
+
+    /// A program in QEMU's place that does what `script` says.
+    fn stand_in(name: &str, script: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("fades-{name}-{}", std::process::id()));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    }
 
     #[test]
     fn tcg_runs_the_probe_and_a_missing_program_is_named() {
@@ -149,5 +160,29 @@ mod tests {
             Probe::Unusable(words) => assert!(words.contains("qemu-that-is-not-there"), "{words}"),
             Probe::Usable(took) => panic!("a missing program ran in {took:?}"),
         }
+    }
+
+    #[test]
+    fn an_accelerator_that_gives_up_or_ends_otherwise_is_not_usable() {
+        let lies = "echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60";
+        for (script, words) in
+            [(lies, "KVM internal error"), ("exit 0", "exit status: 0"), ("exit 83", "exit status: 83")]
+        {
+            let program = stand_in("probe", script);
+            let asked = Instant::now();
+            let found = run(program.to_str().unwrap(), Accelerator::Kvm);
+            assert!(asked.elapsed() < DEADLINE, "{script}: {:?}", asked.elapsed());
+            assert!(matches!(&found, Probe::Unusable(said) if said.contains(words)), "{script}: {found:?}");
+            std::fs::remove_file(program).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_that_says_nothing_is_not_waited_for_beyond_the_deadline() {
+        let program = stand_in("silent", "exec sleep 60");
+        let asked = Instant::now();
+        assert!(matches!(run(program.to_str().unwrap(), Accelerator::Kvm), Probe::Unusable(_)));
+        assert!(asked.elapsed() < 2 * DEADLINE);
+        std::fs::remove_file(program).unwrap();
     }
 }
