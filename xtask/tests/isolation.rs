@@ -1,0 +1,201 @@
+//! Two functions that try to get out, at once: to each other, to the node, to its host and beyond. Nothing answers but the
+//! broker, from which both go on getting their data.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Bed, guests};
+use serde_json::Value;
+
+const POINTS: u64 = 100_000;
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// A fresh node gives addresses in order: the broker's is the first, then come the two functions.
+const BROKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 2), 7001);
+const FUNCTIONS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 3), Ipv4Addr::new(10, 77, 0, 4)];
+
+/// A port of the host that anybody may connect to, and that tells whether somebody did.
+struct Bait(TcpListener);
+
+impl Bait {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    fn taken(&self) -> bool {
+        match self.0.accept() {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                false
+            }
+        }
+    }
+}
+
+/// Addresses of this host, as its routing table lists them.
+fn host_addresses() -> HashSet<Ipv4Addr> {
+    let table = fs::read_to_string("/proc/net/fib_trie").unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    let local = lines.windows(2).filter(|pair| pair[1].contains("/32 host LOCAL"));
+    let addresses: HashSet<Ipv4Addr> =
+        local.filter_map(|pair| pair[0].trim().strip_prefix("|-- ")?.parse().ok()).collect();
+    assert!(addresses.contains(&Ipv4Addr::LOCALHOST), "{table}");
+    addresses
+}
+
+/// Everything that a function may not reach.
+fn forbidden(bed: &Bed, bait: u16) -> Vec<SocketAddrV4> {
+    let node = bed.node().url().rsplit(':').next().unwrap().parse().unwrap();
+    let influx = bed.influx().port();
+    let mut all = Vec::new();
+    let mut add = |address, ports: &[u16]| {
+        all.extend(ports.iter().map(|port| SocketAddrV4::new(address, *port)));
+    };
+    // The second connection to the control endpoint, the source that only the broker may use, and the host behind it.
+    add(GATEWAY, &[7000, 7001, 20000, 20001, 22, bait, node, influx]);
+    add(*BROKER.ip(), &[7000, 9000, 20000, 22]);
+    for neighbour in FUNCTIONS {
+        add(neighbour, &[9000, 7000]);
+    }
+    for address in host_addresses() {
+        add(address, &[bait, node, influx]);
+    }
+    // Addresses for documentation, and the one where clouds keep credentials.
+    for outside in [[192, 0, 2, 1], [198, 51, 100, 7], [203, 0, 113, 9], [169, 254, 169, 254]] {
+        add(outside.into(), &[80]);
+    }
+    all
+}
+
+fn counter(bed: &Bed, name: &str) -> u64 {
+    let metrics = bed.node().get("/metrics").unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in {metrics}")).parse().unwrap()
+}
+
+/// Inodes of all IPv4 and IPv6 sockets of this host.
+fn internet_sockets() -> HashSet<String> {
+    let tables = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"].map(|table| format!("/proc/net/{table}"));
+    let texts: Vec<String> = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
+    texts.iter().flat_map(|text| text.lines().skip(1)).filter_map(inode).collect()
+}
+
+fn inode(line: &str) -> Option<String> {
+    Some(format!("socket:[{}]", line.split_whitespace().nth(9)?))
+}
+
+fn descriptors(pid: u32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.map(|link| link.to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn functions_reach_nobody_but_their_broker() {
+    let bed = Bed::start("isolation", POINTS);
+    bed.add_faulty();
+    let bait = Bait::new();
+    let forbidden = forbidden(&bed, bait.port());
+    let quoted: Vec<String> =
+        forbidden.iter().chain([&BROKER]).map(|address| format!("\"{address}\"")).collect();
+    let parameters =
+        format!("mode = \"reach\"\nafter = 1000\nmillis = 3500\naddresses = [{}]", quoted.join(", "));
+    let before = counter(&bed, "fades_network_dropped_policy");
+
+    let done = AtomicBool::new(false);
+    let (together, documents) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut together = 0;
+            while !done.load(Ordering::Relaxed) {
+                together = together.max(guests(bed.node()).len() - 1);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            together
+        });
+        let tasks = [(); 2]
+            .map(|()| scope.spawn(|| bed.submit_and_wait(&bed.wrapper("faulty", &parameters, 128, 30_000))));
+        let ends = tasks.map(|task| task.join());
+        done.store(true, Ordering::Relaxed);
+        (watching.join().unwrap(), ends.map(|end| end.unwrap()))
+    });
+    assert_eq!(together, 2, "they did not run at once");
+
+    let mut own = HashSet::new();
+    for (exit, document) in &documents {
+        assert_eq!(*exit, 0, "{document}");
+        let (result, reached) = (&document["result"], &document["result"]["reached"]);
+        // What it may have came all the same, and the one connection that may be made shows that it can make some.
+        assert_eq!(result["points"], POINTS / 5, "{document}");
+        assert_eq!(reached["connected"], serde_json::json!([BROKER.to_string()]), "{reached}");
+        assert_eq!(reached["listened"], true, "{reached}");
+        assert_eq!(reached["visitors"], serde_json::json!([]), "{reached}");
+        own.insert(reached["own"].as_str().unwrap().parse::<Ipv4Addr>().unwrap());
+    }
+    assert_eq!(own, HashSet::from(FUNCTIONS), "each had the other's address among those that it tried");
+    assert!(!bait.taken(), "somebody came out to the host");
+
+    // Each attempt on another address than its own cost at least one frame; a second connection to the control endpoint
+    // passes the switch and is refused by the gateway, and guests ask for at most one neighbour's address per second.
+    let dropped = counter(&bed, "fades_network_dropped_policy") - before;
+    let in_network = FUNCTIONS.len() * 2 + 1;
+    let least = 2 * (forbidden.len() - in_network + 1);
+    assert!(dropped >= least as u64, "{dropped} frames were dropped, at least {least} were sent");
+    assert_eq!(counter(&bed, "fades_network_dropped_spoofed"), 0);
+    let node: Value = serde_json::from_str(&bed.node().get("/v1/node").unwrap()).unwrap();
+    assert_eq!(
+        (&node["broker"]["state"], &node["broker"]["restarts"]),
+        (&"ready".into(), &0.into()),
+        "{node}"
+    );
+}
+
+#[test]
+fn a_guests_process_has_one_link_and_no_internet_socket() {
+    let bed = Bed::start("isolation-host", 1_000);
+    bed.add_faulty();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let task = scope.spawn(|| {
+            let slow = bed.wrapper("faulty", "mode = \"slow\"\nmillis = 500", 64, 30_000);
+            let end = bed.submit_and_wait(&slow);
+            done.store(true, Ordering::Relaxed);
+            end
+        });
+        let mut seen = 0;
+        while !done.load(Ordering::Relaxed) {
+            let internet = internet_sockets();
+            // The daemon and influxd have some, so that the look itself works.
+            let daemon = descriptors(bed.node().pid().unwrap());
+            assert!(daemon.iter().any(|link| internet.contains(link)), "{daemon:?} {internet:?}");
+            let guests = guests(bed.node());
+            seen = seen.max(guests.len());
+            for (pid, line) in guests {
+                let foreign: Vec<_> =
+                    descriptors(pid).into_iter().filter(|link| internet.contains(link)).collect();
+                assert!(foreign.is_empty(), "{foreign:?} of {line}");
+                assert_eq!(line.matches(" -netdev ").count(), 1, "{line}");
+                assert!(line.contains(" -netdev stream,") && line.contains("addr.type=fd"), "{line}");
+                for word in [" -nodefaults ", " -no-user-config ", " -sandbox on,", " -monitor none "] {
+                    assert!(line.contains(word), "{word:?} is not in {line}");
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(seen, 2, "broker and function");
+        let (exit, document) = task.join().unwrap();
+        assert_eq!((exit, &document["result"]["points"]), (0, &200.into()), "{document}");
+    });
+}
