@@ -68,8 +68,23 @@ pub fn run(options: &Options) -> Result<()> {
         stage("setup", setup::run)?;
         let images = stage("images", || images::build(&images::tested()))?;
         stage("programs", || {
-            check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))?;
-            check(&mut cargo(&["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"]))
+            check(&mut cargo(&[
+                "build",
+                "--release",
+                "--package",
+                "fades-daemon",
+                "--package",
+                "fades-cli",
+            ]))?;
+            check(&mut cargo(&[
+                "build",
+                "--profile",
+                "bench",
+                "--package",
+                "fades-bench",
+                "--example",
+                "plain",
+            ]))
         })?;
         measured.extend(stage("the whole line", || line::measure(&images, of("line"), of("memory")))?);
         measured.retain(|figure| options.wants(&figure.name));

@@ -1,0 +1,16 @@
+//! All benches that need no guest: `cargo bench -p fades-bench [-- FILTER]`, or `cargo xtask bench` for everything.
+#![expect(clippy::unwrap_used, reason = "a bench may stop at any error")]
+
+mod accept;
+mod envelope;
+mod node;
+mod source;
+mod switch;
+mod wire;
+
+criterion::criterion_group! {
+    name = figures;
+    config = criterion::Criterion::default().without_plots();
+    targets = envelope::benches, wire::benches, switch::benches, source::benches, accept::benches
+}
+criterion::criterion_main!(figures);

@@ -1,0 +1,55 @@
+//! `budgets.toml` is read, keeps its own promises, and names benches that exist; README's figures are among them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fades_bench::Budgets;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn budgets() -> Budgets {
+    let text = fs::read_to_string(root().join("bench/budgets.toml")).unwrap();
+    Budgets::parse(&text).unwrap()
+}
+
+#[test]
+fn every_figure_has_its_bench_and_was_measured() {
+    for (name, figure) in &budgets().figures {
+        let (group, own) = name.split_once('/').unwrap();
+        let file = match group {
+            "line" | "memory" => "xtask/src/bench/line.rs".to_owned(),
+            criterion => format!("bench/benches/figures/{criterion}.rs"),
+        };
+        let text = fs::read_to_string(root().join(&file)).unwrap_or_else(|e| panic!("{name}: {file}: {e}"));
+        assert!(
+            text.contains(&format!("\"{own}\"")) || text.contains(&format!("\"{name}\"")),
+            "{file} does not measure {name}"
+        );
+        assert!(figure.measured.is_some_and(|value| value > 0.0), "{name} was never measured");
+    }
+}
+
+#[test]
+fn the_readme_names_figures_that_exist() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let budgets = budgets();
+    let rows: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| figure "))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() >= 10, "README has no table of figures");
+    for row in rows {
+        let bench = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let names: Vec<&str> = bench.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row} names no bench");
+        for name in names {
+            assert!(budgets.figures.contains_key(name), "{row} names {name}, which is not in budgets.toml");
+        }
+    }
+}

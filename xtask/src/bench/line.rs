@@ -1,0 +1,270 @@
+//! The whole line, from a signed wrapper to a stored result, with real guests and a real InfluxDB; and the same reduction
+//! without guests beside it.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use fades_bench::Measured;
+use serde_json::Value;
+
+use super::median;
+use super::memory::{Memory, guests};
+use crate::demo::submit;
+use crate::images::Images;
+use crate::stage::{stage, target};
+use crate::testbed::generator::START_NS;
+use crate::testbed::influx::{DATABASE, Influx};
+use crate::testbed::node::{Node, Programs, SOURCE};
+
+/// A size: its points in columns take so many MiB, at 16 bytes a point.
+struct Size {
+    mib: u64,
+    runs: usize,
+    total: &'static str,
+    plain: &'static str,
+    influx: &'static str,
+}
+
+const SIZES: [Size; 3] = [
+    Size {
+        mib: 1,
+        runs: 15,
+        total: "line/total_1_mib",
+        plain: "line/plain_1_mib",
+        influx: "line/influxdb_1_mib",
+    },
+    Size {
+        mib: 16,
+        runs: 7,
+        total: "line/total_16_mib",
+        plain: "line/plain_16_mib",
+        influx: "line/influxdb_16_mib",
+    },
+    Size {
+        mib: 128,
+        runs: 3,
+        total: "line/total_128_mib",
+        plain: "line/plain_128_mib",
+        influx: "line/influxdb_128_mib",
+    },
+];
+const POINTS_PER_MIB: u64 = 65_536;
+/// Series of the measurement, which divide every size.
+const ROOMS: u64 = 4;
+const MEASUREMENT: &str = "bench";
+const STEP_NS: u64 = 1_000_000_000;
+/// Stages of DESIGN section 8 that a line's table shows.
+const STAGES: [&str; 8] = ["verify", "queue", "boot", "retrieve", "transfer", "compute", "return", "total"];
+
+/// A node with its source, and how many MiB of points that holds.
+struct Bed {
+    influx: Influx,
+    node: Node,
+    held: u64,
+}
+
+/// Starts a testbed and measures.
+///
+/// # Errors
+/// A program does not start, or a task does not succeed with the right count.
+pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<Measured>> {
+    let folder = target().join("bench");
+    let influx = Influx::start(&folder.join("influx"))?;
+    influx.query(&format!("CREATE DATABASE {DATABASE}"))?;
+    let node = Node::start(Programs::of("release"), &folder.join("node"), images, &influx)?;
+    let mut bed = Bed { influx, node, held: 0 };
+    let mut measured = Vec::new();
+    bed.load(1)?;
+    // The first task makes what later ones find: caches of files, of the source, of the broker.
+    bed.run(1)?;
+    if memory {
+        measured.extend(stage("idle memory", || bed.memory())?);
+    }
+    if line {
+        for size in &SIZES {
+            measured.extend(stage(&format!("{} MiB of points", size.mib), || bed.size(size))?);
+        }
+    }
+    drop(bed);
+    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    Ok(measured)
+}
+
+impl Bed {
+    fn size(&mut self, size: &Size) -> Result<Vec<Measured>> {
+        self.load(size.mib)?;
+        let documents: Vec<Value> = (0..size.runs).map(|_| self.run(size.mib)).collect::<Result<_>>()?;
+        table(&documents);
+        let mut measured = vec![figure(size.total, median(milliseconds(&documents, "total")))?];
+        if size.mib == 1 {
+            measured.push(figure("line/boot", median(milliseconds(&documents, "boot")))?);
+        }
+        let plain = (0..size.runs).map(|_| timed(|| self.plain(size.mib))).collect::<Result<_>>()?;
+        measured.push(figure(size.plain, median(plain))?);
+        let influx = (0..size.runs).map(|_| timed(|| self.ask(size.mib))).collect::<Result<_>>()?;
+        measured.push(figure(size.influx, median(influx))?);
+        Ok(measured)
+    }
+
+    /// Fills the measurement up to `mib` MiB of points.
+    fn load(&mut self, mib: u64) -> Result<()> {
+        let steps = |mib: u64| mib * POINTS_PER_MIB / ROOMS;
+        let (mut at, end) = (steps(self.held), steps(mib));
+        while at < end {
+            let mut block = String::new();
+            for step in at..end.min(at + 5_000) {
+                for room in 1..=ROOMS {
+                    let thousandths = (step * 37 + room * 7_919) % 10_000;
+                    let time = START_NS.unsigned_abs() + step * STEP_NS;
+                    let whole = 15 + thousandths / 1000;
+                    block += &format!(
+                        "{MEASUREMENT},room=r{room} value={whole}.{:03} {time}\n",
+                        thousandths % 1000
+                    );
+                }
+            }
+            self.influx.write(&block)?;
+            at = end.min(at + 5_000);
+        }
+        self.held = self.held.max(mib);
+        Ok(())
+    }
+
+    /// Submits a task over the first `mib` MiB of points and waits for its result.
+    fn run(&self, mib: u64) -> Result<Value> {
+        let document = submit(&self.node, &self.wrapper(mib)?)?;
+        let groups = document["result"]["groups"].as_array().context("the result has no groups")?;
+        let count: u64 = groups.iter().filter_map(|group| group["count"].as_u64()).sum();
+        if count != mib * POINTS_PER_MIB {
+            bail!("{count} points were reduced instead of {}", mib * POINTS_PER_MIB);
+        }
+        Ok(document)
+    }
+
+    fn wrapper(&self, mib: u64) -> Result<std::path::PathBuf> {
+        let file = self.node.folder().join(format!("bench-{mib}.toml"));
+        let image = self.node.image("stats")?;
+        let time = |ns: i64| jiff::Timestamp::from_nanosecond(i128::from(ns));
+        let text = format!(
+            "schema = \"fades.task.v1\"\n[credentials]\npriority = 5\n[[drb.operations]]\nid = \"all\"\n\
+             source = \"{SOURCE}\"\nmeasurement = \"{MEASUREMENT}\"\nfield = \"value\"\nfrom = \"{}\"\nto = \"{}\"\n\
+             group_by = [\"room\"]\n[dmf]\nimage = \"{image}\"\n[dmf.resources]\nmemory_mib = 64\ntimeout_ms = 600000\n",
+            time(START_NS)?,
+            time(end_ns(mib))?,
+        );
+        fs::write(&file, text)?;
+        Ok(file)
+    }
+
+    /// The same as a plain process.
+    fn plain(&self, mib: u64) -> Result<()> {
+        let (host, from, to) =
+            (format!("127.0.0.1:{}", self.influx.port()), START_NS.to_string(), end_ns(mib).to_string());
+        let program = target().join("release/examples/plain");
+        let output = Command::new(&program)
+            .args([&host, DATABASE, MEASUREMENT, &from, &to])
+            .output()
+            .with_context(|| format!("start {}", program.display()))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let wanted = format!("{} points", mib * POINTS_PER_MIB);
+        if !output.status.success() || !said.starts_with(&wanted) {
+            bail!("the plain process said {said:?}, {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// InfluxDB's own answer to the same question.
+    fn ask(&self, mib: u64) -> Result<()> {
+        let functions = ["COUNT", "SUM", "MEAN", "MIN", "MAX", "STDDEV", "FIRST", "LAST"];
+        let columns: Vec<String> = functions.iter().map(|name| format!("{name}(value)")).collect();
+        let query = format!(
+            "SELECT {} FROM {MEASUREMENT} WHERE time >= {START_NS} AND time < {} GROUP BY room",
+            columns.join(", "),
+            end_ns(mib)
+        );
+        let series = self.influx.query(&query)?;
+        let counts = series.as_array().context("influxd gave no series")?;
+        let count: u64 = counts.iter().filter_map(|series| series["values"][0][1].as_u64()).sum();
+        if count != mib * POINTS_PER_MIB {
+            bail!("influxd counts {count} points instead of {}", mib * POINTS_PER_MIB);
+        }
+        Ok(())
+    }
+
+    /// Daemon and broker with nothing to do; then a function that waits for its first point, as the source stands still.
+    fn memory(&self) -> Result<Vec<Measured>> {
+        std::thread::sleep(Duration::from_secs(2));
+        let daemon = self.node.pid().context("no daemon runs")?;
+        let idle = guests(daemon)?;
+        let [broker] = idle[..] else { bail!("{} guests run instead of the broker alone", idle.len()) };
+        let mut measured = Vec::new();
+        let names = ["memory/fadesd_rss", "memory/fadesd_pss", "memory/fadesd_private_dirty"];
+        measured.extend(Memory::of(daemon)?.figures(names));
+        let names = ["memory/broker_rss", "memory/broker_pss", "memory/broker_private_dirty"];
+        measured.extend(Memory::of(broker)?.figures(names));
+        let wrapper = self.wrapper(1)?;
+        signal("-STOP", self.influx.pid())?;
+        let function = std::thread::scope(|scope| {
+            let task = scope.spawn(|| submit(&self.node, &wrapper));
+            std::thread::sleep(Duration::from_secs(5));
+            let function = guests(daemon).and_then(|found| {
+                let function = found.into_iter().find(|pid| *pid != broker);
+                Memory::of(function.context("no function runs")?)
+            });
+            signal("-CONT", self.influx.pid())?;
+            let ended = task.join();
+            ended.ok().context("the task's thread has ended")??;
+            function
+        })?;
+        let names = ["memory/function_rss", "memory/function_pss", "memory/function_private_dirty"];
+        measured.extend(function.figures(names));
+        Ok(measured)
+    }
+}
+
+/// The first instant after `mib` MiB of points.
+fn end_ns(mib: u64) -> i64 {
+    let range = mib * POINTS_PER_MIB / ROOMS * STEP_NS;
+    START_NS.saturating_add_unsigned(range)
+}
+
+fn figure(name: &str, value: Option<f64>) -> Result<Measured> {
+    let value = value.with_context(|| format!("{name} was not measured"))?;
+    Ok(Measured { name: name.to_owned(), value })
+}
+
+/// Milliseconds that something takes.
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+fn milliseconds(documents: &[Value], stage: &str) -> Vec<f64> {
+    let one = |document: &Value| Some(document["timings_us"][stage].as_f64()? / 1000.0);
+    documents.iter().filter_map(one).collect()
+}
+
+/// Medians of all stages, with the fastest and the slowest.
+fn table(documents: &[Value]) {
+    eprintln!("   stages in ms, {} runs (they overlap, so they need not add up)", documents.len());
+    for stage in STAGES {
+        let mut values = milliseconds(documents, stage);
+        values.sort_by(f64::total_cmp);
+        if let (Some(first), Some(last), Some(median)) =
+            (values.first(), values.last(), median(values.clone()))
+        {
+            eprintln!("   {stage:<10} {median:>10.2}   {first:.2} .. {last:.2}");
+        }
+    }
+}
+
+fn signal(signal: &str, pid: u32) -> Result<()> {
+    let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+    if !status.success() {
+        bail!("kill {signal} {pid} ended with {status}");
+    }
+    Ok(())
+}
