@@ -107,6 +107,9 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        if let Some(node) = self.node.as_ref().filter(|_| std::thread::panicking()) {
+            eprintln!("the daemon logged:\n{}", node.log());
+        }
         let guests = self.node.as_ref().map(guests).unwrap_or_default();
         drop(self.node.take());
         drop(self.influx.take());
