@@ -108,7 +108,10 @@ fn the_broker_hears_of_the_task_before_the_function_does() {
         _ => None,
     });
     let (retrieve, run) = (retrieve.unwrap(), run.unwrap());
-    assert_eq!((retrieve.priority, retrieve.deadline_us, retrieve.operations.len()), (5, 20 * SECOND - SECOND / 4, 2));
+    assert_eq!(
+        (retrieve.priority, retrieve.deadline_us, retrieve.operations.len()),
+        (5, 20 * SECOND - SECOND / 4, 2)
+    );
     assert_eq!((run.ticket, run.result_limit, run.broker.port), (retrieve.ticket, 100, 7001));
     assert_eq!(run.operations[1].id.0, "op1");
 }
