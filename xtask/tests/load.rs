@@ -1,0 +1,239 @@
+//! Many tasks at once, and many points in one: each takes what it was given, and no more.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+#[path = "common/driver.rs"]
+mod driver;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use common::service::{Ask, Service};
+use common::{Bed, guests};
+use driver::Driver;
+use fades_wire::batch::MAX_POINTS_PER_BATCH;
+use fades_wire::data::{Series, Tag};
+use serde_json::Value;
+use xtask::images::Images;
+use xtask::testbed::generator::{CLASSES, START_NS};
+
+/// How many tasks run at the same time at least.
+const AT_ONCE: usize = 4;
+
+#[test]
+fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
+    let bed = Bed::start("twelve", 400_000);
+    let service = Service::of(bed.node());
+    let broker = guests(bed.node()).remove(0);
+    let asked: Vec<(String, &str)> = (0..12)
+        .map(|number| {
+            let measurement = CLASSES[number % CLASSES.len()].0;
+            (service.ask(&Ask { measurement: measurement.to_owned(), ..Ask::of(&bed) }), measurement)
+        })
+        .collect();
+    let (mut functions, mut reading, mut seen) = (0, 0, BTreeSet::new());
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let alive: Vec<u32> = guests(bed.node())
+            .iter()
+            .filter(|(_, line)| line.contains(":dmf-"))
+            .map(|(pid, _)| *pid)
+            .collect();
+        functions = functions.max(alive.len());
+        seen.extend(alive);
+        // With points on their way, so that the guests do not merely boot beside each other.
+        let list: Value = serde_json::from_str(&service.get("/v1/tasks?state=streaming").unwrap().1).unwrap();
+        let points = |task: &&Value| task["progress"]["points"].as_u64().is_some_and(|points| points > 0);
+        reading = reading.max(list["tasks"].as_array().unwrap().iter().filter(points).count());
+        if asked.iter().all(|(id, _)| service.task(id)["state"] == "succeeded") {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{:#?}",
+            asked.iter().map(|(id, _)| service.task(id)).collect::<Vec<_>>()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("at most {functions} functions at once, {reading} of them with points under way");
+    assert!(functions >= AT_ONCE && reading >= AT_ONCE, "{functions} functions, {reading} reading");
+    // The limit of the node's settings: the broker and six.
+    assert!(functions <= 6, "{functions} functions at once");
+    assert!(seen.len() <= 12, "{} functions for 12 tasks", seen.len());
+    assert_eq!(guests(bed.node()), [broker], "one broker served all, and nothing else is left");
+    for (id, measurement) in &asked {
+        let task = service.task(id);
+        assert_eq!(task["attempts"], 1, "{task}");
+        let result = service.result(id);
+        let query = format!("SELECT COUNT(value), SUM(value) FROM {measurement} GROUP BY room");
+        let influx = bed.influx().query(&query).unwrap();
+        for (group, series) in result["groups"].as_array().unwrap().iter().zip(influx.as_array().unwrap()) {
+            assert_eq!(group["tags"], series["tags"]);
+            assert_eq!(group["count"], series["values"][0][1]);
+            close("sum", group["sum"].as_f64().unwrap(), series["values"][0][2].as_f64().unwrap());
+        }
+        assert_eq!(result["groups"].as_array().unwrap().len(), 5);
+    }
+}
+
+/// Points of the long stream, in five series.
+const POINTS: u64 = 50_000_000;
+const SERIES: u32 = 5;
+/// Memory of the function that reduces them.
+const MEMORY_MIB: u32 = 64;
+/// Blocks of values that are used over and over, each with its exact sums.
+const BLOCKS: usize = 61;
+
+/// A chunk's worth of values, in thousandths, so that their sums are whole numbers.
+struct Block {
+    body: Vec<u8>,
+    sum: i128,
+    squares: i128,
+    low: i64,
+    high: i64,
+}
+
+impl Block {
+    fn new(random: &mut u64) -> Self {
+        let values: Vec<i64> = (0..MAX_POINTS_PER_BATCH)
+            .map(|_| {
+                *random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                i64::try_from(*random >> 47).unwrap() - 40_000
+            })
+            .collect();
+        let mut body = vec![0; 8 + 8 * values.len()];
+        #[expect(clippy::cast_precision_loss, reason = "17 bits")]
+        body.extend(values.iter().flat_map(|value| (*value as f64 / 1000.0).to_le_bytes()));
+        let wide = values.iter().map(|value| i128::from(*value));
+        Self {
+            body,
+            sum: wide.clone().sum(),
+            squares: wide.map(|value| value * value).sum(),
+            low: *values.iter().min().unwrap(),
+            high: *values.iter().max().unwrap(),
+        }
+    }
+
+    /// The chunk of these values in a series, one point per millisecond from `first` on.
+    fn chunk(&mut self, series: u32, first: i64) -> &[u8] {
+        self.body[0..4].copy_from_slice(&series.to_le_bytes());
+        self.body[4..8].copy_from_slice(&u32::try_from(MAX_POINTS_PER_BATCH).unwrap().to_le_bytes());
+        let mut time = first;
+        for word in self.body[8..8 + 8 * MAX_POINTS_PER_BATCH].as_chunks_mut::<8>().0 {
+            *word = time.to_le_bytes();
+            time += 1_000_000;
+        }
+        &self.body
+    }
+}
+
+/// What the numbers of a series must be.
+#[derive(Clone, Copy)]
+struct Exact {
+    count: i128,
+    sum: i128,
+    squares: i128,
+    low: i64,
+    high: i64,
+}
+
+#[test]
+fn a_function_of_64_mib_reduces_fifty_million_points_without_growing() {
+    let image = std::fs::read(Images::built().unwrap().file("stats")).unwrap();
+    let mut driver = Driver::boot(&image, MEMORY_MIB);
+    let mut stream = driver.run();
+    let mut random = 2026;
+    let mut blocks: Vec<Block> = (0..BLOCKS).map(|_| Block::new(&mut random)).collect();
+    let mut exact = [Exact { count: 0, sum: 0, squares: 0, low: i64::MAX, high: i64::MIN }; SERIES as usize];
+    let chunks = POINTS.div_ceil(MAX_POINTS_PER_BATCH as u64);
+    let (started, mut asked) = (Instant::now(), Instant::now());
+    // Heap of the function and memory of its process, with how much of the stream was sent.
+    let mut seen: Vec<(u64, u64, u64)> = Vec::new();
+    for number in 0..chunks {
+        let series = u32::try_from(number * u64::from(SERIES) / chunks).unwrap();
+        let exact = &mut exact[series as usize];
+        if exact.count == 0 {
+            let tags = vec![Tag { key: "room".into(), value: format!("r{series}").as_str().into() }];
+            let (measurement, field) = ("temperature".to_owned(), "value".to_owned());
+            stream.series(&Series { id: series, tags, measurement, field });
+        }
+        let block = &mut blocks[usize::try_from(number).unwrap() % BLOCKS];
+        exact.sum += block.sum;
+        exact.squares += block.squares;
+        exact.low = exact.low.min(block.low);
+        exact.high = exact.high.max(block.high);
+        let first = START_NS + i64::try_from(exact.count).unwrap() * 1_000_000;
+        exact.count += MAX_POINTS_PER_BATCH as i128;
+        stream.chunk(block.chunk(series, first));
+        if asked.elapsed() > Duration::from_millis(500) {
+            asked = Instant::now();
+            if let Some(beat) = driver.beat() {
+                seen.push((number * 100 / chunks, beat.heap_used, driver.resident_bytes()));
+            }
+        }
+    }
+    let sent = stream.end();
+    let resident = driver.resident_bytes();
+    let (result, finished, exit) = driver.finish();
+    let took = started.elapsed();
+    let rate = sent.bytes / u64::try_from(took.as_millis()).unwrap() / 1000;
+    println!(
+        "{} points, {} MB in {took:.1?}: {rate} MB/s, compute {} ms",
+        sent.points,
+        sent.bytes / 1_000_000,
+        finished.compute_us / 1000
+    );
+    assert!(sent.points >= POINTS);
+    assert_eq!(finished.summaries, [sent], "both ends counted and digested the same stream");
+    assert_eq!(exit.cause.to_string(), "ended with code 0 (ok)", "{}", exit.console_tail);
+    assert_numbers(&result, &exact);
+    assert_bounded(&seen, resident);
+}
+
+/// Every series as the exact sums have it.
+fn assert_numbers(result: &str, exact: &[Exact]) {
+    let result: Value = serde_json::from_str(result).unwrap();
+    let groups = result["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), exact.len());
+    #[expect(clippy::cast_precision_loss, reason = "the difference is far below what is compared")]
+    for (group, exact) in groups.iter().zip(exact) {
+        let number = |name: &str| group[name].as_f64().unwrap();
+        assert_eq!(group["count"].as_u64().map(i128::from), Some(exact.count), "{group}");
+        let spread = exact.squares * exact.count - exact.sum * exact.sum;
+        let variance = spread as f64 / exact.count as f64 / (exact.count - 1) as f64;
+        close("sum", number("sum"), exact.sum as f64 / 1000.0);
+        close("mean", number("mean"), exact.sum as f64 / exact.count as f64 / 1000.0);
+        close("stddev", number("stddev"), variance.sqrt() / 1000.0);
+        close("min", number("min"), exact.low as f64 / 1000.0);
+        close("max", number("max"), exact.high as f64 / 1000.0);
+    }
+}
+
+/// Neither the function's heap nor its process follows the data.
+fn assert_bounded(seen: &[(u64, u64, u64)], at_the_end: u64) {
+    assert!(seen.len() >= 5, "only {} heartbeats came while it worked", seen.len());
+    let (least, most) =
+        (seen.iter().map(|seen| seen.1).min().unwrap(), seen.iter().map(|seen| seen.1).max().unwrap());
+    let early = seen.iter().find(|seen| seen.0 >= 10).unwrap().2;
+    println!(
+        "{} heartbeats: heap {} to {} KiB; process {} MiB early, {} MiB at the end",
+        seen.len(),
+        least >> 10,
+        most >> 10,
+        early >> 20,
+        at_the_end >> 20
+    );
+    assert!(least > 0, "the heap is not measured");
+    // The stream has 800 MB; the function holds a chunk or two of 256 KiB, buffers, and five groups.
+    assert!(most < 2 << 20, "{most} bytes on the heap");
+    assert!(most - least < 512 << 10, "the heap went from {least} to {most} bytes");
+    // The guest's memory, QEMU itself and its translated code (32 MiB at most).
+    assert!(at_the_end < (u64::from(MEMORY_MIB) + 64) << 20, "{at_the_end} bytes resident");
+    assert!(at_the_end < early + (8 << 20), "the process went from {early} to {at_the_end} bytes");
+}
+
+/// Equal to 1e-9 relative.
+fn close(what: &str, found: f64, wanted: f64) {
+    assert!((found - wanted).abs() <= 1e-9 * wanted.abs(), "{what} is {found}, wanted {wanted}");
+}
