@@ -84,8 +84,9 @@ impl TrustCache {
     /// # Errors
     /// When the store cannot be read.
     pub fn reload(&self, store: &Store) -> Result<(), StoreError> {
-        let trust = Arc::new(load(store)?);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        // Read under the lock: of two changes at once, what was read before the second must not be what stays.
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(load(store)?);
         Ok(())
     }
 }
