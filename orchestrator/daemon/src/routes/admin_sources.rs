@@ -46,6 +46,7 @@ pub(super) async fn put(
     let settings =
         serde_json::to_value(&source).map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))?;
     let record = SourceRecord { settings, added_us: node.clock.unix_us() };
+    let _one_at_a_time = node.admin.lock().await;
     node.store.put_source(name.as_str().to_owned(), record).await?;
     adopt(&node)?;
     Ok(json(StatusCode::OK, &without_password(&source)))
@@ -85,6 +86,7 @@ pub(super) async fn remove(
     State(node): State<Arc<Node>>,
     Path(source): Path<String>,
 ) -> Result<Response, Refused> {
+    let _one_at_a_time = node.admin.lock().await;
     if !node.store.remove_source(name(&source)?.as_str().to_owned()).await? {
         return Err(unknown(&source));
     }
