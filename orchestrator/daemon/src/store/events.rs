@@ -12,7 +12,8 @@ use super::{Store, StoreError};
 pub struct EventPage {
     /// In order of their numbers.
     pub events: Vec<(u64, EventRecord)>,
-    /// Whether events after the asked number have been pruned already: the reader has missed some.
+    /// Whether events after the asked number have been pruned already, or the number was never given: the reader has
+    /// missed some.
     pub gone: bool,
 }
 
@@ -61,7 +62,9 @@ impl Store {
         let events = txn.open_table(EVENTS)?;
         let oldest = events.first()?.map_or(u64::MAX, |(number, _)| number.value());
         let newest = events.last()?.map_or(0, |(number, _)| number.value());
-        let mut page = EventPage { gone: newest > after && after + 1 < oldest, ..EventPage::default() };
+        // A number that was never given is of a store that is lost.
+        let gone = after > newest || (newest > after && after + 1 < oldest);
+        let mut page = EventPage { gone, ..EventPage::default() };
         match task {
             Some(task) => {
                 let index = txn.open_table(TASK_EVENTS)?;
