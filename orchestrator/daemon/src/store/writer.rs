@@ -156,7 +156,6 @@ impl Writing {
             }
             let outcome = self.commit(&mut batch);
             if let Ok(newest) = outcome {
-                self.newest_event = newest;
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.told.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
             }
@@ -185,6 +184,8 @@ impl Writing {
             (tables.newest_event, witness::advance(&mut tables)?)
         };
         txn.commit()?;
+        // Committed numbers are used, even if the witness cannot be written.
+        self.newest_event = newest;
         self.witness.note(sequence)?;
         Ok(newest)
     }
