@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const TURNS: usize = 8;
 /// Largest read from a function: it sends tickets and credit only.
 const FUNCTION_READ: usize = 2048;
+/// Reads from one function in one turn: who sends without end must not keep the others waiting.
+const FUNCTION_READS: usize = 8;
 
 /// See the module.
 pub(crate) struct Driver {
@@ -174,7 +176,10 @@ impl Driver {
         let start = self.start;
         let mut ended = Vec::new();
         for (id, link) in &mut self.functions {
-            while link.may_read() {
+            for _ in 0..FUNCTION_READS {
+                if !link.may_read() {
+                    break;
+                }
                 match link.read(&mut buffer) {
                     Flow::Moved(count) => self.broker.function_received(*id, &buffer[..count], since(start)),
                     Flow::Later => break,
