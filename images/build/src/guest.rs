@@ -88,21 +88,24 @@ fn finish(
     after: impl FnOnce(&Path) -> Result<(), BuildError>,
 ) -> Result<(PathBuf, bool), BuildError> {
     let report = run::output(&format!("building {package}"), cargo, builder.verbose)?;
-    let (executable, fresh) = executable(package, &report)?;
+    let executable = executable(package, &report)?;
     let folder = builder.target_dir().join("guest/images");
-    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
-    if fresh && path.is_file() {
-        return Ok((path, true));
-    }
     std::fs::create_dir_all(&folder).map_err(BuildError::file("make", &folder))?;
+    let (path, new) = (folder.join(name), folder.join(format!("{name}.{}", std::process::id())));
     files::write(&new, &files::read(&executable)?)?;
     after(&new)?;
-    files::publish(&new, &path)?;
-    Ok((path, fresh))
+    // Not cargo's word that nothing had to be built: what lies here may have been linked with another kernel since.
+    let unchanged = path.is_file() && files::read(&path)? == files::read(&new)?;
+    if unchanged {
+        std::fs::remove_file(&new).map_err(BuildError::file("remove", &new))?;
+    } else {
+        files::publish(&new, &path)?;
+    }
+    Ok((path, unchanged))
 }
 
-/// The executable that cargo's messages name, and whether it was there already.
-fn executable(package: &str, report: &[u8]) -> Result<(PathBuf, bool), BuildError> {
+/// The executable that cargo's messages name.
+fn executable(package: &str, report: &[u8]) -> Result<PathBuf, BuildError> {
     let what = || format!("building {package}");
     let mut found = None;
     for line in report.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -111,7 +114,7 @@ fn executable(package: &str, report: &[u8]) -> Result<(PathBuf, bool), BuildErro
         if let (Some("compiler-artifact"), Some(path)) =
             (message["reason"].as_str(), message["executable"].as_str())
         {
-            found = Some((PathBuf::from(path), message["fresh"] == true));
+            found = Some(PathBuf::from(path));
         }
     }
     found.ok_or_else(|| BuildError::Report { what: what(), source: None })
@@ -127,7 +130,7 @@ mod tests {
 {"reason":"compiler-artifact","executable":"/t/x","fresh":false}
 {"reason":"build-finished","success":true}
 "#;
-        assert_eq!(executable("x", report).unwrap(), (PathBuf::from("/t/x"), false));
+        assert_eq!(executable("x", report).unwrap(), PathBuf::from("/t/x"));
         assert!(executable("x", b"{\"reason\":\"build-finished\"}").is_err());
         assert!(executable("x", b"not json").is_err());
     }

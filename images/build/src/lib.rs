@@ -35,7 +35,7 @@ pub struct Stage {
     pub what: String,
     /// How long it took.
     pub took: Duration,
-    /// Whether it was there already. Guests are always asked of cargo, which knows.
+    /// Whether it was there already, the same to the byte. Guests are always asked of cargo.
     pub cached: bool,
 }
 
