@@ -122,7 +122,7 @@ impl Campaign {
 #[test]
 fn every_accepted_task_ends_once_though_the_daemon_is_killed_fifty_times() {
     let seed = seed();
-    println!("seed {seed} (FADES_SEED={seed} repeats it)");
+    eprintln!("seed {seed} (FADES_SEED={seed} repeats it)");
     let mut random = Random(seed);
     let mut bed = Bed::start("killed", 25_000);
     pin_backend(bed.node());
@@ -211,7 +211,7 @@ fn every_accepted_task_ends_once_though_the_daemon_is_killed_fifty_times() {
         );
     }
     let repeated = *campaign.repeated.lock().unwrap();
-    println!(
+    eprintln!(
         "{KILLS} kills in {took:.1?}, {while_running} while tasks ran; {} tasks accepted, {repeated} of them posted more than once; {ends:?}",
         accepted.len()
     );
@@ -275,7 +275,7 @@ fn tasks_begin_anew_when_the_broker_is_killed_while_it_streams() {
         let why = events.iter().filter_map(|event| event["detail"].as_str());
         assert!(why.clone().any(|why| why.contains("broker")), "nobody says why: {events:#?}");
     }
-    println!("killed at {} points of {}", seen["progress"]["points"], 1_000_000 / 5);
+    eprintln!("killed at {} points of {}", seen["progress"]["points"], 1_000_000 / 5);
     assert_ne!(broker(bed.node()), old);
     assert!(!is_alive(old));
 }
@@ -307,5 +307,5 @@ fn a_broker_whose_network_is_dead_counts_as_dead() {
     assert!(!is_alive(old), "the stopped broker was left");
     let again = broker(bed.node());
     assert_ne!(again, old);
-    println!("noticed after {noticed:.1?}, the task ended {:.1?} after the stop", stopped.elapsed());
+    eprintln!("noticed after {noticed:.1?}, the task ended {:.1?} after the stop", stopped.elapsed());
 }

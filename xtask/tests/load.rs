@@ -45,17 +45,15 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
         let list: Value = serde_json::from_str(&service.get("/v1/tasks?state=streaming").unwrap().1).unwrap();
         let points = |task: &&Value| task["progress"]["points"].as_u64().is_some_and(|points| points > 0);
         reading = reading.max(list["tasks"].as_array().unwrap().iter().filter(points).count());
-        if asked.iter().all(|(id, _)| service.task(id)["state"] == "succeeded") {
+        let tasks: Vec<Value> = asked.iter().map(|(id, _)| service.task(id)).collect();
+        assert!(tasks.iter().all(|task| task["state"] != "failed"), "{tasks:#?}");
+        if tasks.iter().all(|task| task["state"] == "succeeded") {
             break;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{:#?}",
-            asked.iter().map(|(id, _)| service.task(id)).collect::<Vec<_>>()
-        );
+        assert!(Instant::now() < deadline, "{tasks:#?}");
         std::thread::sleep(Duration::from_millis(5));
     }
-    println!("at most {functions} functions at once, {reading} of them with points under way");
+    eprintln!("at most {functions} functions at once, {reading} of them with points under way");
     assert!(functions >= AT_ONCE && reading >= AT_ONCE, "{functions} functions, {reading} reading");
     // The limit of the node's settings: the broker and six.
     assert!(functions <= 6, "{functions} functions at once");
@@ -178,7 +176,7 @@ fn a_function_of_64_mib_reduces_fifty_million_points_without_growing() {
     let (result, finished, exit) = driver.finish();
     let took = started.elapsed();
     let rate = sent.bytes / u64::try_from(took.as_millis()).unwrap() / 1000;
-    println!(
+    eprintln!(
         "{} points, {} MB in {took:.1?}: {rate} MB/s, compute {} ms",
         sent.points,
         sent.bytes / 1_000_000,
@@ -216,7 +214,7 @@ fn assert_bounded(seen: &[(u64, u64, u64)], at_the_end: u64) {
     let (least, most) =
         (seen.iter().map(|seen| seen.1).min().unwrap(), seen.iter().map(|seen| seen.1).max().unwrap());
     let early = seen.iter().find(|seen| seen.0 >= 10).unwrap().2;
-    println!(
+    eprintln!(
         "{} heartbeats: heap {} to {} KiB; process {} MiB early, {} MiB at the end",
         seen.len(),
         least >> 10,

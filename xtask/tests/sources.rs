@@ -82,7 +82,7 @@ fn an_influxdb_that_errs_stops_dies_or_is_gone_fails_its_own_tasks_only() {
     let took = asked.elapsed();
     assert!(took < timeout + Duration::from_secs(3), "a timeout of {timeout:?} took {took:?}");
     assert_failed(&service, &silent, &task, &["E4004", "E4012", "E3002"], "waiting for the source");
-    println!("silent: {} {}", task["code"], task["detail"]);
+    eprintln!("silent: {} {}", task["code"], task["detail"]);
     signal(other.pid(), "CONT");
     let id = service.ask(&far);
     assert_went_well(&service, &id);
@@ -95,7 +95,7 @@ fn an_influxdb_that_errs_stops_dies_or_is_gone_fails_its_own_tasks_only() {
     signal(other.pid(), "KILL");
     let task = service.end(&id, SOON);
     assert_failed(&service, &id, &task, &["E4005"], "source");
-    println!("killed after {} points: {}", seen["progress"]["points"], task["detail"]);
+    eprintln!("killed after {} points: {}", seen["progress"]["points"], task["detail"]);
     assert_went_well(&service, &neighbour);
 
     // It is gone before the task.
@@ -103,7 +103,7 @@ fn an_influxdb_that_errs_stops_dies_or_is_gone_fails_its_own_tasks_only() {
     let id = service.ask(&far);
     let task = service.end(&id, SOON);
     assert_failed(&service, &id, &task, &["E4000"], "source");
-    println!("gone: {}", task["detail"]);
+    eprintln!("gone: {}", task["detail"]);
 }
 
 /// What a scripted source does with a connection once it has read the request.
@@ -329,7 +329,7 @@ fn every_wrong_answer_has_its_code_and_troubles_nobody_else() {
     let neighbours: Vec<String> = (0..3).map(|_| service.ask(&ask)).collect();
     for (id, (name, _, codes, words, _)) in ids.iter().zip(SCRIPTS) {
         let task = service.end(id, Duration::from_secs(60));
-        println!("{name}: {} {}", task["code"], task["detail"]);
+        eprintln!("{name}: {} {}", task["code"], task["detail"]);
         assert_failed(&service, id, &task, codes, words);
         assert!(task["detail"].as_str().unwrap().contains(name), "which source? {task}");
     }
@@ -371,7 +371,7 @@ fn an_endless_answer_ends_with_the_tasks_time_and_in_bounded_memory() {
     let early = resident(broker);
     let task = service.end(&id, SOON);
     let (took, late) = (asked.elapsed(), resident(broker));
-    println!(
+    eprintln!(
         "{} {} after {took:.1?}; {} MB came; the broker's process had {} then {} MiB",
         task["code"],
         task["detail"],
