@@ -85,7 +85,8 @@ impl Query<'_> {
                     text.push_str(" OR ");
                 }
                 column(&mut text, "tag", tag)?;
-                text.push_str(" = ");
+                // Without the type the name may be a field's, and a filter on it would tell what the policy keeps back.
+                text.push_str("::tag = ");
                 escaped(&mut text, "tag value", value, '\'')?;
             }
             text.push(')');
@@ -165,7 +166,7 @@ mod tests {
         let query = Query { retention: Some("two weeks"), tags: &tags, group_by: &groups, ..PLAIN };
         assert_eq!(
             query.to_influxql().unwrap(),
-            r#"SELECT "value" FROM "two weeks"."temperature" WHERE time >= -5 AND time < 9 AND ("room" = 'r1' OR "room" = 'it\'s') AND ("kind" = '') GROUP BY "room", "a\"b""#
+            r#"SELECT "value" FROM "two weeks"."temperature" WHERE time >= -5 AND time < 9 AND ("room"::tag = 'r1' OR "room"::tag = 'it\'s') AND ("kind"::tag = '') GROUP BY "room", "a\"b""#
         );
     }
 

@@ -1,7 +1,7 @@
 //! The console of a guest as the host keeps it: a bounded tail, and the one line in which a guest says why it died.
 //!
-//! A guest may write without end. What is kept is bounded by [`TAIL_BYTES`] and [`LINE_BYTES`]; after
-//! [`FLOOD_BYTES`] nothing more is read, so that the guest blocks on its own console until its deadline.
+//! A guest may write without end, which its emulated serial port makes slow. All of it is read, so that a long life of few
+//! words does not end in a full pipe; what is kept is bounded by [`TAIL_BYTES`] and [`LINE_BYTES`].
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -15,8 +15,6 @@ use serde::Deserialize;
 pub(crate) const TAIL_BYTES: usize = 16 * 1024;
 /// Longest line that is looked at for a cause; the rest of a longer line is kept in the tail only.
 const LINE_BYTES: usize = 4 * 1024;
-/// Total console output after which a guest is no longer listened to.
-const FLOOD_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Mark of the loader (see `images/loader`), which shares no code with guests.
 const LOADER: &str = "FADES-LOADER error ";
@@ -35,17 +33,13 @@ struct Kept {
 }
 
 impl Console {
-    /// Reads `source` to its end, or until [`FLOOD_BYTES`] were read; blocks, so it has a thread of its own.
+    /// Reads `source` to its end; blocks, so it has a thread of its own.
     pub(crate) fn fill_from(&self, mut source: impl Read) {
         let mut block = [0u8; 4096];
-        let mut total = 0u64;
-        while total < FLOOD_BYTES {
+        loop {
             match source.read(&mut block) {
                 Ok(0) => break,
-                Ok(n) => {
-                    total += n as u64;
-                    self.push(&block[..n]);
-                }
+                Ok(n) => self.push(&block[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

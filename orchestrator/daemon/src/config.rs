@@ -261,6 +261,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        if self.node.parse::<fades_api::task::Name>().is_err() {
+            let wanted = "a name: letters, digits, dots, dashes and underscores";
+            return Err(ConfigError::Value { key: "node", value: format!("{:?}", self.node), wanted });
+        }
+        if self.broker.memory_mib >= self.limits.memory_mib {
+            let value = self.broker.memory_mib.to_string();
+            let wanted = "below limits.memory_mib, so that functions have some";
+            return Err(ConfigError::Value { key: "broker.memory_mib", value, wanted });
+        }
         let at_least_one: [(&'static str, u64); 12] = [
             ("limits.running", self.limits.running.into()),
             ("limits.queued", self.limits.queued.into()),
@@ -315,6 +324,8 @@ mod tests {
             "",
             "node = 3",
             "node = \"n\"\nlissten = \"127.0.0.1:1\"",
+            "node = \"a b\"",
+            "node = \"n\"\n[broker]\nmemory_mib = 1024",
             "node = \"n\"\n[limits]\nguests = 1",
             "node = \"n\"\n[limits]\nqueued = 0",
             "node = \"n\"\n[backend]\nkind = \"vmware\"",

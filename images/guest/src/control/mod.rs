@@ -51,7 +51,8 @@ impl Settings {
         Self {
             connect_within: Duration::from_secs(10),
             welcome_within: Duration::from_secs(10),
-            silent_intervals: 5,
+            // The orchestrator waits for its disk: a stall of some seconds there must not cost every guest its life.
+            silent_intervals: 15,
             log: 3,
             on_end: Arc::new(on_end),
         }

@@ -198,12 +198,13 @@ impl Engine {
     pub(super) fn finish(&mut self, id: TaskId, outcome: Outcome, why: &str) {
         let Some(task) = self.tasks.remove(&id) else { return };
         self.queue.remove(id);
-        let succeeded = matches!(outcome, Outcome::Succeeded(_));
         self.out.push(Effect::Finish { task: id, outcome });
         let Some(attempt) = task.attempt else { return };
         self.running.remove(&attempt.guest);
         self.guests.stop(attempt.guest, why, &mut self.out);
-        if let (Some((broker, _)), Some(_), false) = (self.broker.ready(), attempt.hello_us, succeeded) {
+        // After a success too: the function is ended before its farewell may have reached the broker, which would keep the
+        // task's place until its deadline.
+        if let (Some((broker, _)), Some(_)) = (self.broker.ready(), attempt.hello_us) {
             self.out.push(Effect::Send { guest: broker, message: Abandon { task: id.into() }.into() });
         }
     }

@@ -73,10 +73,18 @@ fn the_end_is_stored_before_the_function_is_ended() {
         let input = world.actors.get_mut(&function).unwrap().next().unwrap();
         last = world.give(Input::Guest(function, input));
     }
-    let [Effect::Finish { .. }, Effect::StopGuest { guest, .. }, Effect::WakeAt { .. }] = &last[..] else {
+    let [
+        Effect::Finish { .. },
+        Effect::StopGuest { guest, .. },
+        Effect::Send { message, .. },
+        Effect::WakeAt { .. },
+    ] = &last[..]
+    else {
         panic!("{last:?}");
     };
     assert_eq!(*guest, function);
+    // The broker is told as well: the function's farewell may never reach it.
+    assert!(matches!(message, ToGuest::Abandon(_)), "{message:?}");
 }
 
 #[test]
