@@ -8,9 +8,14 @@ mod source;
 mod switch;
 mod wire;
 
+use std::time::Duration;
+
 criterion::criterion_group! {
     name = figures;
-    config = criterion::Criterion::default().without_plots();
+    config = criterion::Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     targets = envelope::benches, wire::benches, switch::benches, source::benches, accept::benches
 }
 criterion::criterion_main!(figures);

@@ -5,6 +5,7 @@ mod memory;
 mod report;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured};
@@ -44,6 +45,17 @@ impl Options {
         Ok(options)
     }
 
+    /// Writes what was measured into the file of budgets, if that was asked for.
+    fn record(&self, file: &Path, measured: &[Measured]) -> Result<()> {
+        if self.record {
+            let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            let today = jiff::Zoned::now().date().to_string();
+            fs::write(file, fades_bench::budgets::record(&text, &today, measured))
+                .with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(())
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
     }
@@ -63,6 +75,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut measured = Vec::new();
     if wanted.iter().any(|name| !is_of_the_line(name)) {
         measured.extend(stage("criterion", || criterion(options, &budgets))?);
+        // What was measured is kept even if the rest cannot be.
+        options.record(&file, &measured)?;
     }
     if of("line") || of("memory") {
         stage("setup", setup::run)?;
@@ -90,10 +104,7 @@ pub fn run(options: &Options) -> Result<()> {
         measured.retain(|figure| options.wants(&figure.name));
     }
     report::print(&measured, &budgets);
-    if options.record {
-        let today = jiff::Zoned::now().date().to_string();
-        fs::write(&file, fades_bench::budgets::record(&text, &today, &measured))?;
-    }
+    options.record(&file, &measured)?;
     if options.check {
         held(&measured, &budgets, &wanted)?;
     }
