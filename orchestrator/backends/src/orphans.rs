@@ -43,3 +43,35 @@ fn guest_name(process: &Path, prefix: &str) -> Option<String> {
     let name = std::str::from_utf8(words.next()?).ok()?.strip_prefix("guest=")?;
     name.starts_with(prefix).then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A process that looks like a guest of this name, and is not ours to die with.
+    fn stray(program: &str, name: &str) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.arg0(program).args(["-c", "read line", "sh", "-name", &format!("guest={name}")]);
+        command.stdin(std::process::Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn guests_of_this_node_are_ended_and_nobody_else() {
+        let prefix = format!("fades:test-{}:", std::process::id());
+        let mut ours = stray("/usr/bin/qemu-system-x86_64", &format!("{prefix}dmf-7"));
+        let mut others = stray("qemu-system-x86_64", "fades:another:dmf-7");
+        let mut no_guest = stray("editor", &format!("{prefix}dmf-7"));
+        let ended = end(Path::new("/proc"), &prefix).unwrap();
+        assert_eq!(ended, [Orphan { name: format!("{prefix}dmf-7"), pid: Some(ours.id()) }]);
+        assert_eq!(ours.wait().unwrap().signal(), Some(9));
+        for child in [&mut others, &mut no_guest] {
+            assert_eq!(child.try_wait().unwrap(), None);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(end(Path::new("/proc"), &prefix).unwrap(), []);
+    }
+}

@@ -71,3 +71,22 @@ pub(crate) fn command(
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_its_limits_and_its_own_group() {
+        let script = "ulimit -v; ulimit -n; ulimit -c; ulimit -f; cut -d' ' -f1,5 /proc/$$/stat".to_owned();
+        let output =
+            command("/bin/sh", &["-c".to_owned(), script], &[], &Limits::guest(64)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines();
+        let kibibytes = (QEMU_OWN + (64 << 20)) / 1024;
+        assert_eq!(lines.next(), Some(kibibytes.to_string().as_str()), "{text}");
+        assert_eq!((lines.next(), lines.next(), lines.next()), (Some("64"), Some("0"), Some("0")), "{text}");
+        let (pid, group) = lines.next().and_then(|line| line.split_once(' ')).unwrap();
+        assert_eq!(pid, group);
+    }
+}
