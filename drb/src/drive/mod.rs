@@ -21,6 +21,11 @@ use std::time::{Duration, Instant};
 /// Turns of work between two looks at the sockets: enough that looking costs little, few enough that no socket waits
 /// for long. A turn takes up to 40 KiB of a source's answer.
 const TURNS: usize = 8;
+/// Longest sleep while there are tasks, and while there are none. Nobody should have to look without being woken; but the
+/// kernel has lost wake-ups before (see its patches 0015, 0017, 0018), and one that it still loses then costs this, not the
+/// wait for a deadline.
+const NAP: Duration = Duration::from_millis(20);
+const IDLE_NAP: Duration = Duration::from_millis(250);
 /// Largest read from a function: it sends tickets and credit only.
 const FUNCTION_READ: usize = 2048;
 /// Reads from one function in one turn: who sends without end must not keep the others waiting.
@@ -64,8 +69,7 @@ impl Driver {
         loop {
             let wake = self.broker.tick(self.now());
             let mut moved = self.carry_out()?;
-            let patience =
-                if busy || moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
+            let patience = Some(if busy || moved { Duration::ZERO } else { self.sleep(wake) });
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -85,6 +89,11 @@ impl Driver {
 
     fn now(&self) -> Micros {
         since(self.start)
+    }
+
+    fn sleep(&self, wake: Option<Micros>) -> Duration {
+        let nap = if self.broker.task_count() > 0 { NAP } else { IDLE_NAP };
+        wake.map_or(nap, |wake| self.until(wake).min(nap))
     }
 
     /// Time until `wake`, rounded up, as polls count in milliseconds.
