@@ -10,6 +10,7 @@ mod support;
 use fades_drb::broker::{Action, Broker, Limits, QUANTUM, SourceId};
 use fades_wire::data::{Credit, Open, ToBroker};
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
 use support::function::Peer;
 use support::{HEAD, documents, key, order, ticket};
 
@@ -32,7 +33,7 @@ fn begin(broker: &mut Broker, task: usize, priority: u8) -> Busy {
     broker.source_connected(source);
     let request = broker.source_output(source).len();
     broker.source_sent(source, request, 0);
-    let function = broker.function_connected(0).unwrap();
+    let function = broker.function_connected(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let mut peer = Peer::new(1, 0);
     let mut bytes = Vec::new();
     peer.say(0, &ToBroker::Open(Open { ticket: ticket(task) }), &mut bytes);

@@ -14,6 +14,7 @@ use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
 use fades_wire::control::FromGuest;
 use fades_wire::failure::Code;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use support::function::Peer;
 use support::{Data, Dice, answer, data, documents, key, order, ticket};
 
@@ -284,7 +285,7 @@ impl World {
             if !self.dice.one_in(20) {
                 return true;
             }
-            let id = self.broker.function_connected(self.now).unwrap();
+            let id = self.broker.function_connected(IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
             plan.function = Some(id);
             let bytes = plan.peer.open(ticket(task));
             self.broker.function_received(id, &bytes, self.now);

@@ -13,10 +13,13 @@ use fades_wire::data::{Abort, Credit, Open, ToBroker};
 use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::{Decoder, Kind};
 use fades_wire::message::from_body;
+use std::net::{IpAddr, Ipv4Addr};
 use support::function::Peer;
 use support::{Dice, HEAD, TIMEOUT_MS, answer, data, documents, key, order, ticket};
 
 const SECOND: Micros = 1_000_000;
+const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 3));
+const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 4));
 
 /// A broker with what it wants done.
 struct Story {
@@ -80,7 +83,7 @@ impl Story {
     }
 
     fn function(&mut self, task: usize, credit: u64) -> FunctionId {
-        let id = self.broker.function_connected(0).unwrap();
+        let id = self.broker.function_connected(SOMEBODY, 0);
         let mut bytes = Peer::new(1, 0).open(ticket(task));
         if credit > 0 {
             bytes = messages(&[
@@ -172,16 +175,17 @@ fn a_function_may_come_before_its_order() {
 
 #[test]
 fn strangers_are_few_and_do_not_stay() {
-    let limits = Limits { strangers: 2, ..Limits::default() };
+    let limits = Limits { strangers: 3, ..Limits::default() };
     let mut broker = Broker::new(limits);
-    let first = broker.function_connected(0).unwrap();
-    assert!(broker.function_connected(1).is_some());
-    assert_eq!(broker.function_connected(2), None);
+    let quiet = broker.function_connected(SOMEBODY, 0);
+    let flood: Vec<FunctionId> = (1..10).map(|now| broker.function_connected(FLOODER, now)).collect();
+    let gone: Vec<Action> = std::iter::from_fn(|| broker.next_action()).collect();
+    // The one that came first and has one place keeps it; the other loses its oldest, one by one.
+    assert_eq!(gone, flood[..7].iter().map(|id| Action::CloseFunction(*id)).collect::<Vec<_>>());
     assert_eq!(broker.tick(limits.ticket_us - 1), Some(limits.ticket_us));
     assert_eq!(broker.next_action(), None);
     broker.tick(limits.ticket_us);
-    assert_eq!(broker.next_action(), Some(Action::CloseFunction(first)));
-    assert!(broker.function_connected(limits.ticket_us).is_some());
+    assert_eq!(broker.next_action(), Some(Action::CloseFunction(quiet)));
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn what_a_function_must_not_say() {
     ] {
         let mut story = Story::new(Limits::default());
         story.retrieve(order(0, 2, 1 << 20));
-        let id = story.broker.function_connected(0).unwrap();
+        let id = story.broker.function_connected(SOMEBODY, 0);
         story.broker.function_received(id, &bytes, 0);
         story.told();
         assert_eq!((story.failure(0).code, story.failure(1).code), (code, code), "{:?}", story.failure(0));

@@ -16,8 +16,6 @@ use fades_wire::ids::Role;
 use crate::function::Function;
 use crate::session::{Outcome, Session};
 
-/// Longest wait for the broker without looking: a wake-up that the kernel loses then costs this.
-const NAP: Duration = Duration::from_millis(20);
 /// Time between two reports of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -103,7 +101,6 @@ impl Link {
             .map_err(|error| Failure::new(Code::PeerSilent, format!("broker at {address}: {error}")))?;
         // Grants are small and urgent. A kernel that cannot do this is only slower.
         let _ = stream.set_nodelay(true);
-        stream.set_read_timeout(Some(NAP)).map_err(|error| lost(&error))?;
         let mut link = Self { stream, decoder: Decoder::data(), encoder: Encoder::data(), out: Vec::new() };
         link.put(0, Open { ticket: task.ticket }.into())?;
         link.flush()?;
@@ -130,13 +127,10 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what is there; nothing, if nothing came for a while.
+    /// Waits for bytes and reads what is there.
     fn receive(&mut self) -> Result<(), Failure> {
         loop {
             match self.stream.read(self.decoder.space()) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return Ok(());
-                }
                 Ok(0) => {
                     return Err(Failure::new(
                         Code::ClosedEarly,

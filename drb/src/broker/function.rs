@@ -6,6 +6,7 @@ use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::{Decoder, Kind, encode};
 use fades_wire::ids::{TaskKey, Ticket};
 use fades_wire::message::to_body;
+use std::net::IpAddr;
 
 use super::reason;
 
@@ -21,6 +22,7 @@ pub(super) enum Said {
 
 #[derive(Debug)]
 pub(super) struct Function {
+    pub(super) from: IpAddr,
     pub(super) since: Micros,
     pub(super) task: Option<TaskKey>,
     decoder: Decoder,
@@ -35,9 +37,18 @@ pub(super) struct Function {
 }
 
 impl Function {
-    pub(super) fn new(since: Micros) -> Self {
+    pub(super) fn new(from: IpAddr, since: Micros) -> Self {
         let decoder = Decoder::new(MAX_BODY);
-        Self { since, task: None, decoder, ticket: None, early: Vec::new(), farewell: None, deaf: false }
+        Self {
+            from,
+            since,
+            task: None,
+            decoder,
+            ticket: None,
+            early: Vec::new(),
+            farewell: None,
+            deaf: false,
+        }
     }
 
     /// Takes bytes that came and gives what they say, in order, up to the first thing that is wrong.

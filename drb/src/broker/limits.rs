@@ -13,17 +13,18 @@ pub struct Limits {
     pub tasks: usize,
     /// Memory for all tasks that are being served, in bytes; others wait for their turn.
     pub memory_bytes: usize,
-    /// Connections that may be open without having shown a ticket.
+    /// Connections that may be open without belonging to a task.
     pub strangers: usize,
     /// How long a connection may take to show its ticket, and a ticket to become that of a task, in microseconds.
     pub ticket_us: u64,
 }
 
 impl Default for Limits {
-    /// For a guest of 64 MiB. Kernel and image take about 12; each task has up to two sockets of twice 256 KiB, and eight
-    /// more wait for connections. What is left serves about sixteen tasks at once at the full size of a chunk.
+    /// For a guest of 128 MiB. Kernel and image take about 12; a socket takes twice 256 KiB, of which each task has up to two,
+    /// each stranger one, and eight more wait for connections. What is left serves about sixteen tasks at once at the full
+    /// size of a chunk.
     fn default() -> Self {
-        Self { tasks: 32, memory_bytes: 16 * 1024 * 1024, strangers: 8, ticket_us: 5_000_000 }
+        Self { tasks: 32, memory_bytes: 16 * 1024 * 1024, strangers: 16, ticket_us: 5_000_000 }
     }
 }
 

@@ -8,6 +8,9 @@ use fades_wire::control::MAX_OPERATIONS;
 use fades_wire::data::ToBroker;
 use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::Ticket;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Connections to sources. What is said about one that was closed is ignored.
 impl Broker {
@@ -72,15 +75,29 @@ impl Broker {
 
 /// Connections from functions. What is said about one that was closed is ignored.
 impl Broker {
-    /// Somebody connected to the data port. `None`: too many strangers are there already, close it.
-    pub fn function_connected(&mut self, now: Micros) -> Option<FunctionId> {
-        let strangers = self.functions.values().filter(|function| function.task.is_none()).count();
-        if strangers >= self.limits.strangers {
-            return None;
-        }
+    /// Somebody connected to the data port. With too many strangers there, whoever has most of them loses the oldest: one
+    /// that floods the port is in its own way only, and guests that are gone make room for those that came.
+    pub fn function_connected(&mut self, from: IpAddr, now: Micros) -> FunctionId {
         let id = FunctionId(self.fresh_id());
-        self.functions.insert(id, Function::new(now));
-        Some(id)
+        self.functions.insert(id, Function::new(from, now));
+        let mut shares: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        let strangers: Vec<(FunctionId, IpAddr)> = self
+            .functions
+            .iter()
+            .filter(|(_, function)| function.task.is_none())
+            .map(|(id, function)| (*id, function.from))
+            .collect();
+        for (_, from) in &strangers {
+            *shares.entry(*from).or_default() += 1;
+        }
+        if strangers.len() > self.limits.strangers
+            && let Some((oldest, _)) =
+                strangers.into_iter().max_by_key(|(id, from)| (shares.get(from), Reverse(*id)))
+        {
+            self.functions.remove(&oldest);
+            self.actions.push_back(Action::CloseFunction(oldest));
+        }
+        id
     }
 
     /// Bytes came on it; a few KiB at once at most, as they are copied.

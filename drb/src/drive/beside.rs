@@ -20,8 +20,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) enum Event {
     /// The orchestrator said something.
     Control(ToGuest),
-    /// A function connected.
-    Function(TcpStream),
+    /// A function connected, from there.
+    Function(TcpStream, SocketAddr),
     /// A connection to a source came about, or did not.
     Connected(SourceId, io::Result<TcpStream>),
 }
@@ -77,9 +77,9 @@ impl Mailbox {
         let poster = self.poster.clone();
         spawn("accept", move || {
             loop {
-                match listener.accept() {
-                    Ok((stream, _)) => {
-                        if !poster.post(Event::Function(stream)) {
+                match listener.accept().and_then(|(stream, from)| Ok((unblocked(stream)?, from))) {
+                    Ok((stream, from)) => {
+                        if !poster.post(Event::Function(stream, from)) {
                             return;
                         }
                     }
@@ -94,10 +94,17 @@ impl Mailbox {
     pub(crate) fn connect(&self, source: SourceId, endpoint: Endpoint) -> io::Result<()> {
         let poster = self.poster.clone();
         spawn("connect", move || {
-            let result = TcpStream::connect(SocketAddr::V4(SocketAddrV4::from(endpoint)));
+            let result = TcpStream::connect(SocketAddr::V4(SocketAddrV4::from(endpoint))).and_then(unblocked);
             poster.post(Event::Connected(source, result));
         })
     }
+}
+
+/// From here on nobody waits for this connection, not even who drops it: Hermit's kernel has a blocking one wait for its
+/// peer then, which may be gone.
+fn unblocked(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {

@@ -24,8 +24,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// A connection that does not block.
     pub(crate) fn new(stream: std::net::TcpStream, token: Token, registry: &Registry) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
         // Frames are large or urgent; that it cannot be set would be no reason to fail.
         let _ = stream.set_nodelay(true);
         let mut stream = TcpStream::from_std(stream);

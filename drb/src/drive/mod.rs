@@ -21,11 +21,6 @@ use std::time::{Duration, Instant};
 /// Turns of work between two looks at the sockets: enough that looking costs little, few enough that no socket waits
 /// for long. A turn takes up to 40 KiB of a source's answer.
 const TURNS: usize = 8;
-/// Longest sleep while there are tasks, and while there are none. Nobody should have to look without being woken; but the
-/// kernel has lost wake-ups before (see its patches 0015, 0017, 0018), and one that it still loses then costs this, not the
-/// wait for a deadline.
-const NAP: Duration = Duration::from_millis(20);
-const IDLE_NAP: Duration = Duration::from_millis(250);
 /// Largest read from a function: it sends tickets and credit only.
 const FUNCTION_READ: usize = 2048;
 /// Reads from one function in one turn: who sends without end must not keep the others waiting.
@@ -65,11 +60,18 @@ impl Driver {
     /// Serves until the control channel ends, with which the guest ends.
     pub(crate) fn run(&mut self) -> io::Result<Infallible> {
         let mut events = Events::with_capacity(64);
-        let mut busy = false;
         loop {
+            let mut moved = self.serve_sources();
+            // Work makes room for what sockets have already said that they have: after it, look again before sleeping.
+            moved |= (0..TURNS).take_while(|_| self.broker.work(since(self.start))).count() > 0;
+            moved |= self.carry_out()?;
+            moved |= self.serve_functions();
             let wake = self.broker.tick(self.now());
-            let mut moved = self.carry_out()?;
-            let patience = Some(if busy || moved { Duration::ZERO } else { self.sleep(wake) });
+            moved |= self.carry_out()?;
+            // Last of all before sleeping: whatever changes mio's list of sockets (a read that would block does) also takes
+            // back what woke the poll before, and a letter that came meanwhile would lie here unread.
+            moved |= self.read_mail()?;
+            let patience = if moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -77,23 +79,11 @@ impl Driver {
             for event in &events {
                 self.note(event);
             }
-            moved |= self.read_mail()?;
-            moved |= self.serve_sources();
-            // Work makes room for what sockets have already said that they have: after it, look again before sleeping.
-            moved |= (0..TURNS).take_while(|_| self.broker.work(since(self.start))).count() > 0;
-            moved |= self.carry_out()?;
-            moved |= self.serve_functions();
-            busy = moved;
         }
     }
 
     fn now(&self) -> Micros {
         since(self.start)
-    }
-
-    fn sleep(&self, wake: Option<Micros>) -> Duration {
-        let nap = if self.broker.task_count() > 0 { NAP } else { IDLE_NAP };
-        wake.map_or(nap, |wake| self.until(wake).min(nap))
     }
 
     /// Time until `wake`, rounded up, as polls count in milliseconds.
@@ -125,11 +115,9 @@ impl Driver {
                     self.control
                         .log(fades_guest::log::level::WARNING, format!("a broker is told {kind:#06x}"));
                 }
-                Event::Function(stream) => {
-                    // Without a place for it, it is closed by being dropped.
-                    if let Some(id) = self.broker.function_connected(now) {
-                        self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
-                    }
+                Event::Function(stream, from) => {
+                    let id = self.broker.function_connected(from.ip(), now);
+                    self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                 }
                 Event::Connected(id, result) => self.connected(id, result)?,
             }
