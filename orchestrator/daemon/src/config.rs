@@ -179,6 +179,8 @@ pub struct KeepConfig {
     pub events: u64,
     /// Tasks after their end, with their results.
     pub finished_tasks: u64,
+    /// Bytes of what these leave: results, receipts, wrappers. The oldest end goes first, whichever bound is reached.
+    pub result_bytes: u64,
     /// Refusals.
     pub refusals: u64,
     /// Ids of tasks whose wrappers have not expired; beyond it nothing is accepted.
@@ -187,14 +189,15 @@ pub struct KeepConfig {
 
 impl Default for KeepConfig {
     fn default() -> Self {
-        let Bounds { events, finished_tasks, refusals, remembered } = Bounds::default();
-        Self { events, finished_tasks, refusals, remembered }
+        let Bounds { events, finished_tasks, result_bytes, refusals, remembered } = Bounds::default();
+        Self { events, finished_tasks, result_bytes, refusals, remembered }
     }
 }
 
 impl From<KeepConfig> for Bounds {
-    fn from(KeepConfig { events, finished_tasks, refusals, remembered }: KeepConfig) -> Self {
-        Self { events, finished_tasks, refusals, remembered }
+    fn from(config: KeepConfig) -> Self {
+        let KeepConfig { events, finished_tasks, result_bytes, refusals, remembered } = config;
+        Self { events, finished_tasks, result_bytes, refusals, remembered }
     }
 }
 
@@ -287,6 +290,11 @@ impl Config {
         if let Some((key, value)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Value { key, value: value.to_string(), wanted: "at least 1" });
         }
+        if self.keep.result_bytes < self.limits.result_bytes {
+            let value = self.keep.result_bytes.to_string();
+            let wanted = "at least limits.result_bytes, so that one result can be kept";
+            return Err(ConfigError::Value { key: "keep.result_bytes", value, wanted });
+        }
         if self.limits.guests < 2 {
             let value = self.limits.guests.to_string();
             return Err(ConfigError::Value {
@@ -328,6 +336,7 @@ mod tests {
             "node = \"n\"\n[broker]\nmemory_mib = 1024",
             "node = \"n\"\n[limits]\nguests = 1",
             "node = \"n\"\n[limits]\nqueued = 0",
+            "node = \"n\"\n[keep]\nresult_bytes = 4000000",
             "node = \"n\"\n[backend]\nkind = \"vmware\"",
             "node = \"n\"\n[rates]\naddress = { per_minute = 1, burst = 1, more = 1 }",
         ] {

@@ -15,6 +15,7 @@ mod error;
 mod events;
 pub mod record;
 mod refusals;
+mod retention;
 pub mod schema;
 mod tasks;
 mod trust;
@@ -40,8 +41,10 @@ use writer::Writer;
 pub struct Bounds {
     /// Events kept for resuming a stream.
     pub events: u64,
-    /// Tasks kept after their end.
+    /// Tasks kept after their end; at least the last one is.
     pub finished_tasks: u64,
+    /// Bytes of what these leave: wrappers, results, receipts and what was read. The last one's may be above it.
+    pub result_bytes: u64,
     /// Refusals kept.
     pub refusals: u64,
     /// Ids of tasks remembered until their wrappers expire; beyond it nothing is accepted.
@@ -50,7 +53,13 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { events: 100_000, finished_tasks: 10_000, refusals: 1_000, remembered: 1_000_000 }
+        Self {
+            events: 100_000,
+            finished_tasks: 10_000,
+            result_bytes: 1 << 30,
+            refusals: 1_000,
+            remembered: 1_000_000,
+        }
     }
 }
 

@@ -171,26 +171,9 @@ impl Tables<'_> {
         record.code.clone_from(&end.code);
         record.detail.clone_from(&end.detail);
         self.open.remove(end.id.0)?;
-        self.ended.insert((end.at_us, end.id.0), ())?;
         self.put(end.id, &record)?;
-        self.prune_ended()?;
+        self.retain(end.id, end.at_us)?;
         Ok(Some(record.issuer))
-    }
-
-    fn prune_ended(&mut self) -> Result<(), StoreError> {
-        // One in, at most two out, as with events.
-        for _ in 0..2 {
-            if redb::ReadableTableMetadata::len(&self.ended)? <= self.bounds.finished_tasks {
-                break;
-            }
-            let Some(id) = self.ended.pop_first()?.map(|(key, _)| key.value().1) else { break };
-            self.tasks.remove(id)?;
-            self.envelopes.remove(id)?;
-            self.results.remove(id)?;
-            self.receipts.remove(id)?;
-            self.outcomes.remove(id)?;
-        }
-        Ok(())
     }
 
     fn task(&self, id: Ulid) -> Result<Option<TaskRecord>, StoreError> {

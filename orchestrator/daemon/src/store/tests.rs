@@ -201,6 +201,74 @@ async fn events_are_bounded_and_a_reader_learns_what_it_missed() {
     assert_eq!(store.tasks(None, 100, |_| true).unwrap().len(), 3);
 }
 
+/// Accepts and ends a task with a result of this size.
+async fn ended(store: &Store, number: u128, bytes: usize, at_us: i64) {
+    let id = Ulid::from_parts(5, number);
+    store.accept(task(id, 3, NOW)).await.unwrap();
+    let outcome = super::record::OutcomeRecord::default();
+    let result = StoredResult { bytes: vec![b'1'; bytes], receipt: b"receipt".to_vec(), outcome };
+    let (state, detail) = (StoredState::Succeeded, String::new());
+    let end = Finished { id, state, at_us, code: None, detail, result: Some(result) };
+    store.write(move |tables| tables.finish(&end)).await.unwrap();
+}
+
+/// The numbers of the tasks that are kept with results, and what the store says that these take.
+async fn kept(store: &Store) -> (Vec<u128>, u64) {
+    let mut numbers: Vec<_> =
+        store.tasks(None, 100, |_| true).unwrap().iter().map(|(id, _)| id.random()).collect();
+    numbers.reverse();
+    for number in &numbers {
+        assert!(store.result(Ulid::from_parts(5, *number)).unwrap().is_some());
+    }
+    let total = store.write(|tables| tables.number("kept_bytes")).await.unwrap();
+    (numbers, total.unwrap())
+}
+
+#[tokio::test]
+async fn results_are_bounded_in_bytes_and_the_oldest_end_goes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = Bounds { result_bytes: 10_000, ..Bounds::default() };
+    let (store, _) = Store::open(dir.path(), bounds).unwrap();
+    ended(&store, 1, 1_000, NOW + 9).await;
+    let rest = kept(&store).await.1 - 1_000;
+    for (number, bytes, at_us) in [(2, 2_000, 2), (3, 3_000, 3), (4, 1_000, 4)] {
+        ended(&store, number, bytes, NOW + at_us).await;
+    }
+    assert_eq!(kept(&store).await, (vec![1, 2, 3, 4], 7_000 + 4 * rest));
+    // The first one ended last; one large result takes the place of several.
+    ended(&store, 5, 6_000, NOW + 10).await;
+    assert_eq!(kept(&store).await, (vec![1, 4, 5], 8_000 + 3 * rest));
+    // The one that ended just now stays, though it is too large and by a clock set back the oldest.
+    ended(&store, 6, 20_000, NOW).await;
+    assert_eq!(kept(&store).await, (vec![6], 20_000 + rest));
+    ended(&store, 7, 10, NOW + 11).await;
+    assert_eq!(kept(&store).await, (vec![7], 10 + rest));
+    assert_eq!(store.envelope(Ulid::from_parts(5, 6)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_store_without_a_sum_of_bytes_is_counted_when_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    ended(&store, 1, 1_000, NOW).await;
+    ended(&store, 2, 2_000, NOW + 1).await;
+    store.accept(task(Ulid::from_parts(5, 3), 3, NOW)).await.unwrap();
+    let before = store.write(|tables| tables.number("kept_bytes")).await.unwrap();
+    store.write(|tables| Ok(drop(tables.meta.remove("kept_bytes")?))).await.unwrap();
+    let (store, _) = reopen(dir.path(), store).await;
+    assert_eq!(store.write(|tables| tables.number("kept_bytes")).await.unwrap(), before);
+    assert!(before.unwrap() > 3_000);
+    store.close().await.unwrap();
+    drop(store);
+    // Bounds set lower hold from the next end on.
+    let bounds = Bounds { result_bytes: 1_000, ..Bounds::default() };
+    let (store, _) = Store::open(dir.path(), bounds).unwrap();
+    ended(&store, 4, 10, NOW + 2).await;
+    assert!(store.result(Ulid::from_parts(5, 2)).unwrap().is_none());
+    assert!(store.result(Ulid::from_parts(5, 4)).unwrap().is_some());
+    assert_eq!(store.open_tasks().unwrap(), 1);
+}
+
 #[tokio::test]
 async fn an_older_copy_gets_a_new_epoch() {
     let dir = tempfile::tempdir().unwrap();

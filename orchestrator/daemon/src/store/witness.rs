@@ -21,7 +21,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadableTable};
 
 use super::schema::{self, Tables};
-use super::{Bounds, Opened, StoreError};
+use super::{Bounds, Opened, StoreError, retention};
 
 /// Bytes of an epoch.
 pub const EPOCH_LEN: usize = 16;
@@ -92,6 +92,7 @@ pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Resu
     let (opened, sequence) = {
         let mut tables = Tables::open(&txn, Bounds::default(), 0)?;
         check_schema(&mut tables)?;
+        retention::establish(&mut tables)?;
         let stored = tables.number(SEQUENCE)?;
         let continuity = match (existed, stored, witness.last()) {
             (true, Some(stored), Some(seen)) if stored >= seen => Continuity::Kept,

@@ -1,0 +1,64 @@
+//! How long ended tasks are kept: a number and a sum of bytes bound them, and the oldest end goes first.
+//!
+//! The sum is a fact of its own, changed in the transaction that stores or removes what it counts, so no end has to
+//! look at what was kept before. A store from before there was a sum is counted once, when it is opened.
+
+use redb::ReadableTable;
+use ulid::Ulid;
+
+use super::StoreError;
+use super::schema::Tables;
+
+/// Bytes of wrappers, results, receipts and outcomes of ended tasks.
+const KEPT: &str = "kept_bytes";
+
+/// Counts what is kept, unless the store knows.
+pub(super) fn establish(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    if tables.number(KEPT)?.is_some() {
+        return Ok(());
+    }
+    let mut kept = 0;
+    for entry in tables.ended.iter()? {
+        kept += tables.size(entry?.0.value().1)?;
+    }
+    tables.set_number(KEPT, kept)
+}
+
+impl Tables<'_> {
+    /// Notes that a task has ended, and lets the oldest go that are beyond the bounds; never the one that ended just
+    /// now, whose issuer has yet to read it.
+    pub(super) fn retain(&mut self, id: Ulid, at_us: i64) -> Result<(), StoreError> {
+        let mut kept = self.number(KEPT)?.unwrap_or(0) + self.size(id.0)?;
+        self.ended.insert((at_us, id.0), ())?;
+        while redb::ReadableTableMetadata::len(&self.ended)? > self.bounds.finished_tasks.max(1)
+            || kept > self.bounds.result_bytes
+        {
+            let mut oldest = None;
+            for entry in self.ended.iter()? {
+                let key = entry?.0.value();
+                // After a clock was set back the newest end need not be the last.
+                if key.1 != id.0 {
+                    oldest = Some(key);
+                    break;
+                }
+            }
+            let Some(key) = oldest else { break };
+            self.ended.remove(key)?;
+            kept = kept.saturating_sub(self.size(key.1)?);
+            self.tasks.remove(key.1)?;
+            for table in [&mut self.envelopes, &mut self.results, &mut self.receipts, &mut self.outcomes] {
+                table.remove(key.1)?;
+            }
+        }
+        self.set_number(KEPT, kept)
+    }
+
+    /// Bytes that a task takes, its record of bounded size aside.
+    fn size(&self, id: u128) -> Result<u64, StoreError> {
+        let mut size = 0;
+        for table in [&self.envelopes, &self.results, &self.receipts, &self.outcomes] {
+            size += table.get(id)?.map_or(0, |value| value.value().len() as u64);
+        }
+        Ok(size)
+    }
+}
