@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use fades_envelope::SigningKey;
@@ -28,48 +29,67 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
 ];
 
-/// Images that tests need and nobody ships: a function that misbehaves in every way it is told to.
-pub const TEST_RECIPES: &[Recipe] =
-    &[Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 }];
+/// An image that tests need and nobody ships: a function that misbehaves in every way it is told to.
+const FAULTY: Recipe =
+    Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 };
 
 /// Guests that tests boot by themselves, without a node: never packed.
 const PROBES: &[&str] = &["fades-probe-hello", "fades-probe-panic"];
 
-/// The loader and a probe, as [`build_probes`] left them.
-///
-/// # Errors
-/// They are not there.
-pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
-    let folder = target().join("guest/images");
-    let (loader, probe) = (folder.join("loader.elf"), folder.join(format!("fades-probe-{name}.elf")));
-    for file in [&loader, &probe] {
-        if !file.exists() {
-            bail!("{} is not there: run `cargo xtask images`", file.display());
-        }
-    }
-    Ok((loader, probe))
-}
-
-/// Builds the probes, which tests need and nobody ships.
+/// The loader and a probe, built if they are not there as their sources have them.
 ///
 /// # Errors
 /// A build failed.
-pub fn build_probes() -> Result<()> {
-    let builder = builder();
+pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
+    once(Of::Probes, build_probes)?;
+    let folder = target().join("guest/images");
+    Ok((folder.join("loader.elf"), folder.join(format!("fades-probe-{name}.elf"))))
+}
+
+/// The image that misbehaves, built if it is not there as its sources have it. Away from those that are shipped, as it is
+/// signed with the same key.
+///
+/// # Errors
+/// A build failed.
+pub fn faulty() -> Result<PathBuf> {
+    let folder = target().join("images-of-tests");
+    once(Of::Faulty, || build_into(&folder, &[FAULTY], &builder(false)).map(drop))?;
+    Ok(folder.join("faulty.img"))
+}
+
+/// Builds what tests need beside the images.
+///
+/// # Errors
+/// A build failed.
+pub fn build_for_tests() -> Result<()> {
+    faulty()?;
+    once(Of::Probes, build_probes)
+}
+
+fn build_probes() -> Result<()> {
+    let builder = builder(false);
+    builder.loader()?;
     for package in PROBES {
         builder.guest(package)?;
     }
     Ok(())
 }
 
-/// What is shipped.
-pub fn shipped() -> Vec<&'static Recipe> {
-    RECIPES.iter().collect()
+/// What tests of one program, side by side, build once.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    Probes,
+    Faulty,
 }
 
-/// What is shipped, and what tests need.
-pub fn tested() -> Vec<&'static Recipe> {
-    RECIPES.iter().chain(TEST_RECIPES).collect()
+fn once(of: Of, build: impl FnOnce() -> Result<()>) -> Result<()> {
+    static DONE: Mutex<Vec<Of>> = Mutex::new(Vec::new());
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !done.contains(&of) {
+        build()?;
+        done.push(of);
+    }
+    Ok(())
 }
 
 /// Largest image file: the promise of README's table.
@@ -103,19 +123,25 @@ impl Images {
     }
 }
 
-/// Builds and packs every image of these recipes. What has not changed is not built again.
+/// Builds and packs every image that is shipped, with cargo's progress on standard error. What has not changed is not built
+/// again.
 ///
 /// # Errors
 /// A build failed, or an image is over its size.
-pub fn build(recipes: &[&Recipe]) -> Result<Images> {
-    let folder = target().join("images");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let key = signer(&folder.join("signer.key"))?;
-    let signer = folder.join("signer.pub");
-    fs::write(&signer, fades_envelope::prove(&key, "this-checkout")?)?;
-    let builder = builder();
+pub fn build() -> Result<Images> {
+    build_into(&target().join("images"), RECIPES, &builder(true))
+}
+
+fn build_into(folder: &Path, recipes: &[Recipe], builder: &Builder) -> Result<Images> {
+    let keys = target().join("images");
+    for folder in [&keys, folder] {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    let key = signer(&keys.join("signer.key"))?;
+    let signer = keys.join("signer.pub");
+    write_if_changed(&signer, &fades_envelope::prove(&key, "this-checkout")?)?;
     let loader = read(&builder.loader()?)?;
-    let images = Images { folder, signer };
+    let images = Images { folder: folder.to_owned(), signer };
     for recipe in recipes {
         let application = read(&builder.guest(recipe.package)?)?;
         let description = Description {
@@ -134,8 +160,9 @@ pub fn build(recipes: &[&Recipe]) -> Result<Images> {
     Ok(images)
 }
 
-fn builder() -> Builder {
-    Builder::new(&root(), &target()).on_stage(|stage| {
+/// Shows cargo's progress as it comes, or keeps it for errors.
+fn builder(progress: bool) -> Builder {
+    Builder::new(&root(), &target()).verbose(progress).on_stage(|stage| {
         let cached = if stage.cached { ", was there" } else { "" };
         eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
     })

@@ -3,19 +3,32 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use xtask::{bench, demo, images, prepush, setup, stage::stage, test};
+use xtask::stage::{building, stage};
+use xtask::{bench, demo, images, prepush, setup, test};
 
 const HELP: &str = "\
 cargo xtask COMMAND
 
   setup                  install what is missing (Debian), or say what to install
   demo [--points N] [--json] [--keep]
-                         the whole line once, on a testbed of its own
-  test                   every test: host, guests in QEMU, the whole line against a real InfluxDB
-  prepush                fmt, clippy with warnings denied, the layers test, docs
-  images                 build and pack the images into target/images, and what tests boot
+                         the whole line once, on a testbed of its own; `demo --help` says more
+  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB;
+                         options go to cargo test
+  prepush                fmt, clippy with warnings denied, layers, docs
+  images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
                          every figure beside its promise in bench/budgets.toml
+";
+
+const DEMO_HELP: &str = "\
+cargo xtask demo [--points N] [--json] [--keep]
+
+Builds images and programs, starts an InfluxDB with sample readings and a node, asks three questions,
+and prints each answer beside InfluxDB's own. Fails if one differs by more than it may.
+
+  --points N   how many readings, 25 to 100000000; 250000 if not said
+  --json       one JSON document on standard output
+  --keep       leave node and InfluxDB up, and say how to talk to them and how to end them
 ";
 
 fn main() -> ExitCode {
@@ -32,20 +45,48 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<ExitCode> {
     match words {
+        ["help" | "-h" | "--help", ..] => return Ok(help(HELP)),
+        ["demo", options @ ..] if options.iter().any(|word| is_help(word)) => return Ok(help(DEMO_HELP)),
+        // Options of `test` go to cargo, which has a help of its own.
+        ["setup" | "images" | "prepush" | "bench", options @ ..]
+            if options.iter().any(|word| is_help(word)) =>
+        {
+            return Ok(help(HELP));
+        }
         ["setup"] => setup::run()?,
         ["images"] => {
             stage("setup", setup::run)?;
-            stage("images", || images::build(&images::tested()))?;
-            stage("probes", images::build_probes)?;
+            building("images", "2 minutes", images::build)?;
         }
-        ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?)?,
+        ["demo", options @ ..] => match demo::Options::parse(options) {
+            Ok(options) => demo::run(&options)?,
+            Err(error) => return Ok(misused(&error.to_string(), DEMO_HELP)),
+        },
         ["test", options @ ..] => test::run(options)?,
         ["prepush"] => prepush::run()?,
-        ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?)?,
-        _ => {
-            eprint!("{HELP}");
-            return Ok(ExitCode::from(2));
-        }
+        ["bench", options @ ..] => match bench::Options::parse(options) {
+            Ok(options) => bench::run(&options)?,
+            Err(error) => return Ok(misused(&error.to_string(), HELP)),
+        },
+        [] => return Ok(misused("a command is missing", HELP)),
+        _ => return Ok(misused(&format!("there is no `cargo xtask {}`", words.join(" ")), HELP)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_help(word: &str) -> bool {
+    matches!(word, "-h" | "--help")
+}
+
+/// Words that are not understood end with 2, as with `fades`.
+fn misused(what: &str, help: &str) -> ExitCode {
+    eprint!("xtask: {what}\n\n{help}");
+    ExitCode::from(2)
+}
+
+/// Asked for, so it goes to standard output.
+#[expect(clippy::print_stdout, reason = "this is what the command is asked for")]
+fn help(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
 }

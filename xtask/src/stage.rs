@@ -18,6 +18,15 @@ pub fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     Ok(done)
 }
 
+/// The same of a build; says first how long it may take, as cargo only says what it does.
+///
+/// # Errors
+/// The stage's own, with its name.
+pub fn building<T>(name: &str, first: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("== {name}: builds what is not there yet; all of it takes about {first} on two cores");
+    stage(name, work)
+}
+
 /// A cargo command in the workspace's root, with the host's own toolchain.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

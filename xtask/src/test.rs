@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::stage::{cargo, check, stage};
+use crate::stage::{building, cargo, check, stage};
 use crate::{images, setup};
 
 /// Sets up, builds the images and the programs, runs every test. `options` go to the test programs as they are.
@@ -11,10 +11,10 @@ use crate::{images, setup};
 /// The first stage that fails.
 pub fn run(options: &[&str]) -> Result<()> {
     stage("setup", setup::run)?;
-    stage("images", || images::build(&images::tested()))?;
-    stage("probes", images::build_probes)?;
+    building("images", "2 minutes", images::build)?;
+    stage("images of tests", images::build_for_tests)?;
     // The whole line's tests drive the programs as processes, so they have to be there.
-    stage("programs", || {
+    building("programs", "a minute", || {
         check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))
     })?;
     stage("host tests", || {
@@ -28,8 +28,6 @@ pub fn run(options: &[&str]) -> Result<()> {
         arguments.extend(options);
         check(&mut cargo(&arguments))
     })?;
-    eprintln!(
-        "== skipped: whole tasks on Xen, and on the QEMU accelerator that this machine does not choose"
-    );
+    eprintln!("== skipped: whole tasks on the QEMU accelerator that this machine does not choose");
     Ok(())
 }

@@ -3,7 +3,10 @@
 mod common;
 
 use common::Bed;
+use serde_json::Value;
+use xtask::demo::kept::{refuse_if_running, running};
 use xtask::demo::{Question, ask};
+use xtask::testbed::generator::{START_NS, STEP_NS};
 
 #[test]
 fn every_question_is_answered_as_influxdb_answers_it() {
@@ -22,4 +25,42 @@ fn every_question_is_answered_as_influxdb_answers_it() {
             (document["bytes_read"].as_u64().unwrap(), document["bytes_sent"].as_u64().unwrap());
         assert!(read > sent, "{read} bytes were read for a result of {sent}");
     }
+}
+
+#[test]
+fn few_readings_are_compared_as_well_as_many_and_a_wrong_number_is_found() {
+    let bed = Bed::start("few", 25_000);
+    let ask = |question, steps: i64| {
+        let end_ns = START_NS + steps * STEP_NS;
+        (ask(bed.node(), bed.influx(), question, end_ns).unwrap(), end_ns)
+    };
+    // From one reading of each sensor on, as `--points` allows.
+    for steps in [1, 2, 3, 4, 5, 20, 40, 41, 99, 1000] {
+        let (answer, end_ns) = ask(Question::Quantiles, steps);
+        assert_eq!(answer.rows.len(), 15);
+        for row in &answer.rows {
+            assert!(row.holds(), "{steps} readings per sensor: {row:?}");
+        }
+        let mut wrong = answer.document["result"].clone();
+        let value = &mut wrong["groups"][2]["quantiles"][1]["value"];
+        *value = Value::from(value.as_f64().unwrap() * 1.3);
+        let rows = Question::Quantiles.compare(&wrong, bed.influx(), end_ns).unwrap();
+        let wrong: Vec<&str> = rows.iter().filter(|row| !row.holds()).map(|row| &*row.label).collect();
+        assert_eq!(wrong, ["r3 p90"], "{steps} readings per sensor");
+    }
+    for question in [Question::HourlyMean, Question::AllClasses] {
+        let (answer, _) = ask(question, 1);
+        assert!(answer.rows.len() >= 5 && answer.rows.iter().all(|row| row.holds()), "{:?}", answer.rows);
+    }
+}
+
+#[test]
+fn a_demo_does_not_clear_what_still_runs() {
+    let bed = Bed::start("kept", 25);
+    let pids: Vec<u32> = running(bed.folder()).unwrap().iter().map(|running| running.pid).collect();
+    assert_eq!(pids, [bed.node().pid().unwrap(), bed.influx().pid()]);
+    assert!(refuse_if_running(bed.folder()).is_err());
+    let folder = bed.folder().to_owned();
+    drop(bed);
+    refuse_if_running(&folder).unwrap();
 }

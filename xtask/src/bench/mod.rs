@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured};
 
-use crate::stage::{cargo, check, root, stage, target};
+use crate::stage::{building, cargo, check, root, stage, target};
 use crate::{images, setup};
 
 /// How the benches are asked for.
@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if of("line") || of("memory") {
         stage("setup", setup::run)?;
-        let images = stage("images", || images::build(&images::tested()))?;
+        let images = building("images", "2 minutes", images::build)?;
         stage("programs", || {
             check(&mut cargo(&[
                 "build",

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the whole line once, on a testbed of its own, beside what InfluxDB says itself.
 
+pub mod kept;
 pub mod question;
 mod report;
 
@@ -8,10 +9,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::question::{Question, Row};
-use crate::stage::{cargo, check, stage, target};
+use crate::stage::{building, cargo, check, stage, target};
 use crate::testbed::influx::Influx;
 use crate::testbed::node::{Node, Programs};
 use crate::{images, setup};
@@ -68,12 +69,15 @@ pub struct Answer {
 /// # Errors
 /// A step failed, or a number differs from InfluxDB's by more than it may.
 pub fn run(options: &Options) -> Result<()> {
-    stage("setup", setup::run)?;
-    let images = stage("images", || images::build(&images::shipped()))?;
-    let release = ["build", "--release", "--quiet", "--package", "fades-daemon", "--package", "fades-cli"];
-    stage("programs", || check(&mut cargo(&release)))?;
-    let begun = Instant::now();
     let folder = target().join("demo");
+    kept::refuse_if_running(&folder)?;
+    stage("setup", setup::run)?;
+    let images = building("images", "2 minutes", images::build)?;
+    let release = ["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"];
+    building("programs", "4 minutes", || check(&mut cargo(&release)))?;
+    // Once more, as builds take minutes.
+    kept::refuse_if_running(&folder)?;
+    let begun = Instant::now();
     let influx = Influx::start(&folder.join("influx"))?;
     let end_ns = stage("load", || influx.load(options.points))?;
     let node =
@@ -83,26 +87,32 @@ pub fn run(options: &Options) -> Result<()> {
         answers.push(stage(question.words(), || ask(&node, &influx, question, end_ns))?);
     }
     let seconds = begun.elapsed().as_secs_f64();
+    let left = options.keep.then(|| kept::Left::of(&node, &influx));
     if options.json {
-        report::print(&report::json(&answers, options.points, seconds).to_string());
+        report::print(&format!("{:#}", report::json(&answers, options.points, seconds, left.as_ref())));
     } else {
         report::print(&report::text(&answers, options.points, seconds));
     }
-    let wrong: Vec<String> = answers
-        .iter()
-        .flat_map(|answer| &answer.rows)
-        .filter(|row| !row.holds())
-        .map(|row| row.label.clone())
-        .collect();
-    if options.keep {
-        keep(node, influx);
+    if let Some(left) = left {
+        if !options.json {
+            report::print(&left.text());
+        }
+        node.keep();
+        influx.keep();
     } else {
         drop(node);
         drop(influx);
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
+    let rows: Vec<&Row> = answers.iter().flat_map(|answer| &answer.rows).collect();
+    let wrong: Vec<&str> = rows.iter().filter(|row| !row.holds()).map(|row| &*row.label).collect();
     if !wrong.is_empty() {
-        bail!("these differ from InfluxDB by more than they may: {}", wrong.join(", "));
+        bail!(
+            "{} of {} numbers differ from InfluxDB's by more than they may: {}",
+            wrong.len(),
+            rows.len(),
+            wrong.join(", ")
+        );
     }
     Ok(())
 }
@@ -135,22 +145,4 @@ pub fn submit(node: &Node, file: &Path) -> Result<Value> {
 fn node_key(node: &Node) -> Result<String> {
     let info: Value = serde_json::from_str(&node.get("/v1/node")?)?;
     Ok(info["public_key"].as_str().context("the node tells no key")?.to_owned())
-}
-
-fn keep(node: Node, influx: Influx) {
-    let lines = json!({
-        "node": node.url(),
-        "socket": node.socket(),
-        "key": node.key(),
-        "influxdb": influx.url(),
-        "end": format!("kill {} {}; rm -r {}", node.pid().unwrap_or_default(), influx.pid(), target().join("demo").display()),
-    });
-    eprintln!(
-        "left up; talk to it with FADES_NODE={} {} status",
-        node.socket(),
-        target().join("release/fades").display()
-    );
-    eprintln!("{lines:#}");
-    node.keep();
-    influx.keep();
 }

@@ -16,15 +16,21 @@ pub struct Row {
     pub edge: f64,
     /// InfluxDB's.
     pub influx: f64,
+    /// Of a quantile, InfluxDB's values one rank below and above, as ranks may be counted otherwise by one; else none.
+    pub beside: Vec<f64>,
     /// Largest relative difference that is allowed.
     pub bound: f64,
 }
 
 impl Row {
-    /// How far apart the two are, relative to InfluxDB's; absolute where that is 0.
+    /// How far the edge's value is from InfluxDB's, or from the nearest of those beside it; relative to that one, and
+    /// absolute where it is 0.
     pub fn difference(&self) -> f64 {
-        let scale = if self.influx == 0.0 { 1.0 } else { self.influx.abs() };
-        (self.edge - self.influx).abs() / scale
+        let difference = |influx: f64| {
+            let scale = if influx == 0.0 { 1.0 } else { influx.abs() };
+            (self.edge - influx).abs() / scale
+        };
+        self.beside.iter().copied().map(difference).fold(difference(self.influx), f64::min)
     }
 
     /// Whether they are close enough.
@@ -38,6 +44,8 @@ impl Row {
 pub const EXACT: f64 = 1e-9;
 /// Accuracy that the demo asks of its sketch.
 const ACCURACY: f64 = 0.005;
+/// What the sketch's logarithms may be off by, beside its accuracy.
+const ROUNDING: f64 = 1.000_001;
 /// Quantiles that the demo asks for, in percent.
 const PERCENTS: [u32; 3] = [50, 90, 99];
 /// Numbers of a `stats` row and InfluxDB's functions for them.
@@ -158,20 +166,42 @@ fn classes(result: &Value, influx: &Influx, range: &str) -> Result<Vec<Row>> {
 
 fn quantiles(result: &Value, influx: &Influx, range: &str) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for percent in PERCENTS {
-        let query = format!("SELECT PERCENTILE(value, {percent}) FROM sound {range} GROUP BY room");
-        for series in list(&influx.query(&query)?)? {
-            let room = series["tags"]["room"].as_str().context("a series without room")?;
-            let found = list(&group(result, room)?["quantiles"])?;
+    let counts = influx.query(&format!("SELECT COUNT(value) FROM sound {range} GROUP BY room"))?;
+    for series in list(&counts)? {
+        let room = series["tags"]["room"].as_str().context("a series without room")?;
+        let count = series["values"][0][1].as_u64().context("a series without count")?;
+        let found = list(&group(result, room)?["quantiles"])?;
+        for percent in PERCENTS {
             let wanted = f64::from(percent) / 100.0;
-            let found = found.iter().find(|quantile| quantile["quantile"] == wanted);
-            let found = found.with_context(|| format!("{room}: no quantile {wanted}"))?;
-            // Ranks are counted differently by one: a neighbour's distance comes on top of the sketch's bound.
-            let bound = ACCURACY * 1.5;
-            rows.push(row(format!("{room} p{percent}"), &found["value"], &series["values"][0][1], bound)?);
+            let quantile = found.iter().find(|quantile| quantile["quantile"] == wanted);
+            let quantile = quantile.with_context(|| format!("{room}: no quantile {wanted}"))?;
+            let ranks = ranks(count, percent);
+            let asked =
+                ranks.map(|rank| format!("PERCENTILE(value, {})", percentile(rank, count))).join(", ");
+            let answer = influx.query(&format!("SELECT {asked} FROM sound {range} AND room = '{room}'"))?;
+            let values = list(&answer[0]["values"][0])?;
+            let mut row =
+                row(format!("{room} p{percent}"), &quantile["value"], &values[2], ACCURACY * ROUNDING)?;
+            for value in [&values[1], &values[3]] {
+                row.beside
+                    .push(value.as_f64().with_context(|| format!("{}: {value} is no number", row.label))?);
+            }
+            rows.push(row);
         }
     }
     Ok(rows)
+}
+
+/// The rank of a percentile among `count` values, counted from 1 to the nearest as InfluxDB does, and the ranks beside it.
+fn ranks(count: u64, percent: u32) -> [u64; 3] {
+    let nearest = (count * u64::from(percent) + 50) / 100;
+    [nearest.saturating_sub(1), nearest, nearest + 1].map(|rank| rank.clamp(1, count))
+}
+
+/// The percentile at which InfluxDB finds the value of this rank: its middle, far from where it would round otherwise.
+#[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 53 bits")]
+fn percentile(rank: u64, count: u64) -> f64 {
+    rank as f64 * 100.0 / count as f64
 }
 
 fn group<'a>(result: &'a Value, room: &str) -> Result<&'a Value> {
@@ -184,7 +214,7 @@ fn group<'a>(result: &'a Value, room: &str) -> Result<&'a Value> {
 
 fn row(label: String, edge: &Value, influx: &Value, bound: f64) -> Result<Row> {
     let number = |value: &Value| value.as_f64().with_context(|| format!("{label}: {value} is no number"));
-    Ok(Row { edge: number(edge)?, influx: number(influx)?, bound, label })
+    Ok(Row { edge: number(edge)?, influx: number(influx)?, beside: Vec::new(), bound, label })
 }
 
 fn list(value: &Value) -> Result<Vec<Value>> {
@@ -194,4 +224,35 @@ fn list(value: &Value) -> Result<Vec<Value>> {
 /// An instant as both sides write it.
 fn rfc3339(ns: i64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(ns)).map(|time| time.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_holds_near_the_value_of_its_rank_or_of_one_beside_it() {
+        let row = |edge| Row {
+            label: String::new(),
+            edge,
+            influx: 40.0,
+            beside: vec![30.0, 50.0],
+            bound: ACCURACY,
+        };
+        for right in [40.0, 40.19, 39.81, 30.14, 29.86, 50.24, 49.76] {
+            assert!(row(right).holds(), "{right}");
+        }
+        for wrong in [40.21, 39.79, 35.0, 45.0, 29.8, 50.3, 0.0, f64::NAN, f64::INFINITY] {
+            assert!(!row(wrong).holds(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranks_stay_within_the_values() {
+        assert_eq!(ranks(1, 50), [1, 1, 1]);
+        assert_eq!(ranks(1, 99), [1, 1, 1]);
+        assert_eq!(ranks(4, 50), [1, 2, 3]);
+        assert_eq!(ranks(4, 99), [3, 4, 4]);
+        assert_eq!(ranks(10_000, 90), [8_999, 9_000, 9_001]);
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::kept::Left;
 use super::{Answer, Row};
 
 /// Rows shown per question; the rest is compared and counted.
@@ -11,8 +12,8 @@ const SHOWN: usize = 10;
 /// Stages of DESIGN section 8, in their order.
 const STAGES: [&str; 8] = ["verify", "queue", "boot", "retrieve", "transfer", "compute", "return", "total"];
 
-/// For programs.
-pub(super) fn json(answers: &[Answer], points: u64, seconds: f64) -> Value {
+/// For programs: one document, with what was left up, if anything was.
+pub(super) fn json(answers: &[Answer], points: u64, seconds: f64, left: Option<&Left>) -> Value {
     let answer = |answer: &Answer| {
         let rows = |row: &Row| json!({"label": row.label, "edge": row.edge, "influxdb": row.influx, "relative_difference": row.difference(), "bound": row.bound});
         json!({
@@ -23,7 +24,8 @@ pub(super) fn json(answers: &[Answer], points: u64, seconds: f64) -> Value {
             "holds": answer.rows.iter().all(Row::holds),
         })
     };
-    json!({"points": points, "seconds": seconds, "tasks": answers.iter().map(answer).collect::<Vec<_>>()})
+    let tasks: Vec<Value> = answers.iter().map(answer).collect();
+    json!({"points": points, "seconds": seconds, "tasks": tasks, "left_up": left.map(Left::json)})
 }
 
 /// For people.
@@ -52,11 +54,15 @@ fn table(out: &mut String, answer: &Answer) -> std::fmt::Result {
             row.difference()
         )?;
     }
+    if answer.rows.iter().any(|row| !row.beside.is_empty()) {
+        writeln!(out, "rel.diff is to the nearest of InfluxDB's values at this rank and the two beside it")?;
+    }
     let worst = answer.rows.iter().map(Row::difference).fold(0.0, f64::max);
     let bound = answer.rows.iter().map(|row| row.bound).fold(0.0, f64::max);
     let (all, more) = (answer.rows.len(), answer.rows.len().saturating_sub(SHOWN));
-    let holds = if answer.rows.iter().all(Row::holds) { "within" } else { "NOT WITHIN" };
-    writeln!(out, "{more} more rows; all {all} {holds} {bound:.0e}, the worst {worst:.1e}; receipt verified")
+    let wrong = answer.rows.iter().filter(|row| !row.holds()).count();
+    let holds = if wrong == 0 { format!("all {all} within") } else { format!("{wrong} of {all} NOT WITHIN") };
+    writeln!(out, "{more} more rows; {holds} {bound:.0e}, the worst {worst:.1e}; receipt verified")
 }
 
 fn times(out: &mut String, answers: &[Answer]) -> std::fmt::Result {

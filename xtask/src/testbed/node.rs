@@ -129,12 +129,12 @@ impl Node {
         Ok(())
     }
 
-    /// Adds one more image, and lets the issuer ask for it.
+    /// Adds one more image from its file, and lets the issuer ask for it.
     ///
     /// # Errors
     /// One of the commands failed.
-    pub fn allow(&self, images: &Images, name: &str) -> Result<()> {
-        self.fades(&["image", "add", text(&images.file(name))?])?;
+    pub fn allow(&self, file: &Path, name: &str) -> Result<()> {
+        self.fades(&["image", "add", text(file)?])?;
         let (key, policy) = (self.key(), self.folder.join("policy.toml"));
         let known = fs::read_to_string(&policy)?;
         fs::write(&policy, known.replacen("images = [", &format!("images = [\"{name}\", "), 1))?;

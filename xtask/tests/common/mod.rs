@@ -11,7 +11,7 @@ use std::process::Output;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use xtask::images::Images;
+use xtask::images::{self, Images};
 use xtask::stage::target;
 use xtask::testbed::influx::Influx;
 use xtask::testbed::node::{Node, Programs};
@@ -49,9 +49,14 @@ impl Bed {
         self.influx.as_ref().unwrap()
     }
 
+    /// Where everything of it is.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// Adds the image that misbehaves, and lets the issuer ask for it.
     pub fn add_faulty(&self) {
-        self.node().allow(&Images::built().unwrap(), "faulty").unwrap();
+        self.node().allow(&images::faulty().unwrap(), "faulty").unwrap();
     }
 
     /// A wrapper for people, of one operation on the temperature, for this image and these parameters (TOML lines).
