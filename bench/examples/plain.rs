@@ -112,7 +112,7 @@ fn main() {
         start += used;
         if !columns.is_empty() && (stop != Stop::NeedInput || answer.is_whole()) {
             chunk.clear();
-            columns.write(line.meter.series_count() - 1, columns.len(), &mut chunk);
+            columns.write(line.meter.series_count() - 1, &mut chunk);
             line.carry(Kind::Chunk, &chunk);
         }
         if stop == Stop::Series {

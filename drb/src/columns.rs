@@ -1,7 +1,6 @@
 //! The points of one series on their way into chunks.
 //!
-//! Like `fades_wire::batch::BatchBuilder`, but any number of the first points can be written: a chunk may be no larger
-//! than the function's credit, which is not known yet when points are fetched ahead of it.
+//! Like `fades_wire::batch::BatchBuilder`, but with a capacity of its own, all of whose memory is taken at once.
 
 use fades_wire::batch::{BATCH_HEADER_LEN, POINT_LEN};
 
@@ -11,20 +10,13 @@ pub struct Columns {
     times: Vec<[u8; 8]>,
     values: Vec<[u8; 8]>,
     capacity: usize,
-    /// Points at the front that were written already.
-    written: usize,
 }
 
 impl Columns {
     /// Empty columns with room for `capacity` points; all memory is taken now.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            times: Vec::with_capacity(capacity),
-            values: Vec::with_capacity(capacity),
-            capacity,
-            written: 0,
-        }
+        Self { times: Vec::with_capacity(capacity), values: Vec::with_capacity(capacity), capacity }
     }
 
     /// Bytes of memory that columns of this capacity take.
@@ -45,16 +37,16 @@ impl Columns {
         self.capacity - self.times.len()
     }
 
-    /// Points that are not written yet.
+    /// Points that are held.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.times.len() - self.written
+    pub const fn len(&self) -> usize {
+        self.times.len()
     }
 
-    /// Whether every point is written.
+    /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.times.is_empty()
     }
 
     /// Adds a point. The caller has seen that there is [`room`](Self::room).
@@ -65,23 +57,15 @@ impl Columns {
         self.values.push(value.to_le_bytes());
     }
 
-    /// Appends the body of a chunk with the first `points` unwritten points.
-    ///
-    /// # Panics
-    /// There are fewer points than that.
-    pub fn write(&mut self, series: u32, points: usize, out: &mut Vec<u8>) {
-        let range = self.written..self.written + points;
-        out.reserve(BATCH_HEADER_LEN + POINT_LEN * points);
+    /// Appends the body of a chunk with all points, and empties the columns.
+    pub fn write(&mut self, series: u32, out: &mut Vec<u8>) {
+        out.reserve(BATCH_HEADER_LEN + POINT_LEN * self.len());
         out.extend_from_slice(&series.to_le_bytes());
-        out.extend_from_slice(&u32::try_from(points).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(self.times[range.clone()].as_flattened());
-        out.extend_from_slice(self.values[range].as_flattened());
-        self.written += points;
-        if self.is_empty() {
-            self.times.clear();
-            self.values.clear();
-            self.written = 0;
-        }
+        out.extend_from_slice(&u32::try_from(self.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(self.times.as_flattened());
+        out.extend_from_slice(self.values.as_flattened());
+        self.times.clear();
+        self.values.clear();
     }
 }
 
@@ -97,15 +81,11 @@ mod tests {
             columns.push(i64::from(index), f64::from(index) / 2.0);
         }
         assert_eq!((columns.room(), columns.len()), (0, 5));
-        let mut seen = Vec::new();
-        for points in [2, 3] {
-            let mut body = Vec::new();
-            columns.write(7, points, &mut body);
-            let batch = Batch::parse(&body).unwrap();
-            assert_eq!((batch.series(), batch.len()), (7, points));
-            seen.extend(batch.points());
-        }
-        assert_eq!(seen, [(0, 0.0), (1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0)]);
+        let mut body = Vec::new();
+        columns.write(7, &mut body);
+        let batch = Batch::parse(&body).unwrap();
+        assert_eq!((batch.series(), batch.len()), (7, 5));
+        assert_eq!(batch.points().collect::<Vec<_>>(), [(0, 0.0), (1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0)]);
         assert_eq!((columns.room(), columns.is_empty()), (5, true));
     }
 }

@@ -89,10 +89,10 @@ fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     let expected = sample(&influxd, "db", 60_000);
     assert_eq!(node.ping(), 77);
 
-    // All of it, with a small window.
+    // All of it, with little more of a window than the longest chunk.
     let order = retrieve(&node, &influxd, 0, |_| {});
     node.say(&order.into());
-    let mut function = Function::connect(node.data, ticket(0), 1, 100_000);
+    let mut function = Function::connect(node.data, ticket(0), 1, 300_000);
     let begun = Instant::now();
     function.receive(u64::MAX);
     let (task, ended) = node.end();
@@ -153,8 +153,8 @@ fn points_and_failures(mut influxd: Influxd, mut node: Node) {
     // It dies in the middle of an answer, while another task waits.
     let order = retrieve(&node, &influxd, 30, |_| {});
     node.say(&order.into());
-    let mut function = Function::connect(node.data, ticket(30), 1, 50_000);
-    function.receive(200_000);
+    let mut function = Function::connect(node.data, ticket(30), 1, 270_000);
+    function.receive(300_000);
     influxd.kill();
     function.receive(u64::MAX);
     let failure = node.end().1.unwrap_err();

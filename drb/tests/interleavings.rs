@@ -10,7 +10,8 @@
 
 mod support;
 
-use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
+use fades_drb::broker::{Action, Broker, FunctionId, Layout, Limits, Micros, SourceId};
+use fades_wire::batch::{BATCH_HEADER_LEN, POINT_LEN};
 use fades_wire::control::FromGuest;
 use fades_wire::failure::Code;
 use std::collections::BTreeMap;
@@ -118,6 +119,7 @@ impl Plan {
         let operations = 1 + dice.below(3);
         let fault =
             |dice: &mut Dice| if dice.one_in(6) { FAULTS[dice.below(FAULTS.len())] } else { Fault::None };
+        let budget = Layout::MIN_BUDGET + dice.below(40 * 1024) as u64;
         Self {
             faults: (0..operations).map(|_| fault(dice)).collect(),
             data: (0..operations).map(|_| data(dice, 4, 1500)).collect(),
@@ -125,14 +127,15 @@ impl Plan {
             ordered: false,
             abandoned: false,
             rude: dice.one_in(5).then(|| dice.one_in(2)),
-            // A third grants everything at once, so that only the outbox holds the source back.
+            // A third grants everything at once, so that only the outbox holds the source back. The others have room for
+            // one chunk and something.
             peer: Peer::new(
                 operations,
-                if dice.one_in(3) { 1 << 40 } else { 40 + dice.below(60_000) as u64 },
+                if dice.one_in(3) { 1 << 40 } else { longest_chunk(budget) + dice.below(60_000) as u64 },
             ),
             function: None,
             gone: false,
-            budget: 160 * 1024 + dice.below(40 * 1024) as u64,
+            budget,
         }
     }
 
@@ -371,4 +374,8 @@ proptest::proptest! {
         assert_eq!(world.broker.task_count(), 0);
         assert!(world.sources.is_empty());
     }
+}
+
+fn longest_chunk(budget: u64) -> u64 {
+    (BATCH_HEADER_LEN + Layout::of(budget).unwrap().points * POINT_LEN) as u64
 }

@@ -174,6 +174,45 @@ fn a_function_may_come_before_its_order() {
 }
 
 #[test]
+fn the_same_answer_makes_the_same_chunks_however_it_comes() {
+    let mut dice = Dice::new(7);
+    let data = data(&mut dice, 3, 4000);
+    let body = documents(&data, 1000);
+    let mut seen = Vec::new();
+    for (piece, window) in [(usize::MAX, 1 << 30), (1009, 1 << 18), (50, 1 << 16)] {
+        let mut story = Story::new(Limits::default());
+        story.retrieve(order(0, 1, Layout::MIN_BUDGET));
+        let (mut peer, id) = (Peer::new(1, window), story.broker.function_connected(SOMEBODY, 0));
+        let opening = peer.open(ticket(0));
+        story.broker.function_received(id, &opening, 0);
+        let source = story.answering(0);
+        let answer = answer(&body, &mut dice, 700);
+        let mut rest = &answer[..];
+        let mut chunks = 0;
+        while story.ends.is_empty() {
+            if let Some(space) = story.broker.source_space(source) {
+                let count = space.len().min(rest.len()).min(piece);
+                space[..count].copy_from_slice(&rest[..count]);
+                rest = &rest[count..];
+                story.broker.source_received(source, count, 0);
+            }
+            while story.broker.work(0) {}
+            let bytes = story.drain(id);
+            peer.hear(&bytes);
+            chunks += usize::from(!bytes.is_empty());
+            // The larger the window, the longer it lets the broker wait for credit.
+            let grants = peer.grants((window < 1 << 30).then_some(&mut dice));
+            story.broker.function_received(id, &grants, 0);
+            story.told();
+        }
+        assert!(chunks > 3, "it went in {chunks} pieces");
+        seen.push(peer.streams[0].meter.summary(0));
+    }
+    assert!(seen.iter().all(|summary| *summary == seen[0]), "{seen:#?}");
+    assert_eq!(seen[0].points, data.iter().map(|(_, points)| points.len() as u64).sum::<u64>());
+}
+
+#[test]
 fn strangers_are_few_and_do_not_stay() {
     let limits = Limits { strangers: 3, ..Limits::default() };
     let mut broker = Broker::new(limits);

@@ -24,8 +24,6 @@ use fades_wire::flow::Sender;
 use fades_wire::frame::{HEADER_LEN, Kind};
 use fades_wire::message::to_body;
 
-/// Points that are sent although more would fit into the chunk, when the function would wait otherwise.
-const EAGER_POINTS: usize = 1024;
 /// Room that chunks leave in an outbox, for the frame that ends a stream.
 pub(super) const RESERVE: usize = 2048;
 /// Unparsed bytes up to which it is worth moving them to make room behind them.
@@ -345,9 +343,6 @@ impl Operation {
                     return Err(self.broken_off());
                 }
                 self.starved = true;
-                if outbox.is_empty() && self.buffers.columns.len() >= EAGER_POINTS {
-                    self.write_chunk(now, credit, outbox)?;
-                }
                 return Ok(Step { used, blocked: true, done: false });
             }
         }
@@ -376,7 +371,12 @@ impl Operation {
         Ok(())
     }
 
-    /// Writes one chunk, before it its series' description if that is new. Says whether anything could be written.
+    /// Writes all points that are held as one chunk, before it its series' description if that is new. Says whether there was
+    /// room and credit for it.
+    ///
+    /// Chunks end where the columns are full or the series ends, and never where credit or time does: the same answer makes the
+    /// same chunks, and so the same digest and the same last digits of every sum, on every machine. A function's window holds
+    /// the longest chunk ([`fades_wire::flow`]), so that the credit for it comes.
     fn write_chunk(
         &mut self,
         now: Micros,
@@ -386,16 +386,9 @@ impl Operation {
         let described = self.description.as_ref().map_or(0, |body| HEADER_LEN + body.len());
         let frame = HEADER_LEN + BATCH_HEADER_LEN;
         let room = outbox.room().saturating_sub(RESERVE + described + frame) / POINT_LEN;
-        let granted = usize::try_from(credit.available()).unwrap_or(usize::MAX);
-        let allowed = granted.saturating_sub(BATCH_HEADER_LEN) / POINT_LEN;
-        let held = self.buffers.columns.len();
-        // Nearly full outboxes are left to drain; a chunk of a few points is sent only where credit demands it.
-        if room < held.min(allowed) || allowed == 0 || held == 0 {
-            return Ok(false);
-        }
-        let points = held.min(allowed);
+        let points = self.buffers.columns.len();
         let body_len = BATCH_HEADER_LEN + points * POINT_LEN;
-        if !credit.take(body_len as u64) {
+        if room < points || !credit.take(body_len as u64) {
             return Ok(false);
         }
         if let Some(body) = self.description.take() {
@@ -406,7 +399,7 @@ impl Operation {
         let (columns, meter) = (&mut self.buffers.columns, &mut self.meter);
         put(outbox, Kind::Chunk, self.spec.index, |out| {
             let start = out.len();
-            columns.write(series, points, out);
+            columns.write(series, out);
             if let Ok(batch) = Batch::parse(&out[start..]) {
                 meter.chunk(&batch);
             }

@@ -76,11 +76,6 @@ impl Outbox {
         }
     }
 
-    /// Whether everything that was put in is sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.sent_total == self.put_total
-    }
-
     /// Position behind the last byte that was put in.
     pub(super) fn put_total(&self) -> u64 {
         self.put_total

@@ -78,7 +78,7 @@ fn parse(input: &[u8], step: usize, capacity: usize) -> Result<(Points, u64), Do
             at += used;
             if !columns.is_empty() {
                 let mut body = Vec::new();
-                columns.write(0, columns.len(), &mut body);
+                columns.write(0, &mut body);
                 all.last_mut()
                     .expect("points without a series")
                     .1
