@@ -6,6 +6,8 @@ mod common;
 mod driver;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::service::{Ask, Service};
@@ -13,7 +15,7 @@ use common::{Bed, guests};
 use driver::Driver;
 use fades_wire::batch::MAX_POINTS_PER_BATCH;
 use fades_wire::data::{Series, Tag};
-use serde_json::Value;
+use serde_json::{Value, json};
 use xtask::images::Images;
 use xtask::testbed::generator::{CLASSES, START_NS};
 
@@ -72,6 +74,58 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
         }
         assert_eq!(result["groups"].as_array().unwrap().len(), 5);
     }
+}
+
+/// Tasks that have almost nothing to do, and how many of them are under way at once.
+const SMALL: usize = 100;
+const SIDE_BY_SIDE: usize = 4;
+/// From the start of a small task to its end. One takes a quarter of a second here; a guest that slept through what should
+/// have woken it takes 10 s more.
+const SMALL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Guards against guests that sleep through a wake-up: one function in some dozen was 10 s late, as its kernel had lost a
+/// thread that had just been started (`images/kernel/patches/0019`). It takes many short lives to meet such a thing.
+#[test]
+fn a_hundred_small_tasks_and_none_is_late() {
+    let bed = Bed::start("hundred", 2_500);
+    let service = Service::of(bed.node());
+    let right = Ask::of(&bed);
+    let image = bed.node().image("window").unwrap();
+    let refused = Ask { image, parameters: json!({"every": "banana"}), ..right.clone() };
+    let next = AtomicUsize::new(0);
+    let took: Mutex<Vec<Duration>> = Mutex::default();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= SMALL {
+                        break;
+                    }
+                    // Every other one ends before it has taken a single point.
+                    let (ask, state) =
+                        if number % 2 == 0 { (&right, "succeeded") } else { (&refused, "failed") };
+                    let id = service.ask(ask);
+                    let task = service.end(&id, Duration::from_secs(60));
+                    assert_eq!((&task["state"], &task["attempts"]), (&state.into(), &1.into()), "{task}");
+                    let events = service.events(&id);
+                    let at =
+                        |event: &Value| event["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+                    let start = events.iter().find(|event| event["state"] == "starting");
+                    let start = at(start.unwrap_or_else(|| panic!("it never started: {events:#?}")));
+                    let lasted = at(events.last().unwrap()).duration_since(start).unsigned_abs();
+                    assert!(lasted < SMALL_WITHIN, "task {number} took {lasted:?}: {events:#?}");
+                    took.lock().unwrap().push(lasted);
+                }
+            });
+        }
+    });
+    let mut took = took.into_inner().unwrap();
+    took.sort();
+    assert_eq!(took.len(), SMALL);
+    let (median, longest) = (took[SMALL / 2], took[SMALL - 1]);
+    eprintln!("{SMALL} tasks in {:.1?}: median {median:.0?}, longest {longest:.0?}", started.elapsed());
 }
 
 /// Points of the long stream, in five series.

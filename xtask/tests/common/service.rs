@@ -21,6 +21,8 @@ pub struct Ask {
     pub measurement: String,
     pub field: String,
     pub image: String,
+    /// A JSON object.
+    pub parameters: Value,
     pub timeout_ms: u32,
     pub end_ns: i64,
     pub group_by: Vec<String>,
@@ -34,6 +36,7 @@ impl Ask {
             measurement: "temperature".to_owned(),
             field: "value".to_owned(),
             image: bed.node().image("stats").unwrap(),
+            parameters: json!({}),
             timeout_ms: 60_000,
             end_ns: bed.end_ns,
             group_by: vec!["room".to_owned()],
@@ -101,7 +104,7 @@ impl Service {
                 "group_by": ask.group_by,
             }] },
             "dmf": {
-                "image": ask.image, "parameters": {},
+                "image": ask.image, "parameters": ask.parameters,
                 "resources": { "memory_mib": 64, "timeout_ms": ask.timeout_ms }, "lifetime": "ephemeral",
             },
         });
