@@ -38,10 +38,7 @@ pub(super) async fn submit(
     if bytes.is_empty() {
         return Err(Problem::new(codes::BODY_MISSING, "the body has no bytes").into());
     }
-    // On a task of its own: who closes the connection before the answer must not leave a task that is stored
-    // and never given to the runtime.
-    let judged = tokio::spawn(async move { admission::submit(&node, peer, &bytes).await });
-    let (task, state) = judged.await.map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))??;
+    let (task, state) = admission::submit(&node, peer, &bytes).await?;
     let location = format!("/v1/tasks/{task}");
     let answer = Accepted { task, state: view::state(state), location: location.clone() };
     let mut response = json(StatusCode::ACCEPTED, &answer);

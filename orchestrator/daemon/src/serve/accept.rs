@@ -1,10 +1,16 @@
 //! The accept loop.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::http::{Method, Request};
+use axum::response::{IntoResponse, Response};
+use fades_api::codes;
+use fades_api::http::Problem;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -18,6 +24,7 @@ use super::listen::Stream;
 use super::slots::{Slot, Slots};
 use super::{Door, Listener, Peer};
 use crate::metrics::Metrics;
+use crate::reply::Refused;
 
 /// Largest head of a request, in bytes. A request's signature is the largest of its headers, at about 700.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -96,11 +103,26 @@ async fn accept_on(listener: Listener, shared: Shared) {
     }
 }
 
+/// Runs what changes something on a task of its own: who closes the connection before the answer must not leave a task
+/// that is stored and never run, or a key that is revoked on disk and still in force. Spawned at once and not when
+/// first polled, as a connection that has ended already polls nothing more.
+fn to_its_end<F>(answer: F) -> impl Future<Output = Result<Response, Infallible>>
+where
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+{
+    tokio::spawn(answer).map(|ended| match ended {
+        Ok(answered) => answered,
+        Err(error) => Ok(Refused::from(Problem::new(codes::INTERNAL, error.to_string())).into_response()),
+    })
+}
+
 async fn serve_one(stream: Box<dyn Stream>, peer: Peer, slot: Slot, shared: Shared) {
     let router = TowerToHyperService::new(shared.router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.call(request)
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = router.call(request);
+        if reads { Either::Left(answer) } else { Either::Right(to_its_end(answer)) }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::http::{exchange, over_tcp, over_unix, read, request};
-use crate::support::{COSE, TestNode, eventually, id};
+use crate::support::{COSE, ISSUER, TestNode, eventually, id};
 
 /// Reads until the node closes; how long that took.
 async fn closed_after(stream: &mut TcpStream) -> Duration {
@@ -201,4 +201,51 @@ async fn floods_are_stopped_before_verification() {
     let local = over_unix(&node.socket, &request("POST", "/v1/tasks", &[COSE], &good)).await;
     assert_eq!(local.status, 202, "{local:?}");
     assert_eq!(local.json()["task"], json!(id(1)));
+}
+
+/// Keeps the store from writing for a while, so that whoever writes has to wait.
+async fn busy_store(node: &TestNode) {
+    let store = node.node.store.clone();
+    let (begun, running) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let slow = store.write(move |_| {
+            let _ = begun.send(());
+            std::thread::sleep(Duration::from_millis(400));
+            Ok(())
+        });
+        slow.await.unwrap();
+    });
+    running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_runs_though_its_sender_went_away_before_the_answer() {
+    let node = TestNode::new().await;
+    let envelopes: Vec<_> = (1..=2).map(|number| node.signed(&id(number), |_| {})).collect();
+    let mut half = TcpStream::connect(node.tcp).await.unwrap();
+    let mut whole = TcpStream::connect(node.tcp).await.unwrap();
+    busy_store(&node).await;
+    half.write_all(&request("POST", "/v1/tasks", &[COSE], &envelopes[0])).await.unwrap();
+    half.shutdown().await.unwrap();
+    whole.write_all(&request("POST", "/v1/tasks", &[COSE], &envelopes[1])).await.unwrap();
+    drop(whole);
+    for number in 1..=2 {
+        assert_eq!(node.ended(&id(number)).await["state"], "succeeded");
+    }
+    assert_eq!(node.node.seats.open(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_holds_though_its_sender_went_away_before_the_answer() {
+    let node = TestNode::new().await;
+    let mut operator = tokio::net::UnixStream::connect(&node.socket).await.unwrap();
+    busy_store(&node).await;
+    let revoke = request("DELETE", &format!("/v1/admin/issuers/{ISSUER}"), &[], b"");
+    operator.write_all(&revoke).await.unwrap();
+    drop(operator);
+    eventually("revoked", async || {
+        let refused = node.submit(&node.signed(&id(1), |w| w["schema"] = json!("none"))).await;
+        refused.code() == "E1205"
+    })
+    .await;
 }
