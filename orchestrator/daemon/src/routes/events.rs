@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use fades_api::codes;
 use fades_api::http::{EventView, Problem};
@@ -21,11 +20,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use ulid::Ulid;
 
-use super::{tasks, view};
-use crate::admission::{Caller, authorize};
+use super::asked::Asked;
+use super::view;
+use crate::admission::Caller;
 use crate::node::Node;
 use crate::reply::Refused;
-use crate::serve::Peer;
 use crate::store::EventPage;
 
 /// Events read from the store at a time.
@@ -39,14 +38,9 @@ const LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub(super) async fn of_task(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
+    Asked { caller, id, .. }: Asked,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
-    let (id, _) = tasks::find(&node, &caller, &id)?;
     let after = last_event_id(&headers)?.unwrap_or(0);
     let first = node.store.events_after(after, Some(id), PAGE)?;
     // Without a number the stream begins with what is kept; with one, nothing behind it may be missing.
@@ -58,12 +52,9 @@ pub(super) async fn of_task(
 
 pub(super) async fn of_node(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    method: Method,
-    uri: Uri,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
     let after = match last_event_id(&headers)? {
         Some(after) => {
             if node.store.events_after(after, None, 1)?.gone {

@@ -6,6 +6,7 @@
 mod admin;
 mod admin_images;
 mod admin_sources;
+mod asked;
 mod events;
 mod node;
 mod tasks;

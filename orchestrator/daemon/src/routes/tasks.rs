@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::codes;
@@ -12,12 +12,13 @@ use fades_api::http::{Accepted, OperationResult, Problem, ResultDocument, TaskLi
 use fades_api::task::TaskId;
 use ulid::Ulid;
 
+use super::asked::Asked;
 use super::view;
-use crate::admission::{self, Caller, authorize};
+use crate::admission::{self, Caller};
 use crate::node::Node;
 use crate::reply::{Refused, json};
 use crate::serve::{Peer, body};
-use crate::store::record::{OutcomeRecord, ReadRecord, StoredState, TaskRecord};
+use crate::store::record::{OutcomeRecord, ReadRecord, StoredState};
 
 /// Tasks on one page of a list.
 const PAGE: usize = 100;
@@ -69,12 +70,9 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Box<Problem>> {
 
 pub(super) async fn list(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    method: Method,
+    caller: Caller,
     uri: Uri,
-    headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
     let query = Query::read(uri.query().unwrap_or_default())?;
     let reader = Arc::clone(&node);
     // May walk over every task there is: not on a thread that serves connections.
@@ -132,39 +130,17 @@ impl Query {
     }
 }
 
-/// The task of a path, if the caller may know of it. To others it does not exist.
-pub(super) fn find(node: &Node, caller: &Caller, id: &str) -> Result<(Ulid, TaskRecord), Refused> {
-    let id: TaskId =
-        id.parse().map_err(|error| Problem::new(codes::TASK_ID_IN_PATH_MALFORMED, format!("{error}")))?;
-    match node.store.task(id.0)? {
-        Some(record) if caller.may_read(node, &record) => Ok((id.0, record)),
-        _ => Err(Problem::new(codes::TASK_NOT_FOUND, format!("no task {id}")).into()),
-    }
-}
-
 pub(super) async fn get(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    Asked { id, record, .. }: Asked,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
-    let (id, record) = find(&node, &caller, &id)?;
     Ok(json(StatusCode::OK, &view::task(id, &record, &node.live)?))
 }
 
 pub(super) async fn cancel(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    Asked { caller, id, record }: Asked,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
-    let (id, record) = find(&node, &caller, &id)?;
     if !caller.may_cancel(&record) {
         let detail = format!("task {id} is {}'s", record.issuer);
         return Err(Problem::new(codes::CANCEL_NOT_ALLOWED, detail).into());
@@ -181,14 +157,8 @@ pub(super) async fn cancel(
 
 pub(super) async fn result(
     State(node): State<Arc<Node>>,
-    Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    Asked { id, record, .. }: Asked,
 ) -> Result<Response, Refused> {
-    let caller = authorize(&node, peer, &method, &uri, &headers)?;
-    let (id, record) = find(&node, &caller, &id)?;
     if !record.state.is_end() {
         let detail = format!("task {id} is {}", record.state.as_str());
         return Err(Problem::new(codes::RESULT_NOT_READY, detail).retry_after(1).into());
