@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fades_api::codes::{self, Code};
@@ -23,6 +24,8 @@ use crate::trust::Trust;
 
 /// The processor whose images this node boots.
 const ARCHITECTURE: Architecture = Architecture::X86_64;
+/// How files end that are being written.
+const PARTIAL: &str = "partial";
 
 /// Why an image is not added or not booted.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +102,8 @@ pub struct Bootable {
 pub struct Images {
     dir: PathBuf,
     sealed: Mutex<HashMap<[u8; 32], Arc<Sealed>>>,
+    /// Files begun so far: two of one image at once must not write into each other.
+    begun: AtomicU64,
 }
 
 struct Sealed {
@@ -108,10 +113,17 @@ struct Sealed {
 }
 
 impl Images {
-    /// The images of a folder.
+    /// The images of a folder, which nobody else uses. What a killed daemon has left half written is removed.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, sealed: Mutex::default() }
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == PARTIAL)
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "half an image stays");
+            }
+        }
+        Self { dir, sealed: Mutex::default(), begun: AtomicU64::new(0) }
     }
 
     /// Verifies an image file and puts it into the folder; its digest and what to store of it.
@@ -205,12 +217,16 @@ impl Images {
 
     /// Whole or not at all, and on disk.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageRefusal> {
-        let partial = path.with_extension("partial");
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let partial = path.with_extension(format!("{number}.{PARTIAL}"));
         let io = |source| ImageRefusal::Io { doing: "write", path: path.to_owned(), source };
-        let mut file =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(io)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
-        std::fs::rename(&partial, path).map_err(io)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&partial).map_err(io)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(source) = written.and_then(|()| std::fs::rename(&partial, path)) {
+            // A full disk, most likely: what is half there must not keep it full.
+            drop(std::fs::remove_file(&partial));
+            return Err(io(source));
+        }
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io)
     }
 }
@@ -248,4 +264,28 @@ fn reopen(fd: &OwnedFd) -> Result<OwnedFd, ImageRefusal> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     let io = |source| ImageRefusal::Io { doing: "open", path: path.clone(), source };
     File::open(&path).map(OwnedFd::from).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_image_added_many_times_at_once_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("left.7.partial"), b"half").unwrap();
+        let images = Images::new(dir.path().to_owned());
+        let path = images.path(Digest([7; 32]));
+        let bytes = vec![3; 1 << 20];
+        for _ in 0..5 {
+            std::thread::scope(|scope| {
+                let writers: Vec<_> = (0..8).map(|_| scope.spawn(|| images.write(&path, &bytes))).collect();
+                for writer in writers {
+                    writer.join().unwrap().unwrap();
+                }
+            });
+            assert!(std::fs::read(&path).unwrap() == bytes);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+    }
 }

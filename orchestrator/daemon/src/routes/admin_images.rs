@@ -62,6 +62,8 @@ pub(super) async fn remove_signer(
 pub(super) async fn add(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refused> {
     let deadline = std::time::Duration::from_secs(60);
     let (_, bytes) = body::read(request, fades_pack::MAX_IMAGE, deadline).await?;
+    // File and record go together: a removal in between would leave one without the other.
+    let _one_at_a_time = node.admin.lock().await;
     let trust = node.trust.get();
     let (images, now_us) = (Arc::clone(&node.images), node.clock.unix_us());
     let added = tokio::task::spawn_blocking(move || images.add(&bytes, &trust, now_us)).await;
@@ -88,11 +90,17 @@ pub(super) async fn remove(
         .parse()
         .map_err(|error| Problem::new(codes::IMAGE_REFERENCE_MALFORMED, format!("{digest:?}: {error}")))?;
     let suffix = format!("@sha256:{parsed}");
+    let _one_at_a_time = node.admin.lock().await;
+    // The broker is started from it again whenever it ends, until the daemon does.
+    if node.runtime.status().broker_image.is_some_and(|image| image.ends_with(&suffix)) {
+        let detail = "the broker runs from it; add another and restart the node, then remove this one";
+        return Err(Problem::new(codes::IMAGE_IN_USE, detail).into());
+    }
     let users = node.store.unfinished()?;
     if let Some((task, ..)) = users.iter().find(|(_, record, _)| record.image.ends_with(&suffix)) {
         return Err(Problem::new(codes::IMAGE_IN_USE, format!("task {task} names it")).into());
     }
-    if !node.store.remove_image(digest.clone()).await? {
+    if !node.store.remove_image(parsed.to_string()).await? {
         return Err(Problem::new(codes::IMAGE_UNKNOWN, format!("no image {digest}")).into());
     }
     node.trust.reload(&node.store)?;

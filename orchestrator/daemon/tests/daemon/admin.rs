@@ -4,7 +4,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_core::Role;
 use fades_daemon::clock::Clock;
 use fades_envelope::{Purpose, SigningKey, sign};
-use fades_testkit::Script;
+use fades_testkit::{FunctionAct, Script};
 use serde_json::{Value, json};
 
 use crate::support::{ISSUER, TestNode, folder, id, image, key, policy, proof};
@@ -131,6 +131,23 @@ async fn an_image_swapped_after_its_check_does_not_boot() {
     node.submit(&node.signed(&id(4), |_| {})).await;
     assert_eq!(node.ended(&id(4)).await["state"], "failed");
     assert_eq!(node.backend.started(Role::Function), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_in_use_stays() {
+    let node = TestNode::with(Script::default().functions([FunctionAct::Loops]), |_| {}).await;
+    let path = |reference: &str| format!("/v1/admin/images/{}", reference.split(':').next_back().unwrap());
+    let broker = node.get("/v1/node").await.json()["broker"]["image"].as_str().unwrap().to_owned();
+    let refused = node.local("DELETE", &path(&broker), b"").await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "E1515"), "{refused:?}");
+    node.submit(&node.signed(&id(1), |_| {})).await;
+    assert_eq!(node.local("DELETE", &path(&node.image), b"").await.code(), "E1515");
+    assert_eq!(node.local("DELETE", &format!("/v1/tasks/{}", id(1)), b"").await.status, 202);
+    node.ended(&id(1)).await;
+    assert_eq!(node.local("DELETE", &path(&node.image), b"").await.status, 204);
+    assert_eq!(node.local("DELETE", &path(&node.image), b"").await.code(), "E1500");
+    let left = node.get("/v1/node").await.json()["images"].clone();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["reference"]), (1, &json!(broker)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

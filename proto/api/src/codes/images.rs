@@ -31,6 +31,6 @@ catalogue! {
         "Images run only under a key that the operator trusts for images.";
     IMAGE_NAME_TAKEN = 1514, 409, "image of this name and version exists with other contents", "Give the new image another version.",
         "One name and version means one image.";
-    IMAGE_IN_USE = 1515, 409, "image is in use", "Wait for its tasks to end, or cancel them.",
-        "Tasks under way name this image.";
+    IMAGE_IN_USE = 1515, 409, "image is in use", "Wait for its tasks to end, or cancel them; let the broker run from another.",
+        "Tasks under way name this image, or the broker runs from it.";
 }
