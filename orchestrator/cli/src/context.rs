@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 use fades_api::client::{Client, NodeAddress, Signer, SignerError};
 use fades_api::codes;
 use fades_envelope::{Purpose, SigningKey, sign};
@@ -20,12 +20,22 @@ pub(crate) const SOCKET: &str = "fadesd.sock";
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// How data is printed on stdout.
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table", help_heading = EVERYWHERE)]
     output: Format,
-    /// The node: http://HOST:PORT, unix:/PATH/fadesd.sock, or its folder (a path with a slash). Without it, the node
-    /// whose folder is the current one, else http://127.0.0.1:8470.
-    #[arg(long, global = true, env = "FADES_NODE", value_name = "URL", value_parser = node_address)]
+    /// The node: http://HOST:PORT, unix:/PATH/fadesd.sock, or its folder. Without it, what FADES_NODE says; without
+    /// that, the node whose folder is the current one, else http://127.0.0.1:8470.
+    #[arg(long, global = true, value_name = "NODE", value_parser = node_address, help_heading = EVERYWHERE)]
     node: Option<NodeAddress>,
+}
+
+/// Heading of the options of every command, below a command's own.
+const EVERYWHERE: &str = "Options of every command";
+/// Names a node where `--node` does not. Read when a node is needed, so that commands without one run whatever it says.
+const VARIABLE: &str = "FADES_NODE";
+
+/// `--node` of a command that asks no node: taken, as everywhere, and not shown.
+pub(crate) fn without_node() -> Arg {
+    Arg::new("node").long("node").global(true).hide(true).value_name("NODE").value_parser(node_address)
 }
 
 /// How data is printed.
@@ -46,10 +56,15 @@ fn node_address(text: &str) -> std::result::Result<NodeAddress, String> {
     {
         return Ok(NodeAddress::Unix(absolute(Path::new(path))?));
     }
-    if text.contains('/') && !text.contains(':') {
+    let is_folder = || text.contains('/') || Path::new(text).is_dir();
+    if !text.contains(':') && is_folder() {
         return Ok(NodeAddress::Unix(absolute(&Path::new(text).join(SOCKET))?));
     }
-    text.parse::<NodeAddress>().map_err(|error| error.to_string())
+    text.parse::<NodeAddress>().map_err(|error| match text.contains(':') {
+        true => error.to_string(),
+        false => "no folder of this name, and no address; a node is http://HOST:PORT, unix:/PATH, or DIR/"
+            .to_owned(),
+    })
 }
 
 /// What every command has.
@@ -69,17 +84,24 @@ impl Context {
     }
 
     /// Where the node is.
-    pub(crate) fn address(&self) -> NodeAddress {
+    pub(crate) fn address(&self) -> Result<NodeAddress> {
         if let Some(address) = &self.options.node {
-            return address.clone();
+            return Ok(address.clone());
         }
-        match std::env::current_dir().map(|folder| folder.join(SOCKET)) {
+        if let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) {
+            let text = text.to_string_lossy();
+            return node_address(&text).map_err(|error| {
+                Failure::usage(format!("{VARIABLE}={text}: {error}"))
+                    .hint(format!("Correct or unset {VARIABLE}, or give --node."))
+            });
+        }
+        Ok(match std::env::current_dir().map(|folder| folder.join(SOCKET)) {
             Ok(socket) if socket.exists() => NodeAddress::Unix(socket),
             _ => {
                 let (host, port) = LISTEN.split_once(':').unwrap_or((LISTEN, ""));
                 NodeAddress::Tcp { host: host.to_owned(), port: port.parse().unwrap_or(0) }
             }
-        }
+        })
     }
 
     /// The local socket of the node in a folder.
@@ -90,30 +112,30 @@ impl Context {
     }
 
     /// The folder of the node, where the address tells it.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
-        match self.address() {
+    pub(crate) fn folder(&self) -> Result<Option<PathBuf>> {
+        Ok(match self.address()? {
             NodeAddress::Unix(socket) => socket.parent().map(Path::to_owned),
             NodeAddress::Tcp { .. } => None,
-        }
+        })
     }
 
     /// A client that signs nothing.
-    pub(crate) fn client(&self) -> Client {
-        Client::new(self.address())
+    pub(crate) fn client(&self) -> Result<Client> {
+        Ok(Client::new(self.address()?))
     }
 
     /// A client that signs its requests where a key is given.
     pub(crate) fn signing_client(&self, key: Option<&Path>) -> Result<Client> {
         match key {
-            Some(path) => Ok(self.client().with_signer(Arc::new(KeySigner(SigningKey::read(path)?)))),
-            None => Ok(self.client()),
+            Some(path) => Ok(self.client()?.with_signer(Arc::new(KeySigner(SigningKey::read(path)?)))),
+            None => self.client(),
         }
     }
 
     /// A client for what the operator alone may: over the node's local socket.
     pub(crate) fn operator(&self) -> Result<Client> {
-        match self.address() {
-            NodeAddress::Unix(_) => Ok(self.client()),
+        match self.address()? {
+            NodeAddress::Unix(_) => self.client(),
             address @ NodeAddress::Tcp { .. } => {
                 let message = format!("{address} is not a local socket, and this is the operator's to do");
                 let hint = "On the node itself, give its folder: --node DIR/ (or FADES_NODE), or run this inside it.";
@@ -154,9 +176,12 @@ mod tests {
         assert_eq!(node_address("./n"), unix("n/fadesd.sock"));
         assert_eq!(node_address("n/"), unix("n/fadesd.sock"));
         assert_eq!(node_address("http://[::1]:9").unwrap().to_string(), "http://[::1]:9");
+        // tests run in the crate's folder
+        assert_eq!(node_address("src"), unix("src/fadesd.sock"));
         for text in ["", "n", "unix:", "https://a:1", "edge-1:8470"] {
             assert!(node_address(text).is_err(), "{text:?}");
         }
+        assert!(node_address("n").unwrap_err().contains("DIR/"));
     }
 
     #[test]
@@ -165,6 +190,6 @@ mod tests {
         let context = Context::new(Options { output: Format::Table, node });
         let failure = context.operator().unwrap_err();
         assert_eq!(failure.code, Some(codes::LOCAL_ONLY));
-        assert_eq!(context.folder(), None);
+        assert_eq!(context.folder().unwrap(), None);
     }
 }

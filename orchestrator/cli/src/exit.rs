@@ -16,7 +16,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// Failed for another reason than those below.
     Failed = 1,
-    /// The arguments, or a document that a person wrote, are wrong. clap ends with the same number.
+    /// The arguments, a file that they name, or a document that a person wrote, are wrong. clap ends with the same
+    /// number.
     Usage = 2,
     /// What was asked for is not there.
     NotFound = 3,
@@ -48,8 +49,7 @@ impl Exit {
             | codes::SOURCE_UNKNOWN
             | codes::IMAGE_UNKNOWN
             | codes::RESULT_NONE
-            | codes::RESULT_GONE
-            | codes::NOT_A_NODE_FOLDER => Self::NotFound,
+            | codes::RESULT_GONE => Self::NotFound,
             codes::NODE_UNREACHABLE
             | codes::ANSWER_MALFORMED
             | codes::SHUTTING_DOWN
@@ -59,7 +59,8 @@ impl Exit {
             | codes::CURSOR_MALFORMED
             | codes::EVENT_ID_MALFORMED
             | codes::TASK_ID_IN_PATH_MALFORMED
-            | codes::KEY_FILE_UNREADABLE => Self::Usage,
+            | codes::KEY_FILE_UNREADABLE
+            | codes::NOT_A_NODE_FOLDER => Self::Usage,
             codes::ADDRESS_RATE_LIMITED
             | codes::KEY_RATE_LIMITED
             | codes::TASK_ABOVE_NODE
@@ -83,7 +84,7 @@ impl Exit {
             | codes::GUEST_ABORTED
             | codes::BROKER_DIED
             | codes::BROKER_GIVEN_UP => Self::GuestCrashed,
-            codes::NODE_FOLDER_EXISTS => Self::Failed,
+            codes::NODE_FOLDER_EXISTS | codes::NODE_RUNNING_ALREADY => Self::Failed,
             other => Self::of_range(other.number()),
         }
     }
@@ -166,6 +167,8 @@ mod tests {
             ("E5000", Exit::Failed),
             ("E5007", Exit::Refused),
             ("E6000", Exit::NotReady),
+            ("E6009", Exit::Failed),
+            ("E6014", Exit::Usage),
             ("E7000", Exit::NotReady),
             ("E9999", Exit::Failed),
         ] {

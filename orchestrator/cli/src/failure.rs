@@ -2,7 +2,7 @@
 
 use fades_api::client::ClientError;
 use fades_api::codes::{self, Code};
-use fades_api::task::TaskError;
+use fades_api::task::{TaskError, TaskId};
 use fades_envelope::{KeyFileError, KeyRefusal, ProofRefusal, ReceiptError};
 use fades_pack::ImageError;
 use serde::Serialize;
@@ -20,6 +20,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do; may be empty.
     pub(crate) hint: String,
+    /// The task that the node has accepted before this, for scripts.
+    pub(crate) task: Option<TaskId>,
 }
 
 /// A command's answer.
@@ -28,24 +30,41 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// With a code of the catalogue, its hint and its exit code.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { exit: Exit::of(code), code: Some(code), message: message.into(), hint: code.hint().to_owned() }
+        let (message, hint) = (message.into(), code.hint().to_owned());
+        Self { exit: Exit::of(code), code: Some(code), message, hint, task: None }
     }
 
     /// Without a code: the arguments do not fit together.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, code: None, message: message.into(), hint: String::new() }
+        Self { exit: Exit::Usage, code: None, message: message.into(), hint: String::new(), task: None }
     }
 
     /// Without a code: the system said no.
     pub(crate) fn system(what: impl std::fmt::Display, error: &dyn std::error::Error) -> Self {
         let message = format!("{what}: {}", chain(error));
-        Self { exit: Exit::Failed, code: None, message, hint: String::new() }
+        Self { exit: Exit::Failed, code: None, message, hint: String::new(), task: None }
     }
 
     /// The same with another thing to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// The same, after the node has accepted a task: whoever reads this needs its id.
+    #[must_use]
+    pub(crate) fn after_accepting(mut self, task: TaskId) -> Self {
+        if !self.message.contains(&task.to_string()) {
+            self.message = format!("task {task} is accepted, but then: {}", self.message);
+        }
+        if matches!(self.code, Some(codes::NODE_UNREACHABLE | codes::CLIENT_TIMED_OUT | codes::SHUTTING_DOWN))
+        {
+            self.hint = format!(
+                "The node keeps the task: `fades task watch {task}` follows it, `fades task cancel {task}` ends it."
+            );
+        }
+        self.task = Some(task);
         self
     }
 
@@ -58,8 +77,11 @@ impl Failure {
             #[serde(skip_serializing_if = "str::is_empty")]
             hint: &'a str,
             exit: u8,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            task: Option<TaskId>,
         }
-        Document { code: self.code, message: &self.message, hint: &self.hint, exit: self.exit as u8 }
+        let Self { exit, code, message, hint, task } = self;
+        Document { code: *code, message, hint, exit: *exit as u8, task: *task }
     }
 }
 
@@ -81,6 +103,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
+            // the node speaks of the header that programs send
+            ClientError::Problem { problem } if problem.code == codes::AUTHORIZATION_MISSING => Self::new(
+                problem.code,
+                problem.detail.clone(),
+            )
+            .hint("Give the issuer's key: --key FILE. On the node itself its folder is enough: --node DIR/."),
             // the node's own words and hint, which know more than the catalogue
             ClientError::Problem { problem } => {
                 let hint = match problem.retry_after_s {
@@ -171,6 +199,18 @@ mod tests {
         assert_eq!(failure.message, "too many under key 12");
         assert_eq!(failure.hint, "Wait. (in 7 s)");
         assert_eq!((failure.exit, failure.code), (Exit::Refused, Some(codes::KEY_RATE_LIMITED)));
+    }
+
+    #[test]
+    fn an_accepted_task_is_named_once() {
+        let task: TaskId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        let lost = Failure::new(codes::NODE_UNREACHABLE, "node x cannot be reached").after_accepting(task);
+        assert_eq!(lost.message, format!("task {task} is accepted, but then: node x cannot be reached"));
+        assert!(lost.hint.contains(&format!("fades task watch {task}")), "{}", lost.hint);
+        assert_eq!(lost.exit, Exit::Unreachable);
+        assert_eq!(serde_json::to_value(lost.document()).unwrap()["task"], task.to_string());
+        let failed = Failure::new(codes::GUEST_PANICKED, format!("task {task} failed"));
+        assert_eq!(failed.clone().after_accepting(task).message, failed.message);
     }
 
     #[test]

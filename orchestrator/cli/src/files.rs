@@ -17,14 +17,10 @@ const TAG_18: u8 = 0xd2;
 
 /// Reads a file of at most `most` bytes.
 pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
-    let failed = |error: std::io::Error| {
-        let failure = Failure::system(path.display(), &error);
-        match error.kind() {
-            std::io::ErrorKind::NotFound => Failure { exit: Exit::NotFound, ..failure },
-            _ => failure,
-        }
-    };
-    let file = File::open(path).map_err(failed)?;
+    let failed = |error: std::io::Error| Failure::system(path.display(), &error);
+    // as for key files: whoever typed the name can mend it
+    let unopened = |error| Failure { exit: Exit::Usage, ..failed(error) };
+    let file = File::open(path).map_err(unopened)?;
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > most {
@@ -112,7 +108,7 @@ mod tests {
         assert_eq!(public_key(&key.public().to_string()).unwrap(), key.public());
         assert_eq!(create(&raw, b"x", 0o644).unwrap_err().exit, Exit::Failed);
         assert_eq!(read(&raw, 3).unwrap_err().exit, Exit::Usage);
-        assert_eq!(read(&folder.path().join("none"), 3).unwrap_err().exit, Exit::NotFound);
+        assert_eq!(read(&folder.path().join("none"), 3).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]

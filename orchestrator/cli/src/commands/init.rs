@@ -55,6 +55,7 @@ struct Made {
     node: Name,
     key_id: String,
     public_key: String,
+    public_key_file: PathBuf,
     socket: PathBuf,
 }
 
@@ -72,12 +73,15 @@ impl Init {
             .mode(0o700)
             .create(&images)
             .map_err(|error| Failure::system(images.display(), &error))?;
+        let public_key_file = folder.join("node.pub");
+        files::create(&public_key_file, format!("{}\n", key.public()).as_bytes(), 0o644)?;
         // last: a folder is a node's once this is in it
         files::create(&folder.join("fades.toml"), self.settings(&node).as_bytes(), 0o600)?;
         let made = Made {
             node,
             key_id: key.public().id().to_string(),
             public_key: key.public().to_string(),
+            public_key_file,
             socket: folder.join(crate::context::SOCKET),
             folder,
         };
@@ -85,8 +89,11 @@ impl Init {
             Table::facts([
                 ("folder", made.folder.display().to_string()),
                 ("node", made.node.to_string()),
-                ("key id", made.key_id.clone()),
                 ("public key", made.public_key.clone()),
+                (
+                    "its file",
+                    format!("{}, for --node-key of `fades task result`", made.public_key_file.display()),
+                ),
             ])
             .text()
         })?;

@@ -142,16 +142,16 @@ fn table(issuers: &[IssuerView]) -> String {
     let mut table =
         Table::new(&["issuer", "key id", "state", "sources", "images", ">memory", ">priority", ">result"]);
     for IssuerView { name, keys, policy } in issuers {
-        let sources: Vec<&str> = policy.sources.keys().map(Name::as_str).collect();
-        let list = |words: &[&str]| if words.is_empty() { "none".to_owned() } else { words.join(",") };
-        let images: Vec<&str> = policy.images.iter().map(String::as_str).collect();
+        let sources: Vec<String> =
+            policy.sources.iter().flat_map(|(name, source)| allowed(name, source)).collect();
+        let list = |words: &[String]| if words.is_empty() { "none".to_owned() } else { words.join(",") };
         for key in keys {
             table.row([
                 name.to_string(),
                 key.key_id.clone(),
                 key.state.clone(),
                 list(&sources),
-                list(&images),
+                list(&policy.images),
                 format!("{} MiB", policy.memory_mib),
                 policy.priority.to_string(),
                 bytes(policy.result_bytes),
@@ -159,6 +159,21 @@ fn table(issuers: &[IssuerView]) -> String {
         }
     }
     table.text_or("no issuers")
+}
+
+/// What may be read of a source, in the words that `--source` takes.
+fn allowed(name: &Name, source: &SourcePolicy) -> Vec<String> {
+    if source.everything {
+        return vec![name.to_string()];
+    }
+    if source.measurements.is_empty() {
+        return vec![format!("{name}:(nothing)")];
+    }
+    let of_measurement = |(measurement, fields): (&Label, &Vec<Label>)| match fields.as_slice() {
+        [] => vec![format!("{name}:{measurement}")],
+        fields => fields.iter().map(|field| format!("{name}:{measurement}.{field}")).collect(),
+    };
+    source.measurements.iter().flat_map(of_measurement).collect()
 }
 
 impl Add {
@@ -286,6 +301,10 @@ mod tests {
         assert_eq!(json["sources"]["b"]["measurements"]["t"], serde_json::json!([]));
         assert_eq!(json["sources"]["b"]["measurements"]["h"], serde_json::json!(["v", "w"]));
         assert_eq!((&json["images"][0], &json["memory_mib"]), (&"stats".into(), &64.into()));
+        // the table shows what was asked for, and no more
+        let shown: Vec<String> =
+            policy.sources.iter().flat_map(|(name, source)| allowed(name, source)).collect();
+        assert_eq!(shown, ["a", "b:h.v", "b:h.w", "b:t"]);
         assert!(add(&["--priority", "3"]).unwrap().allow.policy().is_err());
         assert!(add(&["--source", "a/b"]).unwrap().allow.policy().is_err());
     }

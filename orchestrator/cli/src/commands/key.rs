@@ -9,6 +9,7 @@ use fades_envelope::{SigningKey, prove};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::{Failure, Result, chain};
 use crate::files;
 use crate::output::Table;
@@ -106,7 +107,8 @@ fn new(file: &Path, name: Option<Name>) -> Result<KeyFile> {
 fn list(dir: &Path) -> Result<Vec<KeyFile>> {
     let failed = |error: std::io::Error| Failure::system(dir.display(), &error);
     let mut keys = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
+    let unopened = |error| Failure { exit: Exit::Usage, ..failed(error) };
+    for entry in std::fs::read_dir(dir).map_err(unopened)? {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_none_or(|ending| ending != "pub") {
             continue;
@@ -154,6 +156,7 @@ mod tests {
         assert_eq!((listed[0].secret.as_str(), &listed[0].key_id), ("usable", &made.key_id));
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(list(folder.path()).unwrap()[0].secret.contains("0644"));
+        assert_eq!(list(&folder.path().join("none")).err().unwrap().exit, Exit::Usage);
         std::fs::remove_file(&file).unwrap();
         assert_eq!(list(folder.path()).unwrap()[0].secret, "missing");
     }

@@ -13,16 +13,17 @@ mod up;
 
 use clap::Subcommand;
 
-use crate::context::Context;
+use crate::context::{Context, without_node};
 use crate::failure::Result;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make the folder of a node: settings, key, places for what it keeps.
+    #[command(arg = without_node())]
     Init(init::Init),
     /// Make and list keys.
-    #[command(subcommand)]
+    #[command(subcommand, arg = without_node())]
     Key(key::Key),
     /// Say who may ask the node for what (on the node).
     #[command(subcommand)]
@@ -41,8 +42,10 @@ pub(crate) enum Command {
     /// Look for what keeps this machine from running a node, and say what to do. Exits with 7 when it is not ready.
     Doctor(doctor::Doctor),
     /// Run a node in the foreground.
+    #[command(arg = without_node())]
     Up(up::Up),
     /// Say what a code means.
+    #[command(arg = without_node())]
     Explain(explain::Explain),
 }
 

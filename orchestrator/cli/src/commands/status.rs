@@ -14,7 +14,7 @@ pub(crate) struct Status {}
 
 impl Status {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        let client = context.client();
+        let client = context.client()?;
         let info = context.run(async { Ok(client.node().await?) })?;
         context.output().show(&info, describe)
     }

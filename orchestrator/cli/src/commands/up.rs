@@ -1,5 +1,6 @@
 //! `fades up`: becomes `fadesd`, so that signals and the terminal are the daemon's.
 
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +8,7 @@ use std::process::Command;
 use clap::Args;
 use fades_api::codes;
 
+use crate::context::SOCKET;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
@@ -26,6 +28,12 @@ impl Up {
         if !self.dir.join("fades.toml").is_file() {
             let message = format!("{} has no fades.toml", self.dir.display());
             return Err(Failure::new(codes::NOT_A_NODE_FOLDER, message));
+        }
+        let socket = self.dir.join(SOCKET);
+        // only to say it better: what keeps a second daemon out is its own lock on the folder
+        if UnixStream::connect(&socket).is_ok() {
+            let message = format!("a fadesd answers at {} already", socket.display());
+            return Err(Failure::new(codes::NODE_RUNNING_ALREADY, message));
         }
         let program = beside(PROGRAM).unwrap_or_else(|| PathBuf::from(PROGRAM));
         let error = Command::new(&program).arg(&self.dir).exec();

@@ -11,7 +11,7 @@ use crate::context::Format;
 use crate::failure::{Failure, Result};
 
 pub(crate) use table::Table;
-pub(crate) use words::{bytes, count, micros, plain, short_digest};
+pub(crate) use words::{bytes, count, counted, micros, plain, short_digest};
 
 /// Where answers go.
 #[derive(Debug, Clone, Copy)]

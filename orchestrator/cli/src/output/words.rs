@@ -23,6 +23,12 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// A count of things: `1 point`, `1,234 points`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", count(number))
+}
+
 /// Bytes in the unit that leaves three digits or so: `1.5 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -59,6 +65,8 @@ mod tests {
     fn numbers_for_people() {
         let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
         counts.into_iter().for_each(|(number, text)| assert_eq!(count(number), text));
+        let things = [(0, "0 points"), (1, "1 point"), (2_000, "2,000 points")];
+        things.into_iter().for_each(|(number, text)| assert_eq!(counted(number, "point"), text));
         let sizes =
             [(1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (u64::MAX, "16777216.0 TiB")];
         sizes.into_iter().for_each(|(number, text)| assert_eq!(bytes(number), text));

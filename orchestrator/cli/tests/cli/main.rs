@@ -5,4 +5,6 @@
 mod examples;
 mod node;
 mod operator;
+mod receipts;
 mod tasks;
+mod words;

@@ -80,11 +80,26 @@ impl TestNode {
     pub(crate) fn start(script: Script) -> Self {
         let work = tempfile::tempdir().unwrap();
         fades(work.path(), &["init", "n", "--name", "edge-1", "--listen", "127.0.0.1:0"]).done();
+        let mut node = Self { work, url: String::new(), stop: None, runtime: None };
+        node.run(script);
+        node
+    }
+
+    /// Ends the daemon in order.
+    pub(crate) fn stop(&mut self) {
+        if let (Some(stop), Some(runtime)) = (self.stop.take(), self.runtime.take()) {
+            let _ = stop.send(());
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+
+    /// Runs a daemon on the folder; its address over TCP is another one each time.
+    pub(crate) fn run(&mut self, script: Script) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let dir = NodeDir::open(&work.path().join("n")).unwrap();
+        let dir = NodeDir::open(&self.path("n")).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let url = runtime.block_on(async {
+        self.url = runtime.block_on(async {
             let config = dir.config().unwrap();
             let tcp = Listener::tcp(config.listen.unwrap()).await.unwrap();
             let url = format!("http://{}", tcp.tcp_address().unwrap());
@@ -95,7 +110,7 @@ impl TestNode {
             }));
             url
         });
-        Self { work, url, stop: Some(stop), runtime: Some(runtime) }
+        (self.stop, self.runtime) = (Some(stop), Some(runtime));
     }
 
     /// The same with an issuer, a source and images, told to it as an operator would.
@@ -155,10 +170,7 @@ impl TestNode {
 
 impl Drop for TestNode {
     fn drop(&mut self) {
-        if let (Some(stop), Some(runtime)) = (self.stop.take(), self.runtime.take()) {
-            let _ = stop.send(());
-            runtime.shutdown_timeout(Duration::from_secs(5));
-        }
+        self.stop();
     }
 }
 

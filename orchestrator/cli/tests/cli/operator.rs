@@ -163,5 +163,5 @@ fn codes_are_explained_offline() {
         "TASK_ID_REUSED"
     );
     assert_eq!(fades(work.path(), &["explain", "E9999"]).exit, 3);
-    fades(work.path(), &["up", "."]).refused(3, "E6014");
+    fades(work.path(), &["up", "."]).refused(2, "E6014");
 }

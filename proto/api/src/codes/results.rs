@@ -17,8 +17,8 @@ catalogue! {
         "The task failed, was cancelled, expired or was refused, so that there is no result.";
     RECEIPT_INVALID = 5007, 400, "receipt does not hold", "Do not use the result; fetch both again from the node.",
         "The receipt's envelope or signature is not that of the node whose key was given.";
-    RECEIPT_MISMATCH = 5008, 400, "receipt is for another result", "Do not use the result; fetch both again from the node.",
-        "The receipt is genuine, but the digest in it is not that of these result bytes.";
+    RECEIPT_MISMATCH = 5008, 400, "receipt says something else", "Do not use the result; fetch both again from the node.",
+        "The receipt is genuine, but the result, or a figure shown with it, or the wrapper given, is not the one that the node signed.";
     SINK_FAILED = 5009, 502, "result could not be delivered", "Fetch the result by GET; look at the sink.",
         "The sink did not take the result. It stays stored at the node.";
     TASK_EXPIRED = 5010, 410, "task expired before it could run", "Submit a new one with a later expires_at or a higher priority.",

@@ -82,7 +82,10 @@ struct Report {
 
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        let folder = self.dir.clone().or_else(|| context.folder());
+        let folder = match &self.dir {
+            Some(dir) => Some(dir.clone()),
+            None => context.folder()?,
+        };
         let settings = folder.as_deref().map(host::Settings::read).unwrap_or_default();
         let mut findings = host::examine(&settings);
         if let Some(folder) = &folder {
@@ -90,7 +93,7 @@ impl Doctor {
         }
         let address = match &self.dir {
             Some(dir) => context.address_in(dir)?,
-            None => context.address(),
+            None => context.address()?,
         };
         findings.extend(context.run(async { Ok(node::examine(address).await) })?);
         let faults: Vec<&str> =
@@ -104,7 +107,7 @@ impl Doctor {
         }
         let code =
             report.findings.iter().filter(|f| f.verdict == Verdict::Fail).find_map(|finding| finding.code);
-        Err(Failure { exit: Exit::NotReady, code, message: words, hint: String::new() })
+        Err(Failure { exit: Exit::NotReady, code, message: words, hint: String::new(), task: None })
     }
 }
 

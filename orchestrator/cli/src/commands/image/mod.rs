@@ -72,7 +72,7 @@ impl Image {
         match self {
             Self::Add { file, trust } => add(context, &file, trust.as_deref()),
             Self::Ls => {
-                let client = context.client();
+                let client = context.client()?;
                 let info = context.run(async { Ok(client.node().await?) })?;
                 context.output().show(&info.images, |images| table(images))
             }

@@ -140,7 +140,7 @@ impl Completing {
         let asks = draft.needs_image_digest()
             || ["audience", "node_epoch"].into_iter().any(|key| draft.credential(key).is_none());
         let node = match asks {
-            true => Some(context.run(async { Ok(context.client().node().await?) })?),
+            true => Some(context.run(async { Ok(context.client()?.node().await?) })?),
             false => None,
         };
         let issuer = self.issuer(draft, key, key_path)?;

@@ -1,5 +1,6 @@
 //! Following tasks: events as they come, and what the end of one means.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,12 +9,18 @@ use fades_api::codes;
 use fades_api::http::{EventView, TaskState, TaskView};
 use fades_api::task::TaskId;
 use jiff::SignedDuration;
+use tokio::time::Instant;
 
 use super::{RequestKey, span};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
-use crate::output::{Output, bytes, count, plain};
+use crate::failure::{Failure, Result, chain};
+use crate::output::{Output, bytes, counted, plain};
+
+/// How long a node may be away before waiting for it ends, beyond the 16 s that the stream of events tries by itself.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Arguments of `fades task watch`.
 #[derive(Debug, Args)]
@@ -57,7 +64,7 @@ impl Watch {
 fn line(event: &EventView) -> String {
     let mut text = format!("{:.3}  {}  {:<9}", event.at, event.task, event.state);
     if let Some(progress) = event.progress {
-        text += &format!("  {} points, {}", count(progress.points), bytes(progress.bytes));
+        text += &format!("  {}, {}", counted(progress.points, "point"), bytes(progress.bytes));
     }
     if let Some(code) = event.code {
         text += &format!("  {code}");
@@ -77,14 +84,48 @@ pub(super) async fn to_the_end(
 ) -> Result<TaskView> {
     let tell = |event: &EventView| {
         let progress = match event.progress {
-            Some(progress) => format!("  {} points, {}", count(progress.points), bytes(progress.bytes)),
+            Some(progress) => format!("  {}, {}", counted(progress.points, "point"), bytes(progress.bytes)),
             None => String::new(),
         };
         output.progress(Some(&format!("{}{progress}", event.state)));
     };
-    let ended = within(timeout, &format!("task {task}"), async { Ok(client.wait(task, tell).await?) }).await;
+    let ended = within(timeout, &format!("task {task}"), outliving(output, client, task, tell)).await;
     output.progress(None);
     ended
+}
+
+/// Follows a task also over a restart of its node: the task goes on there, and so does the waiting here.
+async fn outliving(
+    output: Output,
+    client: &Client,
+    task: TaskId,
+    tell: impl Fn(&EventView),
+) -> Result<TaskView> {
+    let lost_since = Cell::new(None::<Instant>);
+    loop {
+        let error = match client
+            .wait(task, |event| {
+                lost_since.set(None);
+                tell(event);
+            })
+            .await
+        {
+            Ok(view) => return Ok(view),
+            Err(error) => error,
+        };
+        let passing = [codes::NODE_UNREACHABLE, codes::SHUTTING_DOWN, codes::TOO_MANY_CONNECTIONS]
+            .contains(&error.code());
+        let since = lost_since.get();
+        if !passing || since.is_some_and(|since| since.elapsed() > PATIENCE) {
+            return Err(error.into());
+        }
+        if since.is_none() {
+            output.progress(None);
+            output.note(&format!("{}; trying again", chain(&error)));
+            lost_since.set(Some(Instant::now()));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Gives a future this long.
@@ -110,16 +151,51 @@ pub(super) fn verdict(task: &TaskView) -> Result<()> {
     if task.state == TaskState::Succeeded {
         return Ok(());
     }
-    let detail =
-        task.detail.as_deref().or_else(|| task.code.map(|code| code.title())).unwrap_or("no reason given");
+    let told = task.detail.as_deref().filter(|detail| !detail.is_empty());
+    let detail = told.or_else(|| task.code.map(|code| code.title())).unwrap_or("no reason given");
     let message = format!("task {} {}: {detail}", task.task, end(task.state));
     let hint = task.code.map(|code| code.hint().to_owned()).unwrap_or_default();
-    Err(Failure { exit: Exit::of_task(task), code: task.code, message, hint })
+    Err(Failure { exit: Exit::of_task(task), code: task.code, message, hint, task: Some(task.task) })
 }
 
 fn end(state: TaskState) -> String {
     match state {
         TaskState::Cancelled | TaskState::Refused => format!("was {state}"),
         state => state.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fades_api::client::NodeAddress;
+
+    use super::*;
+    use crate::context::Format;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stays_away_is_given_up_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = Client::new(NodeAddress::Unix(folder.path().join("none.sock")));
+        let task = TaskId(ulid::Ulid::nil());
+        let (output, begun) = (Output::new(Format::Json), Instant::now());
+        let failure = outliving(output, &client, task, |_| ()).await.unwrap_err();
+        assert_eq!((failure.code, failure.exit), (Some(codes::NODE_UNREACHABLE), Exit::Unreachable));
+        let waited = begun.elapsed();
+        assert!(waited > PATIENCE && waited < 3 * PATIENCE, "{waited:?}");
+    }
+
+    #[test]
+    fn an_end_without_words_is_told_by_its_code() {
+        let mut view: TaskView = serde_json::from_value(serde_json::json!({
+            "task": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "issuer": "i", "state": "cancelled", "code": "E5011", "detail": "",
+            "priority": 5, "image": format!("stats@sha256:{}", "0".repeat(64)), "sources": [], "attempts": 1,
+            "accepted_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap();
+        let message = verdict(&view).unwrap_err().message;
+        assert_eq!(message, "task 01ARZ3NDEKTSV4RRFFQ69G5FAV was cancelled: task was cancelled");
+        view.detail = Some("by request".to_owned());
+        assert!(verdict(&view).unwrap_err().message.ends_with("was cancelled: by request"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod draft;
 mod follow;
+mod receipt;
 mod result;
 mod rows;
 mod show;
@@ -36,7 +37,8 @@ pub(crate) enum Task {
     /// Print what a task gave, and check its receipt.
     #[command(after_help = "Examples:\n  \
         fades task result 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key --verify --node-key node.pub\n  \
-        fades task result saved.json --verify --node-key node.pub")]
+        fades task result saved.json --verify --node-key node.pub\n\n\
+        `fades init` writes node.pub into the node's folder.")]
     Result(result::ResultOf),
     /// Print events of a task until it ends, or of all tasks.
     #[command(after_help = "Example:\n  fades task watch 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key")]

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::Args;
-use fades_api::codes;
 use fades_api::http::{ResultDocument, TimingsUs};
 use fades_api::task::TaskId;
-use fades_envelope::{Digest, PublicKey, Receipt, parse, verify_receipt};
-use serde_json::Value;
+use fades_envelope::PublicKey;
 
+use super::receipt::{UNSIGNED, claimed_key, verify, wrapper_digest};
 use super::{RequestKey, rows};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::files;
-use crate::output::{Table, bytes, count, micros};
+use crate::output::{Output, Table, bytes, counted, micros};
 
 /// Largest saved document, bytes: above any result that a node lets out, twice over.
 const DOCUMENT_BYTES: usize = 256 << 20;
@@ -26,14 +25,16 @@ pub(crate) struct ResultOf {
     task: String,
     #[command(flatten)]
     key: RequestKey,
-    /// Check the receipt: the node's signature, the result's digest, and the wrapper's if one is given.
+    /// Check the receipt: the node's signature, the result's digest, every figure that the receipt states, and the
+    /// wrapper's digest if one is given. --node-key and --wrapper mean it, too.
     #[arg(long)]
     verify: bool,
-    /// The node's key: 64 digits, or a file with them. Without it the node's own word is taken, and that is said.
-    #[arg(long, value_name = "KEY", requires = "verify")]
+    /// The node's public key: 64 digits, or a file with them, such as node.pub in the node's folder. Without it the
+    /// node's own word is taken, and that is said.
+    #[arg(long, value_name = "KEY")]
     node_key: Option<String>,
     /// The envelope that was submitted, to check that the receipt is about it.
-    #[arg(long, value_name = "FILE", requires = "verify")]
+    #[arg(long, value_name = "FILE")]
     wrapper: Option<PathBuf>,
 }
 
@@ -41,19 +42,22 @@ impl ResultOf {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let output = context.output();
         let document = self.document(context)?;
-        if self.verify {
-            let node = self.node_key(context)?;
+        if self.verify || self.node_key.is_some() || self.wrapper.is_some() {
+            let node = self.node_key(context, &document)?;
             let wrapper = self.wrapper.as_deref().map(wrapper_digest).transpose()?;
             let receipt = verify(&document, &node, wrapper)?;
             output.note(&format!(
-                "the receipt holds: node {} says that {} made this of {} operations for {}",
+                "the receipt holds: node {} says that {} made this of {} for {}",
                 receipt.node.id,
                 receipt.images.function.name,
-                receipt.operations.len(),
+                counted(receipt.operations.len() as u64, "operation"),
                 receipt.wrapper.issuer
             ));
+            if output.is_json() {
+                output.note(&format!("all that is shown is signed but {UNSIGNED}"));
+            }
         }
-        output.show(&document, describe)
+        show(output, &document)
     }
 
     fn document(&self, context: &Context) -> Result<ResultDocument> {
@@ -69,13 +73,23 @@ impl ResultOf {
             .map_err(|error| Failure::usage(format!("{} is no result document: {error}", path.display())))
     }
 
-    fn node_key(&self, context: &Context) -> Result<PublicKey> {
+    fn node_key(&self, context: &Context, document: &ResultDocument) -> Result<PublicKey> {
         if let Some(given) = &self.node_key {
             let path = Path::new(given);
             let text = if path.is_file() { files::read_text(path, 4096)? } else { given.clone() };
-            return Ok(text.trim().parse()?);
+            let digits = text.trim();
+            if claimed_key(document).is_some_and(|id| id.to_string() == digits) {
+                return Err(Failure::usage(format!("{digits} is the node's key id, not its public key"))
+                    .hint("`fades status` on the node shows the public key, and node.pub in its folder holds it."));
+            }
+            return digits.parse::<PublicKey>().map_err(|error| {
+                let failure = Failure::from(error);
+                let message = format!("--node-key {given:?}: {}", failure.message);
+                Failure { message, ..failure }
+                    .hint("Give the 64 digits of the node's public key, or a file with them: node.pub in its folder.")
+            });
         }
-        let client = context.client();
+        let client = context.client()?;
         let info = context.run(async { Ok(client.node().await?) })?;
         let words = "the node's key was taken from the node itself; to be sure of it, give --node-key";
         context.output().note(words);
@@ -83,49 +97,27 @@ impl ResultOf {
     }
 }
 
-/// SHA-256 of the payload in an envelope.
-fn wrapper_digest(path: &Path) -> Result<Digest> {
-    let envelope = files::read_envelope(path)?;
-    let parsed = parse(&envelope)
-        .map_err(|error| Failure::new(codes::CBOR_MALFORMED, format!("{}: {error}", path.display())))?;
-    // only its digest is used, and compared with what the node signed
-    Ok(Digest::of(parsed.unverified_payload()))
-}
-
-/// Checks that a document is what the node of this key says it gave, and that what is shown is what was signed.
-fn verify(document: &ResultDocument, node: &PublicKey, wrapper: Option<Digest>) -> Result<Receipt> {
-    let decode = |what: &str, text: &str| {
-        Base64UrlUnpadded::decode_vec(text).map_err(|error| {
-            Failure::new(codes::RECEIPT_INVALID, format!("{what} is not base64url: {error}"))
-        })
-    };
-    let receipt = decode("the receipt", &document.receipt)?;
-    let result = decode("the result", &document.result_bytes)?;
-    let receipt = verify_receipt(&receipt, node, &result)?;
-    let mismatch = |message: String| Err(Failure::new(codes::RECEIPT_MISMATCH, message));
-    if receipt.task != document.task.to_string() {
-        return mismatch(format!("the receipt is about task {}, not {}", receipt.task, document.task));
+/// Shows a document, and says which operations had nothing to read: most often a name is misspelt.
+pub(super) fn show(output: Output, document: &ResultDocument) -> Result<()> {
+    output.show(document, describe)?;
+    for operation in document.operations.iter().filter(|operation| operation.points == 0) {
+        output.note(&format!(
+            "warning: operation {} read 0 points; is its measurement, its field or its range of times misspelt?",
+            operation.id
+        ));
     }
-    if serde_json::from_slice::<Value>(&result).ok().as_ref() != Some(&document.result) {
-        return mismatch("the result that is shown is not the one that was signed".to_owned());
-    }
-    match wrapper {
-        Some(given) if given != receipt.wrapper.sha256 => {
-            mismatch(format!("the receipt is about wrapper {}, not {given}", receipt.wrapper.sha256))
-        }
-        _ => Ok(receipt),
-    }
+    Ok(())
 }
 
 /// The aggregate as a table where it has rows, then what it took.
-pub(super) fn describe(document: &ResultDocument) -> String {
+fn describe(document: &ResultDocument) -> String {
     let points: u64 = document.operations.iter().map(|operation| operation.points).sum();
     let written = Base64UrlUnpadded::decode_vec(&document.result_bytes).unwrap_or_default();
     let mut text = rows::aggregate(&written).unwrap_or_else(|| format!("{:#}\n", document.result));
     text += "\n";
     text += &Table::facts([
         ("task", document.task.to_string()),
-        ("read at the edge", format!("{} points, {}", count(points), bytes(document.bytes_read))),
+        ("read at the edge", format!("{}, {}", counted(points, "point"), bytes(document.bytes_read))),
         ("sent out", bytes(document.bytes_sent)),
         ("times", times(&document.timings_us)),
     ])

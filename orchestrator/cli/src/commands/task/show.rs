@@ -8,7 +8,7 @@ use fades_api::task::Name;
 use super::{Filter, OneTask, RequestKey};
 use crate::context::Context;
 use crate::failure::Result;
-use crate::output::{Table, bytes, count, short_digest};
+use crate::output::{Table, bytes, counted, short_digest};
 
 /// Arguments of `fades task ls`.
 #[derive(Debug, Args)]
@@ -77,7 +77,13 @@ pub(super) fn get(context: &Context, command: &OneTask) -> Result<()> {
 pub(super) fn cancel(context: &Context, command: &OneTask) -> Result<()> {
     let client = context.signing_client(command.key.key.as_deref())?;
     let task = context.run(async { Ok(client.cancel(command.id).await?) })?;
-    context.output().show(&task, describe)
+    context.output().show(&task, describe)?;
+    if !task.state.is_ended() {
+        context
+            .output()
+            .note(&format!("asked for; `fades task watch {}` tells when it has ended", task.task));
+    }
+    Ok(())
 }
 
 fn describe(task: &TaskView) -> String {
@@ -86,7 +92,7 @@ fn describe(task: &TaskView) -> String {
         ("state", task.state.to_string()),
         ("issuer", task.issuer.to_string()),
         ("image", format!("{} ({})", task.image.name, short_digest(&task.image.digest_hex()))),
-        ("sources", task.sources.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")),
+        ("sources", distinct(&task.sources).join(", ")),
         ("priority", task.priority.to_string()),
         ("attempts", task.attempts.to_string()),
         ("accepted", task.accepted_at.to_string()),
@@ -94,9 +100,31 @@ fn describe(task: &TaskView) -> String {
         ("expires", task.expires_at.to_string()),
     ];
     facts.extend(
-        task.progress.map(|p| ("read so far", format!("{} points, {}", count(p.points), bytes(p.bytes)))),
+        task.progress.map(|p| ("read so far", format!("{}, {}", counted(p.points, "point"), bytes(p.bytes)))),
     );
     facts.extend(task.code.map(|code| ("code", format!("{code} ({})", code.title()))));
-    facts.extend(task.detail.clone().map(|detail| ("detail", detail)));
+    facts.extend(task.detail.clone().filter(|detail| !detail.is_empty()).map(|detail| ("detail", detail)));
     Table::facts(facts).text()
+}
+
+/// Each source once, in the order of the operations.
+fn distinct(sources: &[Name]) -> Vec<&str> {
+    let mut seen = Vec::new();
+    for name in sources.iter().map(Name::as_str) {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_of_many_operations_is_listed_once() {
+        let names: Vec<Name> = ["b", "a", "b", "b", "a"].map(|name| name.parse().unwrap()).into();
+        assert_eq!(distinct(&names), ["b", "a"]);
+    }
 }

@@ -9,7 +9,7 @@ use fades_envelope::SigningKey;
 use jiff::SignedDuration;
 
 use super::draft::{Completing, Input, read_input, seal};
-use super::{RequestKey, follow, result, span};
+use super::{follow, result, span};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::Table;
@@ -19,8 +19,9 @@ use crate::output::Table;
 pub(crate) struct Submit {
     /// The task as TOML or JSON, or an envelope that is signed already.
     file: PathBuf,
-    #[command(flatten)]
-    key: RequestKey,
+    /// The issuer's key. It signs the task, unless the file is signed already, and over TCP the requests of --wait.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Stay until the task ends, and print what it gave. Its end decides the exit code.
     #[arg(long)]
     wait: bool,
@@ -34,7 +35,7 @@ pub(crate) struct Submit {
 impl Submit {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let envelope = self.envelope(context)?;
-        let client = context.signing_client(self.key.key.as_deref())?;
+        let client = context.signing_client(self.key.as_deref())?;
         if !self.wait {
             let accepted = context.run(async { Ok(client.submit(envelope).await?) })?;
             return context.output().show(&accepted, |Accepted { task, state, .. }| {
@@ -42,14 +43,14 @@ impl Submit {
             });
         }
         let document = context.run(self.wait(context, &client, envelope))?;
-        context.output().show(&document, result::describe)
+        result::show(context.output(), &document)
     }
 
     fn envelope(&self, context: &Context) -> Result<Vec<u8>> {
         match read_input(&self.file)? {
             Input::Envelope(envelope) => Ok(envelope),
             Input::Draft(draft) => {
-                let Some(path) = &self.key.key else {
+                let Some(path) = &self.key else {
                     return Err(
                         Failure::usage("a draft must be signed").hint("Give the issuer's key: --key FILE.")
                     );
@@ -69,11 +70,13 @@ impl Submit {
     ) -> Result<fades_api::http::ResultDocument> {
         let output = context.output();
         let Accepted { task, .. } = client.submit(envelope).await?;
-        if output.shows_progress() {
-            output.note(&format!("task {task}"));
-        }
-        let ended = follow::to_the_end(output, client, task, self.timeout).await?;
-        follow::verdict(&ended)?;
-        Ok(client.result(task).await?)
+        // at once: whatever becomes of this process, the task goes on under this id
+        output.note(&format!("task {task} is accepted"));
+        let result = async {
+            let ended = follow::to_the_end(output, client, task, self.timeout).await?;
+            follow::verdict(&ended)?;
+            Ok(client.result(task).await?)
+        };
+        result.await.map_err(|failure: Failure| failure.after_accepting(task))
     }
 }
