@@ -1,6 +1,6 @@
 //! The actor itself: its loop, and how effects are carried out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -67,7 +67,10 @@ pub(crate) struct Actor {
     /// What came while there was no engine.
     early: Vec<Input>,
     guests: Guests,
+    /// Of every task that the engine was told of and that has not ended.
     plans: HashMap<TaskId, Plan>,
+    /// Stored tasks that shall end before anybody has told of them.
+    cancelled: HashSet<TaskId>,
     wake_us: Option<u64>,
 }
 
@@ -88,6 +91,7 @@ impl Actor {
             early: Vec::new(),
             guests,
             plans: HashMap::new(),
+            cancelled: HashSet::new(),
             wake_us: None,
         }
     }
@@ -163,10 +167,15 @@ impl Actor {
         let now_us = self.parts.clock.mono_us();
         let heard = match message {
             Message::Accepted(spec) => {
-                self.plans.insert(spec.id, Plan::of(&spec));
-                return vec![Input::Accepted(spec)];
+                let id = spec.id;
+                self.plans.insert(id, Plan::of(&spec));
+                let accepted = Input::Accepted(spec);
+                return match self.cancelled.remove(&id) {
+                    true => vec![accepted, Input::Cancel(id)],
+                    false => vec![accepted],
+                };
             }
-            Message::Cancel(task) => return vec![Input::Cancel(TaskId(task.to_bytes()))],
+            Message::Cancel(task) => return self.cancel(task).into_iter().collect(),
             Message::ImagesChanged | Message::Stop => return Vec::new(),
             Message::Net(NetEvent::ControlConnected(port)) => self.guests.connected(port),
             Message::Net(NetEvent::ControlClosed(port)) => self.guests.closed(port),
@@ -192,6 +201,24 @@ impl Actor {
             }
         };
         heard.into_iter().map(guest_input).collect()
+    }
+
+    /// A task can be asked to end as soon as it is stored, which is before the engine hears of it: kept until it does.
+    fn cancel(&mut self, task: Ulid) -> Option<Input> {
+        let id = TaskId(task.to_bytes());
+        if self.plans.contains_key(&id) {
+            return Some(Input::Cancel(id));
+        }
+        match self.parts.store.task(task) {
+            Ok(Some(record)) if !record.state.is_end() => {
+                self.cancelled.insert(id);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%task, %error, "cannot see whether a task to be cancelled has ended")
+            }
+        }
+        None
     }
 
     /// Gives inputs to the engine and carries out what it says, until nothing more follows.

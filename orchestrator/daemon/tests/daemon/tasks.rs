@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use fades_api::task::Wrapper;
+use fades_core::Role;
+use fades_core::admit::{Received, plan};
 use fades_core::backend::ExitCause;
+use fades_daemon::store::record::{StoredState, TaskRecord};
+use fades_daemon::store::{Acceptance, Accepted};
 use fades_envelope::verify_receipt;
 use fades_testkit::{BrokerAct, FunctionAct, Script};
 
-use crate::support::{TestNode, eventually, id, key};
+use crate::support::{ISSUER, TestNode, eventually, id, key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_gives_a_signed_result() {
@@ -101,6 +106,60 @@ async fn a_running_task_can_be_cancelled_and_its_guest_goes() {
     assert_eq!(node.local("DELETE", &path, b"").await.status, 202);
     eventually("alone", async || node.backend.running() == 1 && node.network.ports() == 1).await;
     assert_eq!(node.node.seats.open(), 0);
+}
+
+/// Stores a task as its submission does.
+async fn stored(node: &TestNode, wrapper: &Wrapper) {
+    let now_us = node.node.clock.unix_us();
+    let record = TaskRecord {
+        issuer: ISSUER.to_owned(),
+        key_id: String::new(),
+        payload_digest: fades_envelope::Digest([1; 32]).to_string(),
+        epoch: node.node.epoch().to_string(),
+        image: node.image.clone(),
+        sources: vec!["edison".to_owned()],
+        result_limit: 1000,
+        priority: 5,
+        state: StoredState::Accepted,
+        attempts: 0,
+        accepted_us: now_us,
+        changed_us: now_us,
+        started_us: None,
+        ended_us: None,
+        expires_us: wrapper.credentials.expires_at.as_microsecond(),
+        verify_us: 0,
+        code: None,
+        detail: String::new(),
+    };
+    let acceptance = Acceptance {
+        id: wrapper.credentials.task_id.0,
+        payload_digest: [1; 32],
+        envelope: Vec::new(),
+        remember_until_us: now_us + 90_000_000,
+        record,
+        most_open: 10,
+    };
+    assert!(matches!(node.node.store.accept(acceptance).await.unwrap(), Accepted::New(_)));
+    node.node.seats.take(ISSUER, 10, 10).unwrap().keep();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_can_be_cancelled_as_soon_as_it_is_stored() {
+    let node = TestNode::with(Script::default().functions([FunctionAct::Loops]), |_| {}).await;
+    let wrapper = Wrapper::from_json(node.wrapper(&id(1), |_| {}).to_string().as_bytes()).unwrap();
+    stored(&node, &wrapper).await;
+    let cancelled = node.local("DELETE", &format!("/v1/tasks/{}", id(1)), b"").await;
+    assert_eq!(cancelled.status, 202, "{cancelled:?}");
+    // Only now does its submission come to telling the runtime.
+    let received = Received { unix_us: 1, mono_us: None, verify_us: 1 };
+    node.node.runtime.accepted(plan(&wrapper, 1000, &node.node.facts(), received).unwrap());
+    let view = node.ended(&id(1)).await;
+    assert_eq!(view["state"], "cancelled", "{view}");
+    eventually("alone", async || node.backend.running() == 1).await;
+    // Again changes nothing.
+    assert_eq!(node.local("DELETE", &format!("/v1/tasks/{}", id(1)), b"").await.status, 202);
+    assert_eq!(node.node.seats.open(), 0);
+    assert!(node.backend.started(Role::Function) <= 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
