@@ -3,6 +3,8 @@
 
     service.py NODE_URL KEY.pem NODE_PUBLIC_KEY_HEX IMAGE@sha256:DIGEST SOURCE [ISSUER]
 
+KEY.pem is what `fades key new` made, NODE_PUBLIC_KEY_HEX stands in node.pub in the node's folder, and
+IMAGE@sha256:DIGEST is how `fades image ls` names an image (`images[].reference` of GET /v1/node).
 Debian: apt-get install python3-cbor2 python3-cryptography
 """
 import base64, hashlib, json, secrets, sys, time, urllib.error
@@ -17,8 +19,11 @@ if len(sys.argv) not in (6, 7):
     sys.exit(__doc__)
 URL, KEY, NODE_KEY, IMAGE, SOURCE, ISSUER = (sys.argv[1:] + ["pollution.example"])[:6]
 COSE = {"Content-Type": 'application/cose; cose-type="cose-sign1"'}
-key = load_pem_private_key(open(KEY, "rb").read(), None)
-node_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(NODE_KEY))
+try:
+    key = load_pem_private_key(open(KEY, "rb").read(), None)
+    node_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(NODE_KEY))
+except (OSError, ValueError) as error:
+    sys.exit(f"keys {KEY} and {NODE_KEY}: {error}")
 
 
 def unpad(text):
@@ -70,13 +75,19 @@ def wait(task):
 
 def checked(document, payload):
     """The aggregate, if the node signed that it is what this wrapper gave."""
-    header, unprotected, statement, signature = cbor2.loads(unpad(document["receipt"])).value
-    expected, signed = to_be_signed(node_key, "receipt", statement)
-    node_key.verify(signature, signed)  # raises InvalidSignature
+    try:
+        header, unprotected, statement, signature = cbor2.loads(unpad(document["receipt"])).value
+        expected, signed = to_be_signed(node_key, "receipt", statement)
+        node_key.verify(signature, signed)
+    except Exception as error:  # InvalidSignature, or bytes that are no receipt at all
+        sys.exit(f"do not use this result: no receipt of the node with key {NODE_KEY}: {error!r}")
     result, statement = unpad(document["result_bytes"]), json.loads(statement)
-    assert (header, unprotected) == (expected, {}), "the receipt is another key's"
-    assert statement["subject"][0]["digest"]["sha256"] == hashlib.sha256(result).hexdigest(), "another result's receipt"
-    assert statement["predicate"]["wrapper"]["sha256"] == hashlib.sha256(payload).hexdigest(), "another wrapper's receipt"
+    if (header, unprotected) != (expected, {}):
+        sys.exit("do not use this result: its receipt has another header than was signed for")
+    for what, ours, signed in (("result", result, statement["subject"][0]["digest"]),
+                               ("wrapper", payload, statement["predicate"]["wrapper"])):
+        if hashlib.sha256(ours).hexdigest() != signed["sha256"]:
+            sys.exit(f"do not use this result: its receipt is about another {what}")
     return json.loads(result)
 
 
@@ -97,3 +108,5 @@ try:
     print(json.dumps(checked(json.load(read(f"/v1/tasks/{task}/result")), wrapper)))
 except urllib.error.HTTPError as error:
     sys.exit(error.read().decode())
+except urllib.error.URLError as error:
+    sys.exit(f"{URL} cannot be reached: {error.reason}")

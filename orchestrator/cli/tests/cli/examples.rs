@@ -6,6 +6,7 @@ use std::process::Command;
 use fades_testkit::Script;
 
 use crate::node::{Ended, TestNode};
+use crate::proxy::between;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -25,6 +26,11 @@ fn the_tasks_are_signed_and_taken() {
 
 /// A program with `fades` in its PATH.
 fn program(node: &TestNode, program: &Path) -> Command {
+    program_at(&node.url, node, program)
+}
+
+/// The same, told that the node is elsewhere.
+fn program_at(url: &str, node: &TestNode, program: &Path) -> Command {
     let fades = Path::new(env!("CARGO_BIN_EXE_fades")).parent().unwrap();
     let path = format!("{}:{}", fades.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new(program);
@@ -32,7 +38,7 @@ fn program(node: &TestNode, program: &Path) -> Command {
         .current_dir(node.work.path())
         .env_remove("FADES_NODE")
         .env("PATH", path)
-        .args([&node.url, "service.key"]);
+        .args([url, "service.key"]);
     command
 }
 
@@ -57,6 +63,22 @@ fn the_service_in_python() {
         let other = node.local(&["key", "new", "other.key", "-o", "json"]).done().json();
         let deceived = run(other["public_key"].as_str().unwrap(), image);
         assert!(deceived.exit != 0 && deceived.stderr.contains("InvalidSignature"), "{deceived:?}");
+        assert!(!deceived.stderr.contains("Traceback"), "{deceived:?}");
+        // nor another result, and no switch of Python's turns that off
+        let liar = between(&node.url, ("eyJjb3VudCI6MX0", "eyJjb3VudCI6Mn0"));
+        for optimized in ["", "1"] {
+            let mut command = program_at(&liar, &node, &script);
+            command.args([key, image, "testbed"]).env("PYTHONOPTIMIZE", optimized);
+            let lied_to = Ended::of(command.output().unwrap()).refused(1, "about another result");
+            assert!(!lied_to.stderr.contains("Traceback"), "{lied_to:?}");
+        }
+        for (url, key, said) in
+            [(&node.url, "zz", "keys "), (&"http://127.0.0.1:9".to_owned(), key, "cannot be reached")]
+        {
+            let mut command = program_at(url, &node, &script);
+            let ended = Ended::of(command.args([key, image, "testbed"]).output().unwrap()).refused(1, said);
+            assert!(!ended.stderr.contains("Traceback"), "{ended:?}");
+        }
         let unknown = format!("stats@sha256:{}", "0".repeat(64));
         assert!(run(key, &unknown).stderr.contains("E1500"));
     } else {

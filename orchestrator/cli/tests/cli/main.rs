@@ -5,6 +5,7 @@
 mod examples;
 mod node;
 mod operator;
+mod proxy;
 mod receipts;
 mod tasks;
 mod words;
