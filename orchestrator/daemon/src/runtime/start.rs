@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fades_core::backend::{Backend, GuestSpec};
+use fades_core::GuestId;
+use fades_core::backend::{Backend, Guest, GuestSpec};
 use fades_core::engine::GuestOrder;
-use fades_core::network::{Network, Port};
+use fades_core::network::{Network, Port, PortId};
 use fades_envelope::Digest;
 use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY, MASK_BITS};
 use fades_wire::boot::{BootParameters, GuestParameters};
@@ -38,7 +39,12 @@ impl Starter {
     pub(super) fn start(&self, order: GuestOrder, name: String, trust: Arc<Trust>, control: Arc<Control>) {
         let (starter, guest) = (self.clone(), order.guest);
         let thread = std::thread::Builder::new().name(name.clone());
-        let spawned = thread.spawn(move || starter.live(&order, name, &trust, &control));
+        let spawned = thread.spawn(move || {
+            let mut watch = Watch { starter: &starter, guest, control: &control, port: None, over: false };
+            let last = watch.live(&order, name, &trust);
+            watch.over = true;
+            starter.tell(last);
+        });
         if let Err(error) = spawned {
             self.tell(Message::StartFailed(guest, format!("no thread for it: {error}")));
         }
@@ -47,34 +53,6 @@ impl Starter {
     fn tell(&self, message: Message) {
         // Nobody listens any more when the daemon ends; the guest's handle then ends it.
         drop(self.inbox.send(message));
-    }
-
-    /// A guest's life from here to its end.
-    fn live(&self, order: &GuestOrder, name: String, trust: &Trust, control: &Control) {
-        let port = match self.network.attach(order.role) {
-            Ok(port) => port,
-            Err(error) => return self.tell(Message::StartFailed(order.guest, error.to_string())),
-        };
-        let id = port.id;
-        self.tell(Message::Attached(order.guest, id));
-        let (spec, port) = match self.spec(order, name, port, trust) {
-            Ok(ready) => ready,
-            Err(why) => {
-                self.network.detach(id);
-                return self.tell(Message::StartFailed(order.guest, why));
-            }
-        };
-        let guest = match self.backend.start(spec) {
-            Ok(guest) => guest,
-            Err(error) => {
-                self.network.detach(id);
-                return self.tell(Message::StartFailed(order.guest, words(&error)));
-            }
-        };
-        control.started(&guest);
-        self.tell(Message::Started(order.guest, port));
-        let exit = guest.wait();
-        self.tell(Message::Exited(order.guest, exit));
     }
 
     fn spec(
@@ -115,6 +93,58 @@ impl Starter {
             time_limit: order.time_limit_us.map(Duration::from_micros),
         };
         Ok((spec, super::Attachment { address: port.address }))
+    }
+}
+
+/// A guest's life on its thread. Dropped by a panic it ends the guest and reports that, as the engine would else wait
+/// for ever for what is said exactly once: that a guest could not be started, or has ended.
+struct Watch<'a> {
+    starter: &'a Starter,
+    guest: GuestId,
+    control: &'a Control,
+    port: Option<PortId>,
+    over: bool,
+}
+
+impl Watch<'_> {
+    /// A guest's life from here to its end; the last that is to be told of it.
+    fn live(&mut self, order: &GuestOrder, name: String, trust: &Trust) -> Message {
+        match self.boot(order, name, trust) {
+            Ok(guest) => Message::Exited(self.guest, guest.wait()),
+            Err(why) => {
+                self.detach();
+                Message::StartFailed(self.guest, why)
+            }
+        }
+    }
+
+    fn boot(&mut self, order: &GuestOrder, name: String, trust: &Trust) -> Result<Arc<dyn Guest>, String> {
+        let starter = self.starter;
+        let port = starter.network.attach(order.role).map_err(|error| error.to_string())?;
+        self.port = Some(port.id);
+        starter.tell(Message::Attached(self.guest, port.id));
+        let (spec, attachment) = starter.spec(order, name, port, trust)?;
+        let guest = starter.backend.start(spec).map_err(|error| words(&error))?;
+        self.control.started(&guest);
+        starter.tell(Message::Started(self.guest, attachment));
+        Ok(guest)
+    }
+
+    fn detach(&mut self) {
+        if let Some(port) = self.port.take() {
+            self.starter.network.detach(port);
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.control.stop();
+            self.detach();
+            let why = "the daemon's thread for it panicked; its log says where".to_owned();
+            self.starter.tell(Message::StartFailed(self.guest, why));
+        }
     }
 }
 

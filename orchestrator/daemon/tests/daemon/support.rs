@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::http::BackendInfo;
+use fades_core::Role;
+use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestExit, GuestSpec, Orphan};
 use fades_core::network::Network;
 use fades_daemon::clock::Clock;
 use fades_daemon::config::Config;
@@ -35,6 +37,7 @@ pub(crate) struct TestNode {
     pub(crate) socket: PathBuf,
     pub(crate) node: Arc<Node>,
     pub(crate) backend: Arc<ScriptedBackend>,
+    pub(crate) brittle: Arc<Brittle>,
     pub(crate) network: Arc<ScriptedNetwork>,
     pub(crate) issuer: SigningKey,
     /// `stats@sha256:…`
@@ -141,7 +144,8 @@ impl TestNode {
         let running = tokio::spawn(daemon.serve(listeners, async move {
             let _ = stopped.await;
         }));
-        let (backend, network) = parts.lock().unwrap().take().unwrap();
+        let (brittle, network) = parts.lock().unwrap().take().unwrap();
+        let backend = Arc::clone(&brittle.inner);
         let issuer = key(2);
         Self {
             dir,
@@ -149,6 +153,7 @@ impl TestNode {
             socket,
             node,
             backend,
+            brittle,
             network,
             issuer,
             image: String::new(),
@@ -280,13 +285,71 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
-type Scripted = (Arc<ScriptedBackend>, Arc<ScriptedNetwork>);
+/// When the thread of a guest panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Panics {
+    /// While it starts the guest.
+    Starting,
+    /// While the guest runs.
+    Waiting,
+}
+
+/// The scripted backend, with panics in the daemon's own thread.
+pub(crate) struct Brittle {
+    inner: Arc<ScriptedBackend>,
+    /// For the functions that come next.
+    pub(crate) panics: Mutex<Vec<Panics>>,
+}
+
+struct BrittleGuest(Arc<dyn Guest>);
+
+impl Backend for Brittle {
+    fn kind(&self) -> BackendKind {
+        self.inner.kind()
+    }
+
+    fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
+        let due = if spec.role == Role::Function { self.panics.lock().unwrap().pop() } else { None };
+        assert_ne!(due, Some(Panics::Starting), "as the test wants it");
+        let guest = self.inner.start(spec)?;
+        Ok(if due.is_some() { Arc::new(BrittleGuest(guest)) } else { guest })
+    }
+
+    fn end_orphans(&self) -> Result<Vec<Orphan>, BackendError> {
+        self.inner.end_orphans()
+    }
+}
+
+impl Guest for BrittleGuest {
+    fn wait(&self) -> GuestExit {
+        panic!("as the test wants it")
+    }
+
+    fn kill(&self) {
+        self.0.kill();
+    }
+
+    fn console(&self) -> String {
+        self.0.console()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.0.pid()
+    }
+
+    fn resident_bytes(&self) -> Option<u64> {
+        self.0.resident_bytes()
+    }
+}
+
+type Scripted = (Arc<Brittle>, Arc<ScriptedNetwork>);
 
 fn wiring(script: Script, parts: Arc<Mutex<Option<Scripted>>>) -> Wiring {
     Box::new(move |_, _, sinks| {
         let network = ScriptedNetwork::new(sinks.events);
         let backend = ScriptedBackend::new(Arc::clone(&network), script);
         backend.leave_orphan("dmf-7");
+        let backend = Arc::new(Brittle { inner: backend, panics: Mutex::default() });
         *parts.lock().unwrap() = Some((Arc::clone(&backend), Arc::clone(&network)));
         let info = BackendInfo { kind: "qemu-tcg".into(), reason: "scripted".into(), cost: "none".into() };
         let network = network as Arc<dyn Network>;

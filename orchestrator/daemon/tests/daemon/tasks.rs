@@ -11,8 +11,9 @@ use fades_daemon::store::record::{StoredState, TaskRecord};
 use fades_daemon::store::{Acceptance, Accepted};
 use fades_envelope::verify_receipt;
 use fades_testkit::{BrokerAct, FunctionAct, Script};
+use serde_json::json;
 
-use crate::support::{ISSUER, TestNode, eventually, id, key};
+use crate::support::{ISSUER, Panics, TestNode, eventually, id, key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_gives_a_signed_result() {
@@ -106,6 +107,24 @@ async fn a_running_task_can_be_cancelled_and_its_guest_goes() {
     assert_eq!(node.local("DELETE", &path, b"").await.status, 202);
     eventually("alone", async || node.backend.running() == 1 && node.network.ports() == 1).await;
     assert_eq!(node.node.seats.open(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_guests_thread_fails_its_task_only() {
+    for panics in [Panics::Starting, Panics::Waiting] {
+        let script = Script::default().functions([FunctionAct::Loops, FunctionAct::Loops]);
+        let node = TestNode::with(script, |config| config.limits.guests = 2).await;
+        node.brittle.panics.lock().unwrap().push(panics);
+        node.submit(&node.signed(&id(1), |_| {})).await;
+        let view = node.ended(&id(1)).await;
+        assert_eq!((&view["state"], &view["code"]), (&json!("failed"), &json!("E3013")), "{view}");
+        assert!(view["detail"].as_str().unwrap().contains("panicked"), "{view}");
+        eventually("alone", async || node.network.ports() == 1 && node.backend.running() == 1).await;
+        // Its place is free.
+        node.submit(&node.signed(&id(2), |_| {})).await;
+        eventually("begun", async || node.backend.running() == 2).await;
+        assert_eq!(node.node.runtime.status().broker_restarts, 0);
+    }
 }
 
 /// Stores a task as its submission does.
