@@ -12,6 +12,9 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{Table, micros};
 
+/// What to do about a source that a test did not reach; the catalogue's advice is to test it.
+const UNREACHED: &str = "See on the node's machine that the database runs and is reached at the address that \
+    `fades source ls` shows, with this database, user and password.";
 /// Port of InfluxDB where an address names none.
 const INFLUXDB_PORT: u16 = 8086;
 
@@ -106,7 +109,11 @@ impl Source {
                         micros(test.took_us)
                     )
                 })?;
-                if test.ok { Ok(()) } else { Err(Failure::new(codes::SOURCE_UNREACHABLE, test.detail)) }
+                if test.ok {
+                    Ok(())
+                } else {
+                    Err(Failure::new(codes::SOURCE_UNREACHABLE, test.detail).hint(UNREACHED))
+                }
             }
             Self::Rm { name } => {
                 let path = format!("/v1/admin/sources/{name}");

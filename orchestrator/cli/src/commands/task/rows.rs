@@ -19,12 +19,17 @@ enum Node {
 /// A cell: its column, its text, and whether it is a number.
 type Cell = (String, String, bool);
 
-/// The table, or nothing where the result has no `groups` with something in them.
+/// The table; words where there is nothing but groups and none of them; nothing where the result has no `groups` with
+/// rows in them.
 pub(super) fn aggregate(result: &[u8]) -> Option<String> {
     let Ok(Node::Object(keys)) = serde_json::from_slice(result) else { return None };
+    let has_more = keys.iter().any(|(name, _)| name != "groups" && name != "schema");
     let Some((_, Node::List(groups))) = keys.into_iter().find(|(name, _)| name == "groups") else {
         return None;
     };
+    if groups.is_empty() && !has_more {
+        return Some("no groups\n".to_owned());
+    }
     let rows: Vec<Vec<Cell>> = groups.iter().flat_map(unfold).collect();
     let mut columns: Vec<(&str, bool)> = Vec::new();
     for (name, _, is_number) in rows.iter().flatten() {
@@ -166,9 +171,10 @@ mod tests {
 
     #[test]
     fn other_results_are_no_tables() {
-        for result in [&b"{\"count\":1}"[..], b"[1]", b"", b"{\"groups\":[]}", b"{\"groups\":[1]}"] {
+        for result in [&b"{\"count\":1}"[..], b"[1]", b"", b"{\"groups\":[1]}", b"{\"groups\":[],\"a\":1}"] {
             assert_eq!(aggregate(result), None);
         }
+        assert_eq!(aggregate(br#"{"schema":"x","groups":[]}"#).unwrap(), "no groups\n");
     }
 
     #[test]
