@@ -105,7 +105,7 @@ fn a_hundred_small_tasks_and_none_is_late() {
                     }
                     // Every other one ends before it has taken a single point.
                     let (ask, state) =
-                        if number % 2 == 0 { (&right, "succeeded") } else { (&refused, "failed") };
+                        if number.is_multiple_of(2) { (&right, "succeeded") } else { (&refused, "failed") };
                     let id = service.ask(ask);
                     let task = service.end(&id, Duration::from_secs(60));
                     assert_eq!((&task["state"], &task["attempts"]), (&state.into(), &1.into()), "{task}");
