@@ -17,6 +17,7 @@ pub mod live;
 pub mod metrics;
 pub mod node;
 pub mod node_dir;
+mod probe;
 pub mod rate;
 pub mod reply;
 pub mod routes;

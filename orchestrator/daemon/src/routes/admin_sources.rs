@@ -2,24 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fades_api::codes;
 use fades_api::http::{Problem, SourceDocument, SourceList, SourceTest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::admin::{document, name};
 use super::view::parse;
 use crate::node::Node;
 use crate::reply::{Refused, json};
 use crate::store::record::SourceRecord;
-
-/// How long a test waits for a source.
-const TEST: Duration = Duration::from_secs(5);
 
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Result<Response, Refused> {
     let trust = node.trust.get();
@@ -104,36 +99,12 @@ pub(super) async fn test(
 ) -> Result<Response, Refused> {
     let trust = node.trust.get();
     let Some(document) = trust.sources.get(&source) else { return Err(unknown(&source)) };
-    let SourceDocument::InfluxDb1 { host, port, .. } = document;
     let start = Instant::now();
-    let answer = match tokio::time::timeout(TEST, ping(host, *port)).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => Err(format!("no answer within {} s", TEST.as_secs())),
-    };
+    let answer = crate::probe::probe(document).await;
     let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let (ok, detail) = match answer {
-        Ok(detail) => (true, detail),
-        Err(detail) => (false, detail),
+    let (ok, code, detail) = match answer {
+        Ok(detail) => (true, None, detail),
+        Err(complaint) => (false, Some(complaint.code), complaint.detail),
     };
-    Ok(json(StatusCode::OK, &SourceTest { ok, detail, took_us }))
-}
-
-/// InfluxDB's own `/ping`: 204 and its version in a header.
-async fn ping(host: &str, port: u16) -> Result<String, String> {
-    let words = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect((host, port)).await.map_err(words)?;
-    let request = format!("GET /ping HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(words)?;
-    let mut answer = Vec::new();
-    stream.take(4096).read_to_end(&mut answer).await.map_err(words)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.lines().next().unwrap_or_default().to_owned();
-    let version = answer.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("x-influxdb-version").then(|| value.trim().to_owned())
-    });
-    match version {
-        Some(version) if status.contains(" 204") => Ok(format!("InfluxDB {version}")),
-        _ => Err(format!("not an InfluxDB: {status:?}")),
-    }
+    Ok(json(StatusCode::OK, &SourceTest { ok, code, detail, took_us }))
 }

@@ -6,6 +6,7 @@ use fades_daemon::clock::Clock;
 use fades_envelope::{Purpose, SigningKey, sign};
 use fades_testkit::{FunctionAct, Script};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{ISSUER, TestNode, folder, id, image, key, policy, proof};
 
@@ -148,6 +149,44 @@ async fn an_image_in_use_stays() {
     assert_eq!(node.local("DELETE", &path(&node.image), b"").await.code(), "E1500");
     let left = node.get("/v1/node").await.json()["images"].clone();
     assert_eq!((left.as_array().unwrap().len(), &left[0]["reference"]), (1, &json!(broker)));
+}
+
+/// Listens, and answers the next connections with these bytes.
+async fn answering(answers: Vec<String>) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for answer in answers {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut question = [0; 4096];
+            let _ = stream.read(&mut question).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_a_source_tells_that_its_database_is_missing() {
+    let node = TestNode::new().await;
+    let answer = |result: Value| {
+        let body = json!({ "results": [result] });
+        format!("HTTP/1.0 200 OK\r\nX-Influxdb-Version: 1.6.7\r\n\r\n{body}")
+    };
+    let missing = answer(json!({ "statement_id": 0, "error": "database not found: iot" }));
+    let there = answer(json!({ "series": [{ "columns": ["name"], "values": [["autogen"]] }] }));
+    let port = answering(vec![missing, there]).await;
+    let source = json!({ "kind": "influxdb1", "host": "127.0.0.1", "port": port, "database": "iot" });
+    assert_eq!(node.admin("PUT", "/v1/admin/sources/edison", &source).await.status, 200);
+    let test = async || node.local("POST", "/v1/admin/sources/edison/test", b"").await.json();
+    let failed = test().await;
+    assert_eq!((&failed["ok"], &failed["code"]), (&json!(false), &json!("E4008")), "{failed}");
+    assert!(failed["detail"].as_str().unwrap().contains("database not found: iot"), "{failed}");
+    let passed = test().await;
+    assert_eq!((&passed["ok"], &passed["code"]), (&json!(true), &Value::Null), "{passed}");
+    // Nobody listens there any more.
+    let refused = test().await;
+    assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("E4000")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

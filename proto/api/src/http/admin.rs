@@ -143,8 +143,11 @@ pub struct SourceList {
 /// Answer of `POST /v1/admin/sources/{name}/test`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceTest {
-    /// Whether it answered as a source of its kind does.
+    /// Whether it answered as a source of its kind does, and has what was registered.
     pub ok: bool,
+    /// What went wrong; none when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// What it answered, or what went wrong.
     pub detail: String,
     /// How long the answer took, µs.
