@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::setup;
 use crate::stage::{cargo, check, stage};
+use crate::{layers, setup};
 
 /// Runs all of it, in the order of what is quickest to mend.
 ///
@@ -23,7 +23,7 @@ pub fn run() -> Result<()> {
             "warnings",
         ]))
     })?;
-    stage("layers", || check(&mut cargo(&["test", "--quiet", "--package", "xtask", "--test", "layers"])))?;
+    stage("layers", layers::check)?;
     stage("docs", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
         check(command.env("RUSTDOCFLAGS", "--deny warnings"))
