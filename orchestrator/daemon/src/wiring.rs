@@ -58,8 +58,8 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
             tracing::debug!(%port, %why, "a guest's link has ended");
             link_lost(port);
         }
-        Report::SourceFailed { port, source, why } => {
-            tracing::warn!(%port, source, cause = ?why, "{why}");
+        Report::SourceFailed { port, source, why, kept_back } => {
+            tracing::warn!(%port, source, cause = ?why, kept_back, "{why}");
         }
         Report::Broken(error) => tracing::error!(%error, "the virtual network has failed"),
     });

@@ -15,7 +15,8 @@ pub enum Report {
         /// Why.
         why: LinkError,
     },
-    /// A broker's connection to a source did not come about. The guest saw its connection refused.
+    /// A broker's connection to a source did not come about. The guest saw its connection refused. A dozen per source
+    /// are told at once and per minute; all are counted.
     SourceFailed {
         /// The broker's port.
         port: PortId,
@@ -23,6 +24,8 @@ pub enum Report {
         source: String,
         /// Why.
         why: SourceError,
+        /// How many failures of this source were not told since the last one that was.
+        kept_back: u64,
     },
     /// The network's thread ends because the event loop failed.
     Broken(std::io::Error),

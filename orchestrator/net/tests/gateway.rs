@@ -316,6 +316,22 @@ fn a_dead_source_is_refused_with_words() {
 }
 
 #[test]
+fn a_source_that_fails_on_and_on_is_told_of_at_times() {
+    let net = start();
+    let port = net.source("gone", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let broker = net.peer(Role::Broker);
+    for _ in 0..40 {
+        assert!(broker.connect(GATEWAY, port).is_err());
+    }
+    eventually(|| net.net.counters().source_failures == 40, || format!("{:?}", net.net.counters()));
+    let mut told = 0;
+    while net.reports.lock().unwrap().try_recv().is_ok() {
+        told += 1;
+    }
+    assert!((1..=20).contains(&told), "{told} of 40 failures were told");
+}
+
+#[test]
 fn names_are_checked_when_they_are_resolved() {
     let host = serve(|mut stream| stream.write_all(b"hello").unwrap());
     let lookup = move |name: &str, port: u16| -> std::io::Result<Vec<SocketAddr>> {

@@ -3,6 +3,7 @@
 pub(crate) mod allow;
 mod control;
 pub(crate) mod proxy;
+mod quiet;
 pub(crate) mod resolve;
 mod splice;
 mod stack;

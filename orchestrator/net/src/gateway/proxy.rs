@@ -19,6 +19,7 @@ use mio::{Interest, Registry, Token};
 use crate::config::NetConfig;
 use crate::counters::{Totals, add};
 use crate::gateway::allow::{Host, Source};
+use crate::gateway::quiet::Quiet;
 use crate::gateway::resolve::Resolver;
 use crate::gateway::splice::Splice;
 use crate::gateway::stack::Stack;
@@ -51,6 +52,7 @@ pub(crate) struct Proxies {
     resolver: Resolver,
     registry: Registry,
     reports: ReportSink,
+    quiet: Quiet,
     totals: Arc<Totals>,
     next_token: usize,
     buffer: usize,
@@ -73,6 +75,7 @@ impl Proxies {
             resolver,
             registry,
             reports,
+            quiet: Quiet::new(Instant::now()),
             totals,
             next_token: 1,
             buffer: config.source_buffer,
@@ -100,6 +103,7 @@ impl Proxies {
         for flow in flows {
             self.fail(flow, SourceError::Unregistered, stack, now);
         }
+        self.quiet.forget(source_port);
     }
 
     /// A port is gone, and its connections with it.
@@ -265,13 +269,15 @@ impl Proxies {
         }
     }
 
-    /// The guest gets RST, the daemon the words.
+    /// The guest gets RST, the daemon the words, unless it had many of this source already.
     fn fail(&mut self, flow: FlowKey, why: SourceError, stack: &mut Stack, now: Instant) {
         let Some(pending) = self.pending.remove(&flow) else { return };
         stack.input(&pending.syn, now);
         add(&self.totals.source_failures, 1);
-        let source = pending.source.name.clone();
-        (self.reports)(Report::SourceFailed { port: flow.port, source, why });
+        if let Some(kept_back) = self.quiet.tell(flow.source_port, now) {
+            let source = pending.source.name.clone();
+            (self.reports)(Report::SourceFailed { port: flow.port, source, why, kept_back });
+        }
     }
 
     /// Moves bytes and gives up what has taken too long. Returns whether anything moved.
