@@ -20,13 +20,12 @@ use crate::session::{Outcome, Session};
 const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Runs `F` as a unikernel: waits for its task, does it, reports, and stays until it is told to shut down, so that nothing
-/// that was said is lost with it. Does not return in a guest.
-pub fn run<F: Function>(image: &'static str) {
+/// that was said is lost with it. Does not return.
+pub fn run<F: Function>(image: &'static str) -> ! {
     let guest = boot(Identity { role: Role::Function, image });
     let control = guest.control;
     let sender = control.sender();
     let mut busy = false;
-    // When the channel is over, the runtime ends the guest by itself.
     while let Ok(message) = control.recv() {
         let ToGuest::Run(task) = message else {
             exit::end(ExitCode::Protocol, "a function is only told to run");
@@ -38,6 +37,7 @@ pub fn run<F: Function>(image: &'static str) {
             tell(&sender, Failed(failure));
         }
     }
+    exit::await_end()
 }
 
 fn work<F: Function>(task: &Run, sender: &ControlSender) -> Result<(), Failure> {

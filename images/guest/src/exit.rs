@@ -24,6 +24,13 @@ pub fn end(code: ExitCode, message: &str) -> ! {
     std::process::exit(i32::from(code as u8))
 }
 
+/// Waits for the end that whoever noticed the channel's is about to bring, with its reason; brings it if nobody does. For an
+/// application that has lost its work: to return from `main` would be a good end, and hide the reason.
+pub fn await_end() -> ! {
+    std::thread::sleep(ENDING_WITHIN);
+    end(ExitCode::ControlLost, "the control channel is over")
+}
+
 /// Whether the caller is the first to end the guest.
 pub(crate) fn claim() -> bool {
     !ENDING.swap(true, Ordering::SeqCst)
