@@ -62,7 +62,8 @@ fn table(out: &mut String, answer: &Answer) -> std::fmt::Result {
     let (all, more) = (answer.rows.len(), answer.rows.len().saturating_sub(SHOWN));
     let wrong = answer.rows.iter().filter(|row| !row.holds()).count();
     let holds = if wrong == 0 { format!("all {all} within") } else { format!("{wrong} of {all} NOT WITHIN") };
-    writeln!(out, "{more} more rows; {holds} {bound:.0e}, the worst {worst:.1e}; receipt verified")
+    let more = if more == 0 { String::new() } else { format!("{more} more rows; ") };
+    writeln!(out, "{more}{holds} {bound:.0e}, the worst {worst:.1e}; receipt verified")
 }
 
 fn times(out: &mut String, answers: &[Answer]) -> std::fmt::Result {
