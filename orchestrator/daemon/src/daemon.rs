@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use fades_api::task::NodeEpoch;
@@ -166,6 +166,7 @@ impl Daemon {
             epoch: RwLock::new(epoch),
             continuity: opened.continuity,
             clock_high: AtomicI64::new(store.clock_high()?),
+            listening: OnceLock::new(),
             started_us: clock.unix_us(),
             backend: wired.info,
             stop: stopped,
@@ -195,6 +196,9 @@ impl Daemon {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), DaemonError> {
         let Self { node, stop, actor, _dir } = self;
+        if let Some(address) = listeners.iter().find_map(Listener::tcp_address) {
+            node.listening.get_or_init(|| address);
+        }
         let mut running = tokio::spawn(actor.run());
         let router = crate::routes::router(Arc::clone(&node));
         let (door, metrics) = (node.config.door.into(), Arc::clone(&node.metrics));

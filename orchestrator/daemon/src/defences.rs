@@ -17,3 +17,14 @@ pub fn list() -> Vec<(&'static str, bool)> {
         ("monitor-own-user", false),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_defence_can_be_explained() {
+        for (name, _) in super::list() {
+            assert!(fades_api::http::defence_words(name).is_some(), "{name}");
+        }
+        assert_eq!(fades_api::http::defence_words("none"), None);
+    }
+}

@@ -1,7 +1,8 @@
 //! The node: everything that requests share.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use fades_api::http::BackendInfo;
 use fades_api::task::NodeEpoch;
@@ -41,6 +42,8 @@ pub struct Node {
     pub sources: Sources,
     /// Both clocks.
     pub clock: Clock,
+    /// Where it listens over TCP, once it does.
+    pub listening: OnceLock<SocketAddr>,
     /// When the daemon was started, in microseconds of Unix time.
     pub started_us: i64,
     /// Counters.

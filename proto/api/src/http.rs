@@ -10,7 +10,9 @@ pub use admin::{
     EpochRenewed, IssuerList, IssuerUpdate, IssuerView, KeyView, PolicyDocument, RefusalList, RefusalView,
     SignerDocument, SignerList, SourceDocument, SourceList, SourcePolicy, SourceTest,
 };
-pub use node::{BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo};
+pub use node::{
+    BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo, defence_words,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use result::{OperationResult, ResultDocument, TimingsUs};
 pub use task::{Accepted, EventView, Progress, TaskList, TaskState, TaskView};

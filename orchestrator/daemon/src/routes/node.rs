@@ -31,6 +31,7 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
         version: env!("CARGO_PKG_VERSION").to_owned(),
         time: timestamp(node.clock.unix_us()),
         started_at: timestamp(node.started_us),
+        listen: node.listening.get().map(ToString::to_string),
         backend: node.backend.clone(),
         broker: BrokerInfo {
             state: status.broker_state.to_owned(),

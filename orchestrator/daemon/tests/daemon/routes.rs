@@ -62,6 +62,8 @@ async fn the_interface_is_served_as_generated() {
     let info = node.get("/v1/node").await;
     let info: fades_api::http::NodeInfo = serde_json::from_slice(&info.body).unwrap();
     assert_eq!((info.node.as_str(), info.broker.state.as_str()), ("edge-1", "ready"));
+    // The port that the system gave for port 0.
+    assert_eq!(info.listen, Some(node.tcp.to_string()));
     assert_eq!(info.images.len(), 2);
     assert_eq!(info.sources[0].name.as_str(), "edison");
     assert!(info.warnings.is_empty(), "{:?}", info.warnings);

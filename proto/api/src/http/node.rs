@@ -26,6 +26,9 @@ pub struct NodeInfo {
     pub time: Timestamp,
     /// When the daemon was started.
     pub started_at: Timestamp,
+    /// Where it listens for services, `address:port` as the system gave it; none with the local socket only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
     /// What runs guests.
     pub backend: BackendInfo,
     /// The broker.
@@ -38,11 +41,29 @@ pub struct NodeInfo {
     pub images: Vec<ImageInfo>,
     /// Registered sources.
     pub sources: Vec<SourceInfo>,
-    /// Defences by name, on or off.
+    /// Defences by name, on or off; [`defence_words`] says what each does.
     pub defences: BTreeMap<String, bool>,
     /// What the operator should look at, in words; empty when all is well.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// What a defence of [`NodeInfo::defences`] does, in a few words; `None` for one of another version.
+#[must_use]
+pub fn defence_words(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "strict-signatures" => "believes nothing before its signature is verified strictly",
+        "replay-store" => "runs no wrapper twice",
+        "signed-images" => "boots images of trusted signers only",
+        "sealed-images" => "boots images from memory that cannot change after the check",
+        "switch-policy" => "lets guests reach only whom their tasks need",
+        "source-gateway" => "lets the broker reach registered sources only",
+        "monitor-seccomp" => "keeps QEMU from system calls that it does not need",
+        "monitor-dies-with-daemon" => "ends guests with the daemon, however that ends",
+        "monitor-landlock" => "keeps QEMU from the host's files",
+        "monitor-own-user" => "runs QEMU as a user without rights",
+        _ => return None,
+    })
 }
 
 /// What runs guests, and why it and not another.
