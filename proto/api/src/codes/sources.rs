@@ -1,4 +1,6 @@
 //! E40xx: data sources. The task fails with the reason; other tasks go on, and no partial aggregate is published.
+//!
+//! 4009 was given to redirects, which are told as any other status (4001); it is not used again.
 
 catalogue! {
     SOURCE_UNREACHABLE = 4000, 502, "source cannot be reached", "Check that it runs: `fades source test NAME`.",
@@ -19,8 +21,6 @@ catalogue! {
         "The source wants a user or token that the node does not have right.";
     SOURCE_DATABASE = 4008, 502, "source has no such database", "Correct the source's database or retention policy.",
         "The source answers, but does not know the database or retention policy that was registered.";
-    SOURCE_REDIRECTED = 4009, 502, "source redirects elsewhere", "Register the address that it redirects to, if you trust it.",
-        "Redirects are not followed: the broker reaches registered endpoints only.";
     SOURCE_NOT_RESOLVED = 4010, 502, "source's name does not resolve", "Correct the host, or the node's name service.",
         "No address was found for the source's host.";
     SOURCE_ADDRESS_REFUSED = 4011, 502, "source's address is refused", "Register an address that the node's settings allow.",
