@@ -113,12 +113,11 @@ impl Attempt {
             FromGuest::ResultPart(part) => self.intake.part(&part, now.mono_us),
             FromGuest::Finished(finished) => {
                 self.intake.finished(finished)?;
-                let why = format!(
-                    "{WHO} finished, but the broker never told the end of operations {:?}",
-                    self.intake.missing()
-                );
                 self.held = None;
-                self.hold(Fault::new(codes::RESULT_BEFORE_INPUT, why), true, now, patience);
+                if let Some(missing) = self.intake.missing() {
+                    let why = format!("{WHO} finished, but the broker never told the end of {missing}");
+                    self.hold(Fault::new(codes::RESULT_BEFORE_INPUT, why), true, now, patience);
+                }
                 Ok(())
             }
             FromGuest::Failed(failed) => self.failed(WHO, &failed.0, true, now, patience),
@@ -214,11 +213,9 @@ impl Attempt {
             let why = format!("{WHO} was not ready after {} ms", patience.boot_us / 1000);
             return Fault::new(codes::GUEST_BOOT_TIMED_OUT, why);
         }
-        let missing = self.intake.missing();
-        let state = if missing.is_empty() {
-            "the function had all of its data".to_owned()
-        } else {
-            format!("the data of operations {missing:?} was not complete")
+        let state = match self.intake.missing() {
+            None => "the function had all of its data".to_owned(),
+            Some(missing) => format!("the data of {missing} was not complete"),
         };
         Fault::new(codes::GUEST_TIMED_OUT, format!("not done after {} ms: {state}", self.timeout_ms))
     }

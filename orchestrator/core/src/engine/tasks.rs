@@ -163,7 +163,8 @@ impl Engine {
             time_limit_us: Some(life_us.saturating_add(patience.settle_us)),
         };
         let guest = self.guests.order(&wanted, &mut self.out);
-        let intake = Intake::new(spec.operations.len(), spec.result_limit);
+        let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
+        let intake = Intake::new(names, spec.result_limit);
         task.attempt = Some(Attempt::new(guest, intake, spec.timeout_ms, now, patience));
         self.running.insert(guest, id);
     }

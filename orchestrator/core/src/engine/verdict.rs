@@ -12,6 +12,8 @@ use crate::fault::Fault;
 /// Everything known of one attempt's streams and result.
 #[derive(Debug)]
 pub(super) struct Intake {
+    /// Of the operations, as the wrapper has them.
+    names: Vec<String>,
     progress: Vec<(u64, u64)>,
     ended: Vec<Option<OperationEnded>>,
     result: Vec<u8>,
@@ -34,8 +36,11 @@ pub(super) struct Agreed {
 }
 
 impl Intake {
-    pub(super) fn new(operations: usize, limit: u64) -> Self {
+    /// For a task with these operations and so many bytes of result at most.
+    pub(super) fn new(names: Vec<String>, limit: u64) -> Self {
+        let operations = names.len();
         Self {
+            names,
             progress: vec![(0, 0); operations],
             ended: vec![None; operations],
             result: Vec::new(),
@@ -137,9 +142,15 @@ impl Intake {
         self.finished.is_some()
     }
 
-    /// Operations of which the broker has not told the end.
-    pub(super) fn missing(&self) -> Vec<usize> {
-        (0..self.ended.len()).filter(|at| self.ended[*at].is_none()).collect()
+    /// Operations of which the broker has not told the end, in words; `None` when it has of all.
+    pub(super) fn missing(&self) -> Option<String> {
+        let missing = self.names.iter().zip(&self.ended).filter(|(_, ended)| ended.is_none());
+        let names: Vec<String> = missing.map(|(name, _)| format!("{name:?}")).collect();
+        match names.len() {
+            0 => None,
+            1 => Some(format!("operation {}", names[0])),
+            _ => Some(format!("operations {}", names.join(", "))),
+        }
     }
 
     /// The judgement, once both ends have said everything; `None` before.
@@ -158,9 +169,9 @@ impl Intake {
             );
             return Err(Fault::new(codes::SUMMARIES_DIFFER, why));
         }
-        for (ended, read) in sent.iter().zip(&finished.summaries) {
+        for (name, (ended, read)) in self.names.iter().zip(sent.iter().zip(&finished.summaries)) {
             if ended.summary != *read {
-                return Err(Fault::new(codes::SUMMARIES_DIFFER, difference(&ended.summary, read)));
+                return Err(Fault::new(codes::SUMMARIES_DIFFER, difference(name, &ended.summary, read)));
             }
         }
         let result = String::from_utf8(self.result.clone()).map_err(|error| {
@@ -181,22 +192,21 @@ impl Intake {
 }
 
 /// In words, where two summaries of one operation differ.
-fn difference(sent: &StreamSummary, read: &StreamSummary) -> String {
-    let operation = sent.operation;
-    if read.operation != operation {
+fn difference(name: &str, sent: &StreamSummary, read: &StreamSummary) -> String {
+    if read.operation != sent.operation {
         return format!(
-            "operation {operation}: the function gives the summary of operation {}",
-            read.operation
+            "operation {name:?}: the function gives the summary of number {} for number {}",
+            read.operation, sent.operation
         );
     }
     if sent.points != read.points || sent.bytes != read.bytes {
         return format!(
-            "operation {operation}: the broker sent {} points in {} bytes, the function read {} in {}",
+            "operation {name:?}: the broker sent {} points in {} bytes, the function read {} in {}",
             sent.points, sent.bytes, read.points, read.bytes
         );
     }
     if sent.digest != read.digest {
-        return format!("operation {operation}: the digests of {} points differ", sent.points);
+        return format!("operation {name:?}: the digests of {} points differ", sent.points);
     }
-    format!("operation {operation}: counts of chunks or series, or first or last instants differ")
+    format!("operation {name:?}: counts of chunks or series, or first or last instants differ")
 }

@@ -147,6 +147,32 @@ fn last_words_that_come_after_the_news_of_the_end_still_count() {
     world.finish();
 }
 
+/// The words a task failed with.
+fn words(world: &World) -> &str {
+    match &world.outcomes[&task(1)] {
+        Outcome::Failed(fault) => &fault.message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn operations_are_called_as_the_wrapper_calls_them() {
+    let (mut world, _, _) = streaming();
+    world.pass(20 * SECOND);
+    assert_eq!(world.failure(1), "GUEST_TIMED_OUT");
+    let told = "not done after 20000 ms: the data of operations \"op0\", \"op1\" was not complete";
+    assert_eq!(words(&world), told);
+    let (mut world, broker, function) = streaming();
+    while world.step(broker) {}
+    let mut last = finished(task(1), 2);
+    last.summaries[1].points += 1;
+    world.message(function, ResultPart { index: 0, last: true, bytes: b"1".into() });
+    last.result_len = 1;
+    world.message(function, last);
+    assert_eq!(world.failure(1), "SUMMARIES_DIFFER");
+    assert!(words(&world).starts_with("operation \"op1\": the broker sent"), "{}", words(&world));
+}
+
 #[test]
 fn a_result_before_its_data_fails() {
     let (mut world, _, function) = streaming();
