@@ -72,7 +72,7 @@ pub struct Running {
     pub program: String,
 }
 
-/// Programs that work in `folder` now, by their command lines; their order is that of [`PROGRAMS`].
+/// Programs that work in `folder` now, by their command lines; the node first.
 ///
 /// # Errors
 /// The list of processes cannot be read.
