@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod defences;
+mod ending;
 pub mod images;
 pub mod live;
 pub mod metrics;
@@ -30,6 +31,7 @@ mod tsc;
 pub mod wiring;
 
 pub use daemon::{Daemon, DaemonError, run};
+pub use ending::words;
 
 /// Lower-case hex.
 #[must_use]

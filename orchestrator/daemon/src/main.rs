@@ -1,6 +1,7 @@
 //! `fadesd DIR`: runs the node of a folder in the foreground until SIGINT or SIGTERM.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,13 +19,8 @@ fn main() -> ExitCode {
     match run(PathBuf::from(dir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            tracing::error!("{text}");
+            // Nobody is left to hear that nobody can be told.
+            drop(std::io::stderr().write_all(fades_daemon::words(error.as_ref()).as_bytes()));
             ExitCode::FAILURE
         }
     }
