@@ -37,6 +37,7 @@ fn every_question_is_answered_as_influxdb_answers_it() {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     document["operations"].as_array().unwrap().iter()
 }

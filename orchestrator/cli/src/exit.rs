@@ -71,7 +71,6 @@ impl Exit {
             | codes::BODY_TOO_SLOW
             | codes::GUEST_TIMED_OUT
             | codes::SOURCE_SILENT
-            | codes::SOURCE_TIMED_OUT
             | codes::TASK_EXPIRED => Self::TimedOut,
             codes::GUEST_PANICKED
             | codes::GUEST_OUT_OF_MEMORY
@@ -163,7 +162,6 @@ mod tests {
             ("E3002", Exit::TimedOut),
             ("E3011", Exit::Failed),
             ("E4000", Exit::Failed),
-            ("E4012", Exit::TimedOut),
             ("E5000", Exit::Failed),
             ("E5007", Exit::Refused),
             ("E6000", Exit::NotReady),

@@ -143,7 +143,11 @@ impl Init {
              # guests = 7 # the broker included\n\
              # memory_mib = 1024 # of all guests\n\
              # result_bytes = 4194304\n\
-             # wrapper_life_s = 604800 # ids are remembered that long\n",
+             # wrapper_life_s = 604800 # ids are remembered that long\n\
+             \n\
+             [keep]\n\
+             # finished_tasks = 10000 # with their results; the oldest goes first\n\
+             # result_bytes = 1073741824 # of what these leave; the oldest goes first\n",
             quoted(node.as_str()),
         )
     }

@@ -112,7 +112,12 @@ impl Source {
                 if test.ok {
                     Ok(())
                 } else {
-                    Err(Failure::new(codes::SOURCE_UNREACHABLE, test.detail).hint(UNREACHED))
+                    let failure = Failure::new(test.code.unwrap_or(codes::SOURCE_UNREACHABLE), test.detail);
+                    Err(if failure.code == Some(codes::SOURCE_UNREACHABLE) {
+                        failure.hint(UNREACHED)
+                    } else {
+                        failure
+                    })
                 }
             }
             Self::Rm { name } => {

@@ -1,7 +1,7 @@
 //! `fades status`: what a node is and does.
 
 use clap::Args;
-use fades_api::http::NodeInfo;
+use fades_api::http::{NodeInfo, defence_words};
 
 use crate::context::Context;
 use crate::failure::Result;
@@ -24,8 +24,9 @@ fn describe(info: &NodeInfo) -> String {
     let NodeInfo { limits, usage, backend, broker, .. } = info;
     let images = info.images.iter().map(|image| format!("{} {}", image.reference.name, image.version));
     let sources = info.sources.iter().map(|source| source.name.to_string());
-    let off: Vec<&str> =
-        info.defences.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str()).collect();
+    let off = info.defences.iter().filter(|(_, on)| !**on).map(|(name, _)| {
+        defence_words(name).map_or_else(|| name.clone(), |words| format!("{name} ({words})"))
+    });
     let list = |words: Vec<String>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     let broker_words = match (&broker.detail, broker.restarts) {
         (Some(detail), _) => format!("{}: {detail}", broker.state),
@@ -56,7 +57,7 @@ fn describe(info: &NodeInfo) -> String {
         ),
         ("images", list(images.collect())),
         ("sources", list(sources.collect())),
-        ("defences off", if off.is_empty() { "none".to_owned() } else { off.join(", ") }),
+        ("defences off", list(off.collect())),
     ])
     .text();
     for warning in &info.warnings {

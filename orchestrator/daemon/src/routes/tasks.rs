@@ -165,7 +165,10 @@ pub(super) async fn result(
     }
     let Some(stored) = node.store.result(id)? else {
         let why = record.code.as_deref().unwrap_or(record.state.as_str());
-        let detail = format!("task {id} ended as {} ({why}): {}", record.state.as_str(), record.detail);
+        let mut detail = format!("task {id} ended as {} ({why})", record.state.as_str());
+        if !record.detail.is_empty() {
+            detail += &format!(": {}", record.detail);
+        }
         return Err(Problem::new(codes::RESULT_NONE, detail).into());
     };
     let aggregate = serde_json::from_slice(&stored.bytes)

@@ -25,8 +25,6 @@ catalogue! {
         "No address was found for the source's host.";
     SOURCE_ADDRESS_REFUSED = 4011, 502, "source's address is refused", "Register an address that the node's settings allow.",
         "The host resolves to an address that the operator does not let the broker reach.";
-    SOURCE_TIMED_OUT = 4012, 504, "source took longer than the task allows", "Ask for a shorter range, or for more time.",
-        "The source was still answering when the task's time was over.";
     SOURCE_NUMBER = 4013, 502, "number from the source cannot be held", "Look at the values in the source.",
         "A number or a timestamp from the source is beyond what 64 bits hold.";
     SOURCE_QUERY_REFUSED = 4014, 502, "source refused the query", "Read the source's own words in the detail.",

@@ -105,7 +105,7 @@ async fn test(client: &Client, name: &str) -> Finding {
     let path = format!("/v1/admin/sources/{name}/test");
     match client.call::<SourceTest>("POST", &path, None::<&()>).await {
         Ok(test) if test.ok => Finding::ok(what, format!("{} in {}", test.detail, micros(test.took_us))),
-        Ok(test) => Finding::coded(what, codes::SOURCE_UNREACHABLE, test.detail),
+        Ok(test) => Finding::coded(what, test.code.unwrap_or(codes::SOURCE_UNREACHABLE), test.detail),
         Err(error) => {
             let Failure { code, message, hint, .. } = Failure::from(error);
             Finding { code, ..Finding::fail(what, message, hint) }
