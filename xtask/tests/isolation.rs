@@ -166,16 +166,12 @@ fn functions_reach_nobody_but_their_broker() {
 fn a_guests_process_has_one_link_and_no_internet_socket() {
     let bed = Bed::start("isolation-host", 1_000);
     bed.add_faulty();
-    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let task = scope.spawn(|| {
-            let slow = bed.wrapper("faulty", "mode = \"slow\"\nmillis = 500", 64, 30_000);
-            let end = bed.submit_and_wait(&slow);
-            done.store(true, Ordering::Relaxed);
-            end
+            bed.submit_and_wait(&bed.wrapper("faulty", "mode = \"slow\"\nmillis = 500", 64, 30_000))
         });
         let mut seen = 0;
-        while !done.load(Ordering::Relaxed) {
+        while !task.is_finished() {
             let internet = internet_sockets();
             // The daemon and influxd have some, so that the look itself works.
             let daemon = descriptors(bed.node().pid().unwrap());

@@ -81,18 +81,21 @@ impl Broker {
         let id = FunctionId(self.fresh_id());
         self.functions.insert(id, Function::new(from, now));
         let mut shares: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        let strangers: Vec<(FunctionId, IpAddr)> = self
+        let strangers: Vec<(FunctionId, &Function)> = self
             .functions
             .iter()
             .filter(|(_, function)| function.task.is_none())
-            .map(|(id, function)| (*id, function.from))
+            .map(|(id, function)| (*id, function))
             .collect();
-        for (_, from) in &strangers {
-            *shares.entry(*from).or_default() += 1;
+        for (_, function) in &strangers {
+            *shares.entry(function.from).or_default() += 1;
         }
+        // Among equals, one that has shown a ticket stays: its order is on the way.
+        let worst = |(id, function): &(FunctionId, &Function)| {
+            (shares.get(&function.from).copied(), function.ticket.is_none(), Reverse(*id))
+        };
         if strangers.len() > self.limits.strangers
-            && let Some((oldest, _)) =
-                strangers.into_iter().max_by_key(|(id, from)| (shares.get(from), Reverse(*id)))
+            && let Some((oldest, _)) = strangers.into_iter().max_by_key(worst)
         {
             self.functions.remove(&oldest);
             self.actions.push_back(Action::CloseFunction(oldest));

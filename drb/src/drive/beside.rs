@@ -7,12 +7,15 @@ use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// Stack of each helper: they call into the kernel and nothing else. Guests get stacks as real memory.
 const STACK: usize = 64 * 1024;
+/// Events that wait to be read; whoever has another waits then. A flood of connections waits in the kernel, which has few
+/// places for it.
+const WAITING: usize = 16;
 /// Pause after a failed accept, so that a lasting failure does not take all of the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,7 +37,7 @@ pub(crate) struct Mailbox {
 
 #[derive(Clone)]
 struct Poster {
-    queue: Sender<Event>,
+    queue: SyncSender<Event>,
     waker: Arc<Waker>,
 }
 
@@ -49,7 +52,7 @@ impl Mailbox {
     /// A mailbox that wakes the poll of this registry.
     pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
         let waker = Arc::new(Waker::new(registry, Token(0))?);
-        let (queue, events) = channel();
+        let (queue, events) = sync_channel(WAITING);
         Ok(Self { poster: Poster { queue, waker }, events })
     }
 

@@ -31,7 +31,8 @@ pub struct Open {
     pub ticket: Ticket,
 }
 
-/// Allows the broker to send more chunk bytes on this stream.
+/// Allows the broker to send more chunk bytes on this stream. A function keeps at least
+/// [`MAX_BATCH_LEN`](crate::batch::MAX_BATCH_LEN) granted while it wants more: chunks are never cut to fit a smaller rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
     /// Bytes of chunk bodies, on top of what was granted before.

@@ -105,24 +105,35 @@ async fn accept_on(listener: Listener, shared: Shared) {
 
 /// Runs what changes something on a task of its own: who closes the connection before the answer must not leave a task
 /// that is stored and never run, or a key that is revoked on disk and still in force. Spawned at once and not when
-/// first polled, as a connection that has ended already polls nothing more.
-fn to_its_end<F>(answer: F) -> impl Future<Output = Result<Response, Infallible>>
+/// first polled, as a connection that has ended already polls nothing more. It keeps its connection's slot until then, so
+/// that the cap on connections is one on such work too.
+fn to_its_end<F>(answer: F, slot: Arc<Slot>) -> impl Future<Output = Result<Response, Infallible>>
 where
     F: Future<Output = Result<Response, Infallible>> + Send + 'static,
 {
-    tokio::spawn(answer).map(|ended| match ended {
+    let work = async move {
+        let answered = answer.await;
+        drop(slot);
+        answered
+    };
+    tokio::spawn(work).map(|ended| match ended {
         Ok(answered) => answered,
-        Err(error) => Ok(Refused::from(Problem::new(codes::INTERNAL, error.to_string())).into_response()),
+        Err(error) => {
+            tracing::error!(%error, "a request was not carried to its end");
+            Ok(Refused::from(Problem::new(codes::INTERNAL, "look at the node's log")).into_response())
+        }
     })
 }
 
 async fn serve_one(stream: Box<dyn Stream>, peer: Peer, slot: Slot, shared: Shared) {
     let router = TowerToHyperService::new(shared.router);
+    let slot = Arc::new(slot);
+    let place = Arc::clone(&slot);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let answer = router.call(request);
-        if reads { Either::Left(answer) } else { Either::Right(to_its_end(answer)) }
+        if reads { Either::Left(answer) } else { Either::Right(to_its_end(answer, Arc::clone(&place))) }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -60,7 +60,17 @@ pub(super) fn verify(
 
 /// Compares every figure that both hold. The fields are taken apart, so that a new one cannot be forgotten.
 fn figures(document: &ResultDocument, receipt: &Receipt) -> Result<()> {
-    let ResultDocument { task, state, timings_us, operations, bytes_read, bytes_sent, .. } = document;
+    let ResultDocument {
+        task,
+        state,
+        timings_us,
+        operations,
+        bytes_read,
+        bytes_sent,
+        result: _,
+        result_bytes: _,
+        receipt: _,
+    } = document;
     same("task", &task.to_string(), &receipt.task)?;
     // a receipt is made for a success alone
     same("state", state, &TaskState::Succeeded)?;
