@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
     stage("setup", setup::run)?;
     let images = building("images", "2 minutes", images::build)?;
     let release = ["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"];
-    building("programs", "4 minutes", || check(&mut cargo(&release)))?;
+    building("programs", "2 minutes", || check(&mut cargo(&release)))?;
     // Once more, as builds take minutes.
     kept::refuse_if_running(&folder)?;
     let begun = Instant::now();
