@@ -85,7 +85,9 @@ enum Of {
 fn once(of: Of, build: impl FnOnce() -> Result<()>) -> Result<()> {
     static DONE: Mutex<Vec<Of>> = Mutex::new(Vec::new());
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !done.contains(&of) {
+    // In a lab, where nothing can be built, everything was put in before.
+    let built = std::env::var_os("FADES_BUILT").is_some();
+    if !built && !done.contains(&of) {
         build()?;
         done.push(of);
     }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod demo;
 pub mod images;
+pub mod lab;
 pub mod layers;
 pub mod prepush;
 pub mod setup;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, images, prepush, setup, test};
+use xtask::{bench, demo, images, lab, prepush, setup, test};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -14,6 +14,8 @@ cargo xtask COMMAND
                          the whole line once, on a testbed of its own; `demo --help` says more
   test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB;
                          options go to cargo test
+  lab kvm [--shell] [-- COMMAND]
+                         the whole line's tests, a command or a console on KVM in an emulated machine
   prepush                fmt, clippy with warnings denied, layers, docs
   images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
@@ -63,6 +65,14 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             Err(error) => return Ok(misused(&error.to_string(), DEMO_HELP)),
         },
         ["test", options @ ..] => test::run(options)?,
+        ["lab", name, options @ ..] => match (lab::Lab::named(name), options) {
+            (Some(lab), []) => lab::run(lab, lab::Run::Tests)?,
+            (Some(lab), ["--shell"]) => lab::run(lab, lab::Run::Shell)?,
+            (Some(lab), ["--", command @ ..]) if !command.is_empty() => {
+                lab::run(lab, lab::Run::Command(&command.join(" ")))?;
+            }
+            _ => return Ok(misused(&format!("no such lab: {}", words.join(" ")), HELP)),
+        },
         ["prepush"] => prepush::run()?,
         ["bench", options @ ..] => match bench::Options::parse(options) {
             Ok(options) => bench::run(&options)?,

@@ -38,6 +38,11 @@ impl Bed {
         let influx = Influx::start(&folder.join("influx")).unwrap();
         let end_ns = influx.load(points).unwrap();
         let node = Node::start(Programs::of("debug"), &folder.join("node"), &images, &influx).unwrap();
+        // A lab is for one backend, which a node chooses there by itself.
+        if let Ok(backend) = std::env::var("FADES_EXPECT_BACKEND") {
+            let info: Value = serde_json::from_str(&node.get("/v1/node").unwrap()).unwrap();
+            assert_eq!(info["backend"]["kind"], backend, "{}", info["backend"]);
+        }
         Self { influx: Some(influx), node: Some(node), end_ns, folder, _turn: turn }
     }
 

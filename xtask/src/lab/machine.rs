@@ -1,0 +1,65 @@
+//! The emulated machine around a lab.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A machine to be booted.
+pub(super) struct Boot<'a> {
+    /// Linux, as a boot loader takes it.
+    pub(super) kernel: &'a Path,
+    /// Its first and only file system.
+    pub(super) archive: &'a Path,
+    /// The folder that both sides see: `/out` inside.
+    pub(super) out: &'a Path,
+    /// When it is ended, whatever it does.
+    pub(super) limit: Option<Duration>,
+}
+
+/// Ends the machine when whoever waits for it goes away.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Boots it, with its console on this one, and waits for its end.
+pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        .args(["-cpu", "max", "-smp", "2", "-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"])
+        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
+        .arg("-kernel")
+        .arg(boot.kernel)
+        .arg("-initrd")
+        .arg(boot.archive)
+        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .arg("-fsdev")
+        .arg(format!(
+            "local,id=out,security_model=none,path={}",
+            boot.out.display().to_string().replace(',', ",,")
+        ))
+        .args(["-device", "virtio-9p-pci,fsdev=out,mount_tag=out"]);
+    if boot.limit.is_some() {
+        command.stdin(Stdio::null());
+    }
+    let mut machine = Machine(command.spawn().context("start qemu-system-x86_64")?);
+    let started = Instant::now();
+    loop {
+        if let Some(status) = machine.0.try_wait().context("wait for the lab's machine")? {
+            if !status.success() {
+                bail!("the lab's machine ended with {status}");
+            }
+            return Ok(());
+        }
+        if let Some(limit) = boot.limit.filter(|limit| started.elapsed() > *limit) {
+            bail!("the lab did not end within {} s; what it said last is above", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

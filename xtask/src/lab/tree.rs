@@ -1,0 +1,168 @@
+//! The lab's file system: what is run, with the libraries that it needs, and an init that runs it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::archive::Archive;
+use super::inside;
+use super::packages::Packages;
+use crate::stage::{check, root, target};
+
+const INIT: &str = include_str!("init.sh");
+/// Kernel modules, in the order in which they are loaded: virtio, the shared folder, KVM.
+const MODULES: [&str; 13] = [
+    "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio",
+    "drivers/virtio/virtio_pci_modern_dev",
+    "drivers/virtio/virtio_pci_legacy_dev",
+    "drivers/virtio/virtio_pci",
+    "fs/netfs/netfs",
+    "fs/fscache/fscache",
+    "net/9p/9pnet",
+    "net/9p/9pnet_virtio",
+    "fs/9p/9p",
+    "virt/lib/irqbypass",
+    "drivers/crypto/ccp/ccp",
+    "arch/x86/kvm/kvm",
+];
+/// The one that needs a processor with SVM; init looks whether it is there.
+const KVM_AMD: &str = "arch/x86/kvm/kvm-amd";
+/// Folders with QEMU's firmware.
+const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
+
+type Root = Archive<BufWriter<File>>;
+
+/// Writes the archive.
+pub(super) fn write(
+    archive: &Path,
+    packages: &Packages,
+    tests: &[(String, PathBuf)],
+    script: &str,
+) -> Result<()> {
+    let file = File::create(archive).with_context(|| format!("write {}", archive.display()))?;
+    let mut root = Root::new(BufWriter::new(file));
+    for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/out", "/root"] {
+        root.folder(Path::new(folder))?;
+    }
+    root.file(Path::new("/init"), 0o755, INIT.as_bytes())?;
+    root.file(Path::new("/command"), 0o755, script.as_bytes())?;
+    busybox(&mut root, &packages.busybox)?;
+    modules(&mut root, &packages.modules)?;
+    programs(&mut root, tests)?;
+    firmware(&mut root)?;
+    images(&mut root)?;
+    root.finish().context("write the lab's file system")?;
+    Ok(())
+}
+
+fn busybox(root: &mut Root, program: &Path) -> Result<()> {
+    root.file(Path::new("/bin/busybox"), 0o755, &read(program)?)?;
+    let output = Command::new(program).arg("--list").output().context("ask busybox what it can do")?;
+    for name in String::from_utf8_lossy(&output.stdout).lines().filter(|name| *name != "busybox") {
+        root.link(&Path::new("/bin").join(name), "busybox")?;
+    }
+    Ok(())
+}
+
+fn modules(root: &mut Root, folder: &Path) -> Result<()> {
+    let mut order = String::new();
+    for module in MODULES.into_iter().chain([KVM_AMD]) {
+        let path = folder.join("kernel").join(module).with_extension("ko");
+        // Some are part of the kernel in some of Debian's kernels.
+        if path.is_file() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            root.file(&Path::new("/lib/modules").join(&name), 0o644, &read(&path)?)?;
+            order.push_str(&name);
+            order.push('\n');
+        }
+    }
+    root.file(Path::new("/lib/modules/order"), 0o644, order.as_bytes())?;
+    Ok(())
+}
+
+/// Programs with the libraries they ask for. Ours lie where they lie here, without what only debuggers read.
+fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
+    let mut libraries = BTreeSet::new();
+    for program in ["/usr/bin/qemu-system-x86_64", "/usr/bin/influxd"].map(Path::new) {
+        libraries.extend(libraries_of(program)?);
+        archive.file(program, 0o755, &read(program)?)?;
+    }
+    let debug = target().join("debug");
+    let ours = ["fadesd", "fades"].map(|name| (debug.join(name), debug.join(name)));
+    for (path, place) in ours.into_iter().chain(tests.iter().map(|(_, path)| (path.clone(), inside(path)))) {
+        libraries.extend(libraries_of(&path)?);
+        archive.file(&place, 0o755, &stripped(&path)?)?;
+    }
+    for library in libraries {
+        archive.file(&library, 0o755, &read(&library)?)?;
+    }
+    // Tests look for the workspace by this file.
+    let manifest = root().join("Cargo.toml");
+    archive.file(&manifest, 0o644, &read(&manifest)?)?;
+    archive.folder(&root().join("xtask"))?;
+    Ok(())
+}
+
+fn stripped(program: &Path) -> Result<Vec<u8>> {
+    let copy = target().join("lab/stripped");
+    check(Command::new("strip").arg("-g").arg("-o").args([&copy, program]))?;
+    let bytes = read(&copy)?;
+    fs::remove_file(&copy).with_context(|| format!("remove {}", copy.display()))?;
+    Ok(bytes)
+}
+
+/// What the dynamic linker would load, by its own word.
+fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("start ldd")?;
+    if !output.status.success() {
+        bail!("ldd cannot say what {} needs", program.display());
+    }
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut found = Vec::new();
+    for line in words.lines() {
+        let place = line.split_once("=> ").map_or(line, |(_, place)| place).trim();
+        match place.split(' ').next() {
+            Some(path) if path.starts_with('/') => found.push(PathBuf::from(path)),
+            Some("not") => bail!("{} needs {line}", program.display()),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// What QEMU boots guests with: all of its firmware that is small.
+fn firmware(root: &mut Root) -> Result<()> {
+    const LARGEST: u64 = 1 << 20;
+    for folder in FIRMWARE.map(Path::new) {
+        for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+            let path = entry?.path();
+            let data = fs::metadata(&path).ok().filter(|data| data.is_file() && data.len() <= LARGEST);
+            if data.is_some() {
+                root.file(&path, 0o644, &read(&path)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn images(root: &mut Root) -> Result<()> {
+    for folder in ["images", "images-of-tests"].map(|name| target().join(name)) {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_file() {
+                root.file(&path, 0o644, &read(&path)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
