@@ -10,13 +10,7 @@ use crate::{images, setup};
 /// # Errors
 /// The first stage that fails.
 pub fn run(options: &[&str]) -> Result<()> {
-    stage("setup", setup::run)?;
-    building("images", "2 minutes", images::build)?;
-    stage("images of tests", images::build_for_tests)?;
-    // The whole line's tests drive the programs as processes, so they have to be there.
-    building("programs", "a minute", || {
-        check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))
-    })?;
+    build()?;
     stage("host tests", || {
         let mut arguments = vec!["test", "--workspace", "--exclude", "xtask", "--all-features"];
         arguments.extend(options);
@@ -30,4 +24,17 @@ pub fn run(options: &[&str]) -> Result<()> {
     })?;
     eprintln!("== skipped: whole tasks on the QEMU accelerator that this machine does not choose");
     Ok(())
+}
+
+/// Sets up and builds what the whole line's tests drive: images, and programs, which they start as processes.
+///
+/// # Errors
+/// The first stage that fails.
+pub(crate) fn build() -> Result<()> {
+    stage("setup", setup::run)?;
+    building("images", "2 minutes", images::build)?;
+    stage("images of tests", images::build_for_tests)?;
+    building("programs", "a minute", || {
+        check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))
+    })
 }

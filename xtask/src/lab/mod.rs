@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::stage::{building, cargo, check, root, stage, target};
-use crate::{images, setup};
+use crate::stage::{building, cargo, root, stage, target};
+use crate::test;
 
 /// Test programs that run in a lab when no command is given, each with what of it is run: the whole line, misbehaving
 /// functions, functions that try to reach what they must not, several at once.
@@ -81,12 +81,7 @@ pub enum Run<'a> {
 /// # Errors
 /// Something could not be built or fetched; the lab did not end in time; what ran in it failed.
 pub fn run(lab: Lab, run: Run<'_>) -> Result<()> {
-    stage("setup", setup::run)?;
-    building("images", "2 minutes", images::build)?;
-    stage("images of tests", images::build_for_tests)?;
-    building("programs", "a minute", || {
-        check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))
-    })?;
+    test::build()?;
     let tests = building("tests", "a minute", built_tests)?;
     let kernel = stage("packages", packages::fetch)?;
     let folder = lab.folder();

@@ -127,13 +127,13 @@ where
 
 async fn serve_one(stream: Box<dyn Stream>, peer: Peer, slot: Slot, shared: Shared) {
     let router = TowerToHyperService::new(shared.router);
+    // The service's, and with it the connection's, until that is dropped below.
     let slot = Arc::new(slot);
-    let place = Arc::clone(&slot);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let answer = router.call(request);
-        if reads { Either::Left(answer) } else { Either::Right(to_its_end(answer, Arc::clone(&place))) }
+        if reads { Either::Left(answer) } else { Either::Right(to_its_end(answer, Arc::clone(&slot))) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -157,5 +157,4 @@ async fn serve_one(stream: Box<dyn Stream>, peer: Peer, slot: Slot, shared: Shar
         shared.metrics.connections_broken.add(1);
         tracing::debug!(%peer, %error, "a connection broke");
     }
-    drop(slot);
 }
