@@ -1,0 +1,1 @@
+//! Xen from the host: domains through xl, and a connection to XenStore.
