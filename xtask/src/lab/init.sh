@@ -1,6 +1,6 @@
 #!/bin/sh
 # The lab's first process: makes a machine of it, runs /command, tells its exit code, switches off.
-export PATH=/bin:/usr/bin HOME=/root
+export PATH=/bin:/usr/bin:/usr/sbin HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
@@ -12,6 +12,7 @@ while read -r module; do
 done < /lib/modules/order
 mount -t 9p -o trans=virtio,version=9p2000.L out /out || echo "lab: no shared folder"
 ip link set lo up
+[ ! -e /start ] || . /start
 ulimit -n 4096
 read -r up rest < /proc/uptime
 echo "lab: up after $up s"

@@ -6,8 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// SVM for domains of their own processor mode, and what guests' kernels ask of a processor.
+const XEN_PROCESSOR: &str = "qemu64,+svm,+npt,+fsgsbase,+rdrand";
+/// The console on the serial port; the half of the memory for Linux, so that the other half is for domains.
+const XEN_ARGUMENTS: &str =
+    "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=warning guest_loglvl=warning noreboot";
+
 /// A machine to be booted.
 pub(super) struct Boot<'a> {
+    /// The hypervisor that is booted first, if any.
+    pub(super) hypervisor: Option<&'a Path>,
     /// Linux, as a boot loader takes it.
     pub(super) kernel: &'a Path,
     /// Its first and only file system.
@@ -31,14 +39,33 @@ impl Drop for Machine {
 /// Boots it, with its console on this one, and waits for its end.
 pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
     let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-smp", "2", "-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"]).args([
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+    ]);
+    match boot.hypervisor {
+        None => command
+            .args(["-cpu", "max"])
+            .arg("-kernel")
+            .arg(boot.kernel)
+            .arg("-initrd")
+            .arg(boot.archive)
+            .args(["-append", "console=ttyS0 quiet panic=-1"]),
+        // Multiboot: what the hypervisor starts is its first module, with arguments. `max` has what crashes dom0.
+        Some(hypervisor) => command
+            .args(["-cpu", XEN_PROCESSOR])
+            .arg("-kernel")
+            .arg(hypervisor)
+            .arg("-initrd")
+            .arg(format!("{} console=hvc0 quiet panic=-1,{}", boot.kernel.display(), boot.archive.display()))
+            .args(["-append", XEN_ARGUMENTS]),
+    };
     command
-        .args(["-cpu", "max", "-smp", "2", "-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"])
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
-        .arg("-kernel")
-        .arg(boot.kernel)
-        .arg("-initrd")
-        .arg(boot.archive)
-        .args(["-append", "console=ttyS0 quiet panic=-1"])
         .arg("-fsdev")
         .arg(format!(
             "local,id=out,security_model=none,path={}",

@@ -12,6 +12,7 @@ mod archive;
 mod machine;
 mod packages;
 mod tree;
+mod xen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,18 +39,21 @@ const LIMIT: Duration = Duration::from_secs(360);
 pub enum Lab {
     /// Linux with KVM on an emulated AMD processor.
     Kvm,
+    /// Xen on an emulated AMD processor, with Linux as its dom0.
+    Xen,
 }
 
 impl Lab {
     /// The lab of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        (name == "kvm").then_some(Self::Kvm)
+        [Self::Kvm, Self::Xen].into_iter().find(|lab| lab.name() == name)
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
+            Self::Xen => "xen",
         }
     }
 
@@ -57,6 +61,7 @@ impl Lab {
     const fn backend(self) -> &'static str {
         match self {
             Self::Kvm => "qemu-kvm",
+            Self::Xen => "xen",
         }
     }
 
@@ -84,15 +89,18 @@ pub fn run(lab: Lab, run: Run<'_>) -> Result<()> {
     test::build()?;
     let tests = building("tests", "a minute", built_tests)?;
     let kernel = stage("packages", packages::fetch)?;
+    let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     let folder = lab.folder();
     let out = folder.join("out");
     let _ = fs::remove_dir_all(&out);
     fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
     let archive = folder.join("root.cpio");
-    stage("root", || tree::write(&archive, &kernel, &tests, &script(lab, run, &tests)))?;
+    stage("root", || tree::write(&archive, &kernel, xen.as_ref(), &tests, &script(lab, run, &tests)))?;
     let limit = if matches!(run, Run::Shell) { None } else { Some(LIMIT) };
     stage(&format!("lab {}", lab.name()), || {
-        machine::boot(&machine::Boot { kernel: &kernel.image, archive: &archive, out: &out, limit })
+        let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
+        let kernel = &kernel.image;
+        machine::boot(&machine::Boot { hypervisor, kernel, archive: &archive, out: &out, limit })
     })?;
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
         Ok(code) if code == "0" => Ok(()),

@@ -20,8 +20,7 @@ pub(super) struct Packages {
 
 /// Fetches what is missing. What was fetched once is used until Debian has another kernel.
 pub(super) fn fetch() -> Result<Packages> {
-    let folder = target().join("lab/packages");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let folder = folder()?;
     let kernel = newest_kernel()?;
     for package in ["busybox-static", &kernel] {
         unpack(&folder, package)?;
@@ -33,6 +32,13 @@ pub(super) fn fetch() -> Result<Packages> {
         modules: root.join("lib/modules").join(version),
         busybox: folder.join("busybox-static/bin/busybox"),
     })
+}
+
+/// Where packages are unpacked.
+pub(super) fn folder() -> Result<PathBuf> {
+    let folder = target().join("lab/packages");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// The package that `linux-image-amd64` stands for.
@@ -50,10 +56,11 @@ fn newest_kernel() -> Result<String> {
         .context("apt knows no linux-image-amd64: run `apt-get update`, and look whether this is Debian 12")
 }
 
-fn unpack(folder: &Path, package: &str) -> Result<()> {
+/// Fetches a package and unpacks it, unless that was done; says where.
+pub(super) fn unpack(folder: &Path, package: &str) -> Result<PathBuf> {
     let root = folder.join(package);
     if root.is_dir() {
-        return Ok(());
+        return Ok(root);
     }
     let fetched = folder.join(format!("{package}.fetched"));
     let _ = fs::remove_dir_all(&fetched);
@@ -70,5 +77,6 @@ fn unpack(folder: &Path, package: &str) -> Result<()> {
     let _ = fs::remove_dir_all(&partial);
     check(Command::new("dpkg-deb").arg("-x").args([&file, &partial]))?;
     fs::rename(&partial, &root).with_context(|| format!("put {} in its place", root.display()))?;
-    fs::remove_dir_all(&fetched).with_context(|| format!("remove {}", fetched.display()))
+    fs::remove_dir_all(&fetched).with_context(|| format!("remove {}", fetched.display()))?;
+    Ok(root)
 }

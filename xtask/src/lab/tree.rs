@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::archive::Archive;
 use super::inside;
 use super::packages::Packages;
+use super::xen::{self, Xen};
 use crate::stage::{check, root, target};
 
 const INIT: &str = include_str!("init.sh");
@@ -35,12 +36,13 @@ const KVM_AMD: &str = "arch/x86/kvm/kvm-amd";
 /// Folders with QEMU's firmware.
 const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
 
-type Root = Archive<BufWriter<File>>;
+pub(super) type Root = Archive<BufWriter<File>>;
 
 /// Writes the archive.
 pub(super) fn write(
     archive: &Path,
     packages: &Packages,
+    xen: Option<&Xen>,
     tests: &[(String, PathBuf)],
     script: &str,
 ) -> Result<()> {
@@ -52,7 +54,10 @@ pub(super) fn write(
     root.file(Path::new("/init"), 0o755, INIT.as_bytes())?;
     root.file(Path::new("/command"), 0o755, script.as_bytes())?;
     busybox(&mut root, &packages.busybox)?;
-    modules(&mut root, &packages.modules)?;
+    modules(&mut root, &packages.modules, xen.is_some())?;
+    if let Some(xen) = xen {
+        xen.write(&mut root)?;
+    }
     programs(&mut root, tests)?;
     firmware(&mut root)?;
     images(&mut root)?;
@@ -69,9 +74,11 @@ fn busybox(root: &mut Root, program: &Path) -> Result<()> {
     Ok(())
 }
 
-fn modules(root: &mut Root, folder: &Path) -> Result<()> {
+fn modules(root: &mut Root, folder: &Path, xen: bool) -> Result<()> {
     let mut order = String::new();
-    for module in MODULES.into_iter().chain([KVM_AMD]) {
+    // Under Xen Linux has no processor of its own to make machines on.
+    let (own, xens): (&[_], &[_]) = if xen { (&[], &xen::MODULES) } else { (&[KVM_AMD], &[]) };
+    for module in MODULES.iter().chain(own).chain(xens) {
         let path = folder.join("kernel").join(module).with_extension("ko");
         // Some are part of the kernel in some of Debian's kernels.
         if path.is_file() {
@@ -89,13 +96,13 @@ fn modules(root: &mut Root, folder: &Path) -> Result<()> {
 fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     for program in ["/usr/bin/qemu-system-x86_64", "/usr/bin/influxd"].map(Path::new) {
-        libraries.extend(libraries_of(program)?);
+        libraries.extend(libraries_of(program, &[])?);
         archive.file(program, 0o755, &read(program)?)?;
     }
     let debug = target().join("debug");
     let ours = ["fadesd", "fades"].map(|name| (debug.join(name), debug.join(name)));
     for (path, place) in ours.into_iter().chain(tests.iter().map(|(_, path)| (path.clone(), inside(path)))) {
-        libraries.extend(libraries_of(&path)?);
+        libraries.extend(libraries_of(&path, &[])?);
         archive.file(&place, 0o755, &stripped(&path)?)?;
     }
     for library in libraries {
@@ -116,9 +123,11 @@ fn stripped(program: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the dynamic linker would load, by its own word.
-fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output().context("start ldd")?;
+/// What the dynamic linker would load, by its own word, if it looked into these folders first.
+pub(super) fn libraries_of(program: &Path, folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let folders = std::env::join_paths(folders).context("name folders of libraries")?;
+    let mut ldd = Command::new("ldd");
+    let output = ldd.arg(program).env("LD_LIBRARY_PATH", folders).output().context("start ldd")?;
     if !output.status.success() {
         bail!("ldd cannot say what {} needs", program.display());
     }
@@ -163,6 +172,6 @@ fn images(root: &mut Root) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("read {}", path.display()))
 }
