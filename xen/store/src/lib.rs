@@ -32,6 +32,7 @@ mod domain;
 mod error;
 mod event;
 mod kind;
+pub mod mailbox;
 mod message;
 mod path;
 mod permission;
