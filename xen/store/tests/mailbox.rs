@@ -1,4 +1,5 @@
 //! A stream goes through a store that only keeps values, whatever the order in which the two sides look.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the answer")]
 
 use std::collections::BTreeMap;
 
