@@ -1,0 +1,349 @@
+//! Memory that others write at any time: pages, and the only ways to look into them.
+//!
+//! A [`Page`] that Xen, another domain or a backend can reach is never borrowed as plain bytes. What lies in
+//! it is described by an [`Overlay`], a structure of atomics, so that a shared reference to it is sound
+//! whatever the other side does. A word that the other side writes is a [`PeerU32`]: it can only be read, and
+//! with the one kind of load that the language also allows on pages which are mapped read-only.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Bytes in a page.
+pub const PAGE_SIZE: usize = 4096;
+
+/// A page's place in memory. Only ever seen behind a pointer.
+#[repr(C, align(4096))]
+pub struct Page([AtomicU64; PAGE_SIZE / 8]);
+
+/// Number of a page in the guest's physical address space (its address divided by [`PAGE_SIZE`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frame(pub u64);
+
+impl Frame {
+    /// The guest-physical address of its first byte.
+    pub const fn address(self) -> u64 {
+        self.0.wrapping_mul(PAGE_SIZE as u64)
+    }
+}
+
+/// A mapped page that belongs to whoever holds this value.
+///
+/// Not `Clone`: who holds it may let Xen take the memory behind it away and put other memory there.
+#[derive(Debug)]
+pub struct OwnPage {
+    at: NonNull<Page>,
+    frame: Frame,
+}
+
+// SAFETY: it is an address and a number; what lies there is reached through atomics only.
+unsafe impl Send for OwnPage {}
+
+impl OwnPage {
+    /// Takes the page at `at`, which is the guest frame `frame`.
+    ///
+    /// # Safety
+    /// Until this value is given back to the one who made it, `at` stays mapped to `frame` for reading and
+    /// (unless only overlays of [`PeerU32`] and [`PeerU64`] are made of it) writing, with ordinary caching, and
+    /// no code of this program touches the page but by atomics.
+    pub const unsafe fn new(at: NonNull<Page>, frame: Frame) -> Self {
+        Self { at, frame }
+    }
+
+    /// Where it is mapped.
+    pub const fn address(&self) -> NonNull<Page> {
+        self.at
+    }
+
+    /// Its number, which is what Xen and other domains know it by.
+    pub const fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// Looks at it as a `T` from now on.
+    pub const fn share<T: Overlay>(self) -> Shared<T> {
+        const { assert!(size_of::<T>() <= PAGE_SIZE && align_of::<T>() <= PAGE_SIZE) }
+        Shared { page: self, overlay: PhantomData }
+    }
+}
+
+/// What can be laid over a page that others write.
+///
+/// # Safety
+/// Made of atomics and of the types of this module only (arrays and `repr(C)` structures of them), so that
+/// every byte is inside a cell and every bit pattern is valid.
+pub unsafe trait Overlay: Sync {}
+
+// SAFETY: atomics only.
+unsafe impl<const N: usize> Overlay for [AtomicU64; N] {}
+// SAFETY: `PeerU64` is a transparent atomic.
+unsafe impl<const N: usize> Overlay for [PeerU64; N] {}
+
+/// A page seen as a `T`, for as long as this value lives.
+pub struct Shared<T: Overlay> {
+    page: OwnPage,
+    overlay: PhantomData<fn() -> T>,
+}
+
+impl<T: Overlay> Shared<T> {
+    /// The page's number.
+    pub const fn frame(&self) -> Frame {
+        self.page.frame
+    }
+
+    /// Ends the look at it.
+    pub fn into_page(self) -> OwnPage {
+        self.page
+    }
+}
+
+impl<T: Overlay> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `OwnPage::new`'s caller keeps the page mapped for as long as the page inside `self` lives;
+        // `share` checked size and alignment; `T` is an `Overlay`, so concurrent writes by others are fine.
+        unsafe { self.page.at.cast::<T>().as_ref() }
+    }
+}
+
+impl<T: Overlay> fmt::Debug for Shared<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Shared").field(&self.page.frame).finish()
+    }
+}
+
+/// A page of bytes, of which a program writes its own words.
+pub type Words = [AtomicU64; PAGE_SIZE / 8];
+
+/// A page of bytes that only another one writes.
+pub type PeerWords = [PeerU64; PAGE_SIZE / 8];
+
+/// A 32-bit word that we write and the other side reads.
+pub trait Word {
+    /// Stores `value`; who then sees it sees everything that we wrote before.
+    fn publish(&self, value: u32);
+
+    /// Reads back what lies there. Only for taking a ring over: the other side may have written it as well.
+    fn current(&self) -> u32;
+
+    /// Orders what this program stored before against what it loads afterwards.
+    fn barrier();
+}
+
+/// A 32-bit word that the other side writes: hostile until checked.
+pub trait PeerWord {
+    /// Reads it once; what the other side wrote before it wrote this value can be read afterwards.
+    fn take(&self) -> u32;
+}
+
+impl Word for AtomicU32 {
+    fn publish(&self, value: u32) {
+        self.store(value, Ordering::Release);
+    }
+
+    fn current(&self) -> u32 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn barrier() {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// A word of 32 bits that only the other side writes.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct PeerU32(AtomicU32);
+
+impl PeerWord for PeerU32 {
+    fn take(&self) -> u32 {
+        // A relaxed load, and a fence: no other kind of atomic load may be used where a page is read-only.
+        let value = self.0.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        value
+    }
+}
+
+impl PeerU32 {
+    /// One with this value, for tests that play the other side.
+    #[cfg(test)]
+    pub(crate) const fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    /// The other side's write.
+    #[cfg(test)]
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// The other side's look at its own word.
+    #[cfg(test)]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Eight bytes that only the other side writes.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct PeerU64(AtomicU64);
+
+impl PeerU64 {
+    /// The other side's write.
+    #[cfg(test)]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that can be read while others write them. Each is read once.
+pub trait ReadBytes {
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// Copies those from `at` on. False, and nothing done, if they do not all lie inside.
+    #[must_use]
+    fn read(&self, at: usize, bytes: &mut [u8]) -> bool;
+}
+
+/// Bytes that this side alone writes, while others read them.
+pub trait WriteBytes {
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// Writes `bytes` from `at` on. False, and nothing done, if they would not all lie inside.
+    #[must_use]
+    fn write(&self, at: usize, bytes: &[u8]) -> bool;
+}
+
+fn inside(at: usize, len: usize, size: usize) -> bool {
+    at.checked_add(len).is_some_and(|end| end <= size)
+}
+
+/// Reads `bytes.len()` bytes from offset `at` by words; `load` gives the word of an index.
+fn gather(load: impl Fn(usize) -> u64, at: usize, bytes: &mut [u8]) {
+    let head = (8 - at % 8) % 8;
+    let (mut word, head) = (at / 8, head.min(bytes.len()));
+    let (first, rest) = bytes.split_at_mut(head);
+    if !first.is_empty() {
+        let (from, value) = (at % 8, load(word).to_le_bytes());
+        first.copy_from_slice(&value[from..from + head]);
+        word += 1;
+    }
+    let mut chunks = rest.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        chunk.copy_from_slice(&load(word).to_le_bytes());
+        word += 1;
+    }
+    let tail = chunks.into_remainder();
+    if !tail.is_empty() {
+        let value = load(word).to_le_bytes();
+        tail.copy_from_slice(&value[..tail.len()]);
+    }
+}
+
+impl<const N: usize> ReadBytes for [AtomicU64; N] {
+    fn size(&self) -> usize {
+        N * 8
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> bool {
+        let good = inside(at, bytes.len(), N * 8);
+        if good {
+            gather(|word| self[word].load(Ordering::Relaxed), at, bytes);
+        }
+        good
+    }
+}
+
+impl<const N: usize> ReadBytes for [PeerU64; N] {
+    fn size(&self) -> usize {
+        N * 8
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> bool {
+        let good = inside(at, bytes.len(), N * 8);
+        if good {
+            gather(|word| self[word].0.load(Ordering::Relaxed), at, bytes);
+        }
+        good
+    }
+}
+
+impl<const N: usize> WriteBytes for [AtomicU64; N] {
+    fn size(&self) -> usize {
+        N * 8
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) -> bool {
+        if !inside(at, bytes.len(), N * 8) {
+            return false;
+        }
+        // The other bytes of a word at an edge are written back as they are: only this side writes them.
+        let patch = |word: usize, from: usize, part: &[u8]| {
+            let mut value = self[word].load(Ordering::Relaxed).to_le_bytes();
+            value[from..from + part.len()].copy_from_slice(part);
+            self[word].store(u64::from_le_bytes(value), Ordering::Relaxed);
+        };
+        let head = ((8 - at % 8) % 8).min(bytes.len());
+        let (first, rest) = bytes.split_at(head);
+        let mut word = at / 8;
+        if !first.is_empty() {
+            patch(word, at % 8, first);
+            word += 1;
+        }
+        let (whole, tail) = rest.as_chunks::<8>();
+        for chunk in whole {
+            self[word].store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
+            word += 1;
+        }
+        if !tail.is_empty() {
+            patch(word, 0, tail);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words() -> [AtomicU64; 8] {
+        core::array::from_fn(|index| AtomicU64::new(0x0101_0101_0101_0101 * index as u64))
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_land_where_they_belong_and_nowhere_else(at in 0_usize..70, len in 0_usize..70) {
+            let memory = words();
+            let mut model: [u8; 64] = core::array::from_fn(|index| u8::try_from(index / 8).unwrap());
+            let bytes: std::vec::Vec<u8> = (0x80..).take(len).collect();
+            let fits = at + len <= 64;
+            prop_assert_eq!(memory.write(at, &bytes), fits);
+            if fits {
+                model[at..at + len].copy_from_slice(&bytes);
+                let mut back = std::vec![0; len];
+                prop_assert!(ReadBytes::read(&memory, at, &mut back));
+                prop_assert_eq!(back, bytes);
+            }
+            let mut all = [0; 64];
+            prop_assert!(ReadBytes::read(&memory, 0, &mut all));
+            prop_assert_eq!(all, model);
+        }
+
+        #[test]
+        fn reading_outside_gives_nothing(at in 0_usize.., len in 0_usize..70) {
+            let mut bytes = std::vec![7; len];
+            let good = ReadBytes::read(&words(), at, &mut bytes);
+            prop_assert_eq!(good, at.checked_add(len).is_some_and(|end| end <= 64));
+            if !good {
+                prop_assert!(bytes.iter().all(|byte| *byte == 7));
+            }
+        }
+    }
+}
