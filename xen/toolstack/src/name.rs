@@ -1,0 +1,112 @@
+//! Names of domains: a node's own are found again by them after it died.
+
+use std::fmt;
+
+/// What the names of all our domains begin with.
+const OURS: &str = "fades-";
+/// Longest name: as much as `xl list` gives a column.
+const NAME_MAX: usize = 40;
+
+/// A domain's name: 1 to 40 of `a-z`, `0-9` and dashes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainName(String);
+
+impl DomainName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// It is empty, too long, or has other characters.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        // A leading dash would be an option of xl.
+        if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(known) && !name.starts_with('-') {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(NameError { name: name.to_owned() })
+        }
+    }
+
+    /// `fades-<instance>-<guest>`: the domain of a guest of one node. `instance` has no dashes, so that no
+    /// instance's names are part of another's.
+    ///
+    /// # Errors
+    /// Together they are no name, or there is a dash in `instance`.
+    pub fn of_guest(instance: &str, guest: &str) -> Result<Self, NameError> {
+        let name = format!("{}{guest}", prefix(instance));
+        if instance.is_empty() || instance.contains('-') || guest.is_empty() {
+            return Err(NameError { name });
+        }
+        Self::new(&name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The domains of `instance` among those of a host.
+pub fn of_instance<'a>(
+    instance: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = DomainName> {
+    let prefix = prefix(instance);
+    names
+        .into_iter()
+        .filter(move |name| name.strip_prefix(&prefix).is_some_and(|guest| !guest.is_empty()))
+        .filter_map(|name| DomainName::new(name).ok())
+}
+
+fn prefix(instance: &str) -> String {
+    format!("{OURS}{instance}-")
+}
+
+/// Not a domain's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is not 1 to 40 lower-case letters, digits and dashes")]
+pub struct NameError {
+    /// What was given.
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        for good in ["a", "fades-0f-dmf-7", "0", &"x".repeat(40)] {
+            assert_eq!(DomainName::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", "A", "a b", "a.b", "a\n", "ä", "a,b", "a=b", "a'b", "a/b", &"x".repeat(41)] {
+            assert!(DomainName::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(DomainName::of_guest("0f", "dmf-7").unwrap().as_str(), "fades-0f-dmf-7");
+        assert!(DomainName::of_guest("0-f", "dmf").is_err());
+        assert!(DomainName::of_guest("", "dmf").is_err() && DomainName::of_guest("0f", "").is_err());
+    }
+
+    #[test]
+    fn an_instance_finds_its_own_and_nobody_elses() {
+        let names = [
+            "Domain-0",
+            "fades-0f-dmf-7",
+            "fades-0f-",
+            "fades-0f",
+            "fades-0f1-dmf-7",
+            "fades-0f-drb",
+            "xfades-0f-a",
+            "fades-0f-DMF",
+        ];
+        let ours: Vec<String> = of_instance("0f", names).map(|name| name.to_string()).collect();
+        assert_eq!(ours, ["fades-0f-dmf-7", "fades-0f-drb"]);
+        assert_eq!(of_instance("", names).count(), 0);
+    }
+}
