@@ -33,3 +33,4 @@ pub mod page;
 pub mod shared;
 #[cfg(test)]
 mod testing;
+pub mod xenstore;

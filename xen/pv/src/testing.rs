@@ -1,5 +1,7 @@
 //! What the tests play Xen, and other domains, with.
 
+pub(crate) mod store;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 use std::ptr::NonNull;
