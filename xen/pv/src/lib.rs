@@ -16,7 +16,7 @@
 //! assembly that claims not to touch the stack, and put a fifth argument into the wrong register.
 //!
 //! To add a device: its page layouts as overlays of atomics ([`shared::Overlay`]) with their offsets asserted, its
-//! logic over `front_ring` or [`byte_ring`], a test that plays the back end, and one that plays a hostile one.
+//! logic over [`front_ring`] or [`byte_ring`], a test that plays the back end, and one that plays a hostile one.
 #![no_std]
 
 extern crate alloc;
@@ -27,6 +27,7 @@ pub mod byte_ring;
 pub mod console;
 pub mod detect;
 pub mod event;
+pub mod front_ring;
 pub mod grant;
 pub mod hypercall;
 pub mod page;

@@ -153,6 +153,15 @@ impl Word for AtomicU32 {
     }
 }
 
+/// For a word that we write before the other side knows it, and never after.
+impl PeerWord for AtomicU32 {
+    fn take(&self) -> u32 {
+        let value = self.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        value
+    }
+}
+
 /// A word of 32 bits that only the other side writes.
 #[repr(transparent)]
 #[derive(Debug)]
