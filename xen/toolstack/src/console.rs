@@ -31,6 +31,12 @@ pub enum ConsoleError {
         /// How long was waited.
         after: Duration,
     },
+    /// The domain ended before it had one.
+    #[error("domain {domain} was gone before its console was there")]
+    Gone {
+        /// The domain.
+        domain: DomainId,
+    },
     /// What is written there is no terminal.
     #[error("console of domain {domain} is said to be {name:?}, which is no terminal")]
     Name {
@@ -60,11 +66,17 @@ pub fn open(store: &Store, domain: DomainId, patience: Duration) -> Result<File,
     let failed = |source| ConsoleError::Store { domain, source };
     let path = domain.home().join("console/tty").map_err(|error: PathError| failed(error.into()))?;
     let deadline = Instant::now() + patience;
-    let look = |store: &Store| store.read(&path).map(|name| name.filter(|name| !name.is_empty()));
+    let look = |store: &Store| match store.read(&path)? {
+        Some(name) if !name.is_empty() => Ok::<_, StoreError>(Some(Some(name))),
+        // Its nodes go when it does, which is an event here as well.
+        _ if !store.has_domain(domain)? => Ok(Some(None)),
+        _ => Ok(None),
+    };
     let name = store
         .wait_until(&path, deadline, look)
         .map_err(failed)?
-        .ok_or(ConsoleError::Absent { domain, after: patience })?;
+        .ok_or(ConsoleError::Absent { domain, after: patience })?
+        .ok_or(ConsoleError::Gone { domain })?;
     open_terminal(domain, &String::from_utf8_lossy(&name))
 }
 

@@ -99,7 +99,9 @@ impl Peer {
                     let below = format!("{path}/");
                     let names: Vec<u8> = values
                         .keys()
-                        .filter_map(|key| key.strip_prefix(&below))
+                        .filter_map(|key| key.strip_prefix(&below)?.split('/').next())
+                        .collect::<std::collections::BTreeSet<_>>()
+                        .into_iter()
                         .flat_map(|name| [name.as_bytes(), b"\0"].concat())
                         .collect();
                     self.answer(kind, number, &names);
@@ -153,6 +155,12 @@ fn what_is_written_is_read_listed_and_removed() {
     );
     let long = store.write(&node, &[0; 4096]).expect_err("too long");
     assert!(matches!(long, StoreError::TooLong(_)), "{long}");
+    store.write(&path("/local/domain/7/name"), b"fades-0f-a").expect("done");
+    let name = |name| fades_xen_toolstack::DomainName::new(name).expect("a name");
+    let seven = DomainId::new(7).expect("a domain");
+    assert_eq!(store.domain_of_name(&name("fades-0f-a")).expect("an answer"), Some(seven));
+    assert_eq!(store.domain_of_name(&name("fades-0f-b")).expect("an answer"), None);
+    store.remove(&path("/local/domain/7/name")).expect("done");
     drop(store);
     let (values, _) = serving.join().expect("served");
     assert_eq!(values.into_keys().collect::<Vec<_>>(), ["/local/domain/3/data/b"]);
@@ -210,6 +218,8 @@ fn watches_deliver_and_are_taken_back() {
     store.write(&path("/one/below"), b"").expect("done");
     assert_eq!(watch.next(soon()).expect("open"), Some(path("/one/below")));
     assert_eq!(second.next(Instant::now() + Duration::from_millis(20)).expect("open"), None);
+    second.nudge().wake();
+    assert_eq!(second.next(soon()).expect("open"), Some(other.clone()), "woken without an event");
     // Far more events than are kept: the rest is dropped and nobody is held up.
     for _ in 0..500 {
         store.write(&one, b"again").expect("done");
@@ -333,6 +343,9 @@ fn a_console_is_opened_when_it_is_there_and_read_as_it_came() {
     let (store, peer) = pair(PATIENCE);
     let serving = thread::spawn(|| peer.serve());
     let domain = DomainId::new(3).expect("a domain");
+    let gone = console::open(&store, domain, PATIENCE).expect_err("no domain");
+    assert_eq!(gone.to_string(), "domain 3 was gone before its console was there");
+    store.mkdir(&domain.home()).expect("done");
     let absent = console::open(&store, domain, Duration::from_millis(20)).expect_err("not there");
     assert_eq!(absent.to_string(), "domain 3 had no console after 20 ms: is xenconsoled running?");
 

@@ -112,6 +112,14 @@ impl Connection {
         self.shared.table().watches.remove(token);
     }
 
+    /// As if an event had come for `token`; nothing when its watch is gone.
+    pub(super) fn nudge(&self, token: &Token, path: &Path) {
+        if let Some(events) = self.shared.table().watches.get(token) {
+            // Full: there is enough to wake up for.
+            let _ = events.try_send(path.clone());
+        }
+    }
+
     /// Why the connection is over, if it is.
     pub(super) fn over(&self) -> Option<StoreError> {
         self.shared.table().over.clone().map(StoreError::Over)

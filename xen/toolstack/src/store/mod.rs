@@ -10,6 +10,7 @@ mod error;
 
 pub use error::{Broken, StoreError};
 
+use crate::DomainName;
 use connection::{Connection, is_absent};
 use fades_xen_store::{DomainId, Path, Permissions, ReplyError, Request, Token, reply};
 use std::fs::OpenOptions;
@@ -135,6 +136,29 @@ impl Store {
         Ok(watch)
     }
 
+    /// The living domain of this name, by the names under `/local/domain`.
+    ///
+    /// # Errors
+    /// As [`StoreError`] has them.
+    pub fn domain_of_name(&self, name: &DomainName) -> Result<Option<DomainId>, StoreError> {
+        let domains = Path::new("/local/domain")?;
+        for number in self.list(&domains)?.unwrap_or_default() {
+            let value = self.read(&domains.join(&number)?.join("name")?)?;
+            if value.as_deref() == Some(name.as_str().as_bytes()) {
+                return Ok(DomainId::parse(&number).ok());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a domain's nodes are there: from before it runs until it is destroyed.
+    ///
+    /// # Errors
+    /// As [`StoreError`] has them.
+    pub fn has_domain(&self, domain: DomainId) -> Result<bool, StoreError> {
+        Ok(self.read(&domain.home())?.is_some())
+    }
+
     /// Waits until `look`, asked now and after each event at `path`, gives something; `None`: the deadline came.
     ///
     /// # Errors
@@ -145,12 +169,12 @@ impl Store {
         deadline: Instant,
         mut look: impl FnMut(&Self) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        let watch = self.watch(path)?;
+        let watch = self.watch(path).map_err(E::from)?;
         loop {
             if let Some(found) = look(self)? {
                 return Ok(Some(found));
             }
-            if watch.next(deadline)?.is_none() {
+            if watch.next(deadline).map_err(E::from)?.is_none() {
                 return Ok(None);
             }
         }
@@ -183,6 +207,32 @@ impl Watch {
                 Err(self.store.connection.over().unwrap_or(StoreError::Over(Arc::new(Broken::Closed))))
             }
         }
+    }
+}
+
+impl Watch {
+    /// A way to wake whoever waits in [`Self::next`], for another reason than an event.
+    #[must_use]
+    pub fn nudge(&self) -> Nudge {
+        Nudge {
+            connection: Arc::clone(&self.store.connection),
+            path: self.path.clone(),
+            token: self.token.clone(),
+        }
+    }
+}
+
+/// Wakes who waits for a watch's events.
+pub struct Nudge {
+    connection: Arc<Connection>,
+    path: Path,
+    token: Token,
+}
+
+impl Nudge {
+    /// Makes an event of the watched path come, if the watch is still there.
+    pub fn wake(&self) {
+        self.connection.nudge(&self.token, &self.path);
     }
 }
 
