@@ -187,6 +187,11 @@ impl FrontRing {
         self.seen.wrapping_sub(self.taken)
     }
 
+    /// Whether there may be responses, without looking closely.
+    pub fn has_news(&self, memory: &impl RingMemory) -> bool {
+        memory.responses().take() != self.taken
+    }
+
     /// Takes the next response that [`FrontRing::look`] saw, with its index.
     pub fn take<M: RingMemory>(&mut self, memory: &M) -> Option<(u32, M::Slot)> {
         if self.unread() == 0 {

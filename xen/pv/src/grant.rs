@@ -59,6 +59,24 @@ const _: () = assert!(size_of::<GrantFrame>() == 4096);
 // SAFETY: atomics only.
 unsafe impl Overlay for GrantFrame {}
 
+#[cfg(test)]
+impl GrantFrame {
+    /// Flags, domain and frame of an entry, as Xen reads them for the other side.
+    pub(crate) fn look(&self, at: usize) -> (u16, u16, u32) {
+        let Entry { flags, domain, frame } = &self.0[at];
+        (flags.load(Ordering::Acquire), domain.load(Ordering::Relaxed), frame.load(Ordering::Relaxed))
+    }
+
+    /// Marks an entry as mapped by the other side, or not.
+    pub(crate) fn set_mapped(&self, at: usize, mapped: bool) {
+        if mapped {
+            self.0[at].flags.fetch_or(READING, Ordering::SeqCst);
+        } else {
+            self.0[at].flags.fetch_and(!READING, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Why a page was not granted, or a grant not taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantError {

@@ -30,6 +30,7 @@ pub mod event;
 pub mod front_ring;
 pub mod grant;
 pub mod hypercall;
+pub mod net;
 pub mod page;
 pub mod shared;
 #[cfg(test)]

@@ -5,17 +5,22 @@ pub(crate) mod store;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::vec::Vec;
 
 use crate::hypercall::{Domain, HypercallError, Port, Ports};
 use crate::page::Pages;
 use crate::shared::{Frame, OwnPage, Page};
 
-/// Pages on the host's heap. A page's frame is its address divided by the page size. They stay until this goes.
+/// The frame of the first page.
+const FIRST: u64 = 0x1000;
+
+/// Pages on the host's heap. A page's frame is [`FIRST`] and its
+/// number. They stay until this goes.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pages: RefCell<Vec<NonNull<Page>>>,
-    pub(crate) limit: Option<usize>,
+    limit: Option<usize>,
 }
 
 impl Memory {
@@ -23,19 +28,26 @@ impl Memory {
         Self::default()
     }
 
+    /// Has `limit` pages to take.
+    pub(crate) fn of(limit: usize) -> Self {
+        let mut memory = Self::new();
+        memory.limit = Some(limit);
+        memory
+    }
+
     pub(crate) fn page(&self) -> OwnPage {
         // SAFETY: the layout of `Page` is not empty.
         let at = unsafe { alloc_zeroed(Layout::new::<Page>()) }.cast::<Page>();
         let at = NonNull::new(at).unwrap();
+        let frame = Frame(FIRST + self.taken() as u64);
         self.pages.borrow_mut().push(at);
         // SAFETY: fresh and zeroed; no test looks at it after its `Memory` is gone.
-        unsafe { OwnPage::new(at, Frame(at.as_ptr() as u64 / 4096)) }
+        unsafe { OwnPage::new(at, frame) }
     }
 
     /// The same page once more, as the other side maps it.
     pub(crate) fn again(&self, frame: Frame) -> OwnPage {
-        let find = |page: &&NonNull<Page>| page.as_ptr() as u64 == frame.address();
-        let at = *self.pages.borrow().iter().find(find).unwrap();
+        let at = self.pages.borrow()[usize::try_from(frame.0 - FIRST).unwrap()];
         // SAFETY: as in `page`; both sides use atomics only.
         unsafe { OwnPage::new(at, frame) }
     }
@@ -74,6 +86,28 @@ pub(crate) struct Wires {
     pub(crate) closed: RefCell<Vec<Port>>,
     pub(crate) unmasked: RefCell<Vec<Port>>,
     pub(crate) allocated: RefCell<Vec<Domain>>,
+}
+
+impl Ports for Rc<Wires> {
+    fn alloc_unbound(&self, remote: Domain) -> Result<Port, HypercallError> {
+        (**self).alloc_unbound(remote)
+    }
+
+    fn bind_interdomain(&self, remote: Domain, port: Port) -> Result<Port, HypercallError> {
+        (**self).bind_interdomain(remote, port)
+    }
+
+    fn send(&self, port: Port) -> Result<(), HypercallError> {
+        (**self).send(port)
+    }
+
+    fn close(&self, port: Port) -> Result<(), HypercallError> {
+        (**self).close(port)
+    }
+
+    fn unmask(&self, port: Port) -> Result<(), HypercallError> {
+        (**self).unmask(port)
+    }
 }
 
 impl Ports for Wires {
