@@ -18,6 +18,8 @@ const LINE_BYTES: usize = 4 * 1024;
 
 /// Mark of the loader (see `images/loader`), which shares no code with guests.
 const LOADER: &str = "FADES-LOADER error ";
+/// Mark of a kernel that has no other way to tell its exit code: on Xen, in the last line but what Xen itself says.
+const EXIT: &str = "FADES-EXIT ";
 /// How the kernel's allocator words its end.
 const KERNEL_OOM: &str = "memory allocation of ";
 
@@ -30,6 +32,7 @@ struct Kept {
     tail: VecDeque<u8>,
     line: Vec<u8>,
     cause: Option<ExitCause>,
+    code: Option<i32>,
 }
 
 impl Console {
@@ -54,10 +57,13 @@ impl Console {
         for &byte in bytes {
             if byte == b'\n' {
                 let line = std::mem::take(&mut kept.line);
+                let line = String::from_utf8_lossy(&line);
                 // The first cause is the true one: what follows a panic is often a second panic.
                 if kept.cause.is_none() {
-                    kept.cause = cause_in(&String::from_utf8_lossy(&line));
+                    kept.cause = cause_in(&line);
                 }
+                // The last code is the kernel's own, whatever an application wrote before.
+                kept.code = code_in(&line).or(kept.code);
             } else if kept.line.len() < LINE_BYTES {
                 kept.line.push(byte);
             }
@@ -72,6 +78,16 @@ impl Console {
             .chars()
             .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
             .collect()
+    }
+
+    /// Adds a line of ours to what the guest wrote.
+    pub(crate) fn note(&self, words: &str) {
+        self.push(format!("\nfades: {words}\n").as_bytes());
+    }
+
+    /// The exit code that the guest's kernel told, if it did.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).code
     }
 
     /// The cause that the guest itself named, if it did.
@@ -91,6 +107,11 @@ struct Report {
     line: u32,
     #[serde(default)]
     requested: Option<u64>,
+}
+
+/// Reads an exit code out of one console line: nothing else is on it.
+fn code_in(line: &str) -> Option<i32> {
+    line.strip_prefix(EXIT)?.trim_end().parse().ok()
 }
 
 /// Reads a cause out of one console line.
@@ -137,6 +158,18 @@ fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_code_on_a_line_of_its_own_is_told() {
+        let console = Console::default();
+        assert_eq!(console.code(), None);
+        console.push(b"FADES-EXIT 7\r\nsaid FADES-EXIT 8\nFADES-EXIT 9 or so\nFADES-EXIT ");
+        assert_eq!(console.code(), Some(7));
+        console.push(b"14\n");
+        assert_eq!(console.code(), Some(14));
+        console.note("gone");
+        assert!(console.tail().ends_with("\nfades: gone\n"));
+    }
 
     #[test]
     fn causes_are_read_out_of_lines() {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `qemu-kvm` | QEMU on hardware virtualisation | a few instructions ran on it under a deadline |
 //! | `qemu-tcg` | QEMU's code generator | KVM did not run them; said aloud with its cost |
+//! | `xen` | domains of the Xen host whose dom0 this is | asked for |
 //!
 //! To add a backend: a module here that implements `Backend` and `Guest`, a [`BackendKind`](fades_core::backend::BackendKind),
 //! and one line in the daemon's `wiring.rs`.
@@ -12,7 +13,9 @@ mod console;
 mod orphans;
 mod qemu;
 mod select;
+mod xen;
 
 pub use qemu::probe::Probe;
 pub use qemu::{Accelerator, PROGRAM, QemuBackend};
 pub use select::{Selection, Wanted, select};
+pub use xen::XenBackend;

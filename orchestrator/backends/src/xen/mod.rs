@@ -1,0 +1,257 @@
+//! Domains of a Xen host as guests; for a daemon in its dom0.
+//!
+//! A guest is a PVH domain that one `xl` builds and watches (`fades_xen_toolstack::Monitor`). Its kernel and ramdisk are
+//! inherited descriptors of sealed memory, its configuration is one as well. Its console is read from dom0's pty, and its
+//! network device is joined to the virtual network by a thread that carries frames: no bridge, no address, no other way.
+//!
+//! The daemon's death does not end its domains, as it ends processes: their control connections end, upon which they end
+//! themselves and their `xl` clears up. What does not is found by its name when the daemon is back.
+
+mod exit;
+mod guest;
+mod inherit;
+mod network;
+mod packet;
+mod plan;
+mod pump;
+mod supervise;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
+use fades_xen_store::{DomainId, Path};
+use fades_xen_toolstack::{
+    ConsoleError, DomainConfig, DomainName, End, Info, Monitor, Store, StoreError, Watch, Xl, XlError,
+    console, of_instance,
+};
+use rustix::fs::{MemfdFlags, SealFlags};
+
+use self::guest::XenGuest;
+use self::network::NetworkError;
+use self::supervise::{BUILDING, Shared, Supervisor};
+
+/// How long a domain's console and network device may take, once it is there.
+const ATTACHING: Duration = Duration::from_secs(20);
+/// How long a domain that could not be joined may take to tell why.
+const TELLING: Duration = Duration::from_secs(5);
+
+/// Runs guests as domains of this Xen host.
+pub struct XenBackend {
+    xl: Xl,
+    instance: String,
+    info: Info,
+}
+
+impl XenBackend {
+    /// A backend for the node folder that `instance` names (letters and digits): domains of other nodes on the same host
+    /// are left alone when orphans are ended. Checks dom0, `xl`, its version and XenStore, once.
+    ///
+    /// # Errors
+    /// [`BackendError::Unusable`] with what is missing, [`BackendError::Spec`] for an instance that is no part of a name.
+    pub fn new(instance: &str) -> Result<Self, BackendError> {
+        let unusable = |reason| BackendError::Unusable { kind: BackendKind::Xen, reason };
+        let (xl, info) = Xl::find().map_err(|error| unusable(words(&error)))?;
+        DomainName::of_guest(instance, "x")
+            .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
+        Store::connect().map_err(|error| unusable(words(&error)))?;
+        Ok(Self { xl, instance: instance.to_owned(), info })
+    }
+
+    /// What was found, for `status`.
+    #[must_use]
+    pub fn found(&self) -> String {
+        let (major, minor) = self.info.version;
+        format!("this is dom0 of Xen {major}.{minor} with {} MiB free", self.info.free_mib)
+    }
+
+    /// Starts `xl` on the domain's configuration, with a thread that looks after both.
+    fn build(&self, spec: &GuestSpec, config: &DomainConfig, building: &Watch) -> io::Result<XenGuest> {
+        let file = sealed(config.text().as_bytes())?;
+        let path = plan::descriptor(file.as_raw_fd()).map_err(io::Error::other)?;
+        let mut command = self.xl.create(&path);
+        inherit::keep(&mut command, &[file.as_fd(), spec.loader.as_fd(), spec.application.as_fd()]);
+        let (shared, asleep) = Shared::new()?;
+        let nudge = building.nudge();
+        let supervisor = Supervisor {
+            xl: self.xl.clone(),
+            name: config.name.clone(),
+            monitor: Monitor::spawn(command)?,
+            shared,
+            asleep,
+            building: Box::new(move || nudge.wake()),
+            started: Instant::now(),
+            time_limit: spec.time_limit,
+        };
+        XenGuest::supervised(supervisor, spec.memory_mib)
+    }
+}
+
+impl Backend for XenBackend {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Xen
+    }
+
+    /// Returns when the domain is built, runs, and has its console and its network, or has ended by itself.
+    fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
+        let config =
+            plan::domain(&self.instance, &spec, spec.loader.as_raw_fd(), spec.application.as_raw_fd())?;
+        let refused = |reason: String| BackendError::Spec { name: spec.name.clone(), reason };
+        let store = Store::connect().map_err(|error| refused(words(&error)))?;
+        let building = introductions(&store, &config.name).map_err(refused)?;
+        let guest = self.build(&spec, &config, &building).map_err(|source| BackendError::Io {
+            action: format!("start xl for guest {}", spec.name),
+            source,
+        })?;
+        // From here on, dropping the guest destroys its domain.
+        let guest = Arc::new(guest);
+        let joined = built(&store, &config.name, &building, &guest)
+            .and_then(|domain| join(&store, domain, &guest.shared, spec.link));
+        match joined {
+            Ok(()) => Ok(guest),
+            Err(error) => {
+                guest.shared.attached(None, None);
+                match guest.shared.ended(Instant::now() + TELLING) {
+                    Some(End::ShutDown(_) | End::Destroyed) => Ok(guest),
+                    Some(End::Unknown(said)) => Err(BackendError::Spec {
+                        name: spec.name,
+                        reason: words(&self.xl.refusal(&config, &said)),
+                    }),
+                    None => Err(BackendError::Spec { name: spec.name, reason: words(&error) }),
+                }
+            }
+        }
+    }
+
+    fn end_orphans(&self) -> Result<Vec<Orphan>, BackendError> {
+        let failed = |error: XlError| BackendError::Io {
+            action: format!("end the domains that an earlier daemon left ({})", words(&error)),
+            source: io::Error::other(error),
+        };
+        let listed = self.xl.list().map_err(failed)?;
+        // One that is dying was destroyed, and goes when its pages are given back.
+        let names = listed.iter().filter(|domain| !domain.is_dying).map(|domain| domain.name.as_str());
+        let mut ended = Vec::new();
+        for name in of_instance(&self.instance, names) {
+            if self.xl.destroy(&name).map_err(failed)? {
+                ended.push(Orphan { name: name.to_string(), pid: None });
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// Why a domain could not be joined to its console and network.
+#[derive(Debug, thiserror::Error)]
+enum JoinError {
+    /// XenStore could not say what is built.
+    #[error("XenStore could not say whether its domain is built")]
+    Store(#[from] StoreError),
+    /// It was not built in time.
+    #[error("its domain was not built in {} s", BUILDING.as_secs())]
+    Slow,
+    /// Its `xl` ended, or its domain.
+    #[error("its domain ended before it ran")]
+    Ended,
+    /// It has no console.
+    #[error("its console is not there")]
+    Console(#[from] ConsoleError),
+    /// It has no network.
+    #[error("its network is not there")]
+    Network(#[from] NetworkError),
+    /// A thread could not be started, or a pipe not made.
+    #[error("the system refused a thread or a pipe")]
+    System(#[from] io::Error),
+}
+
+/// Watches what is introduced, and checks that the name is free: an `xl` would refuse it, and we would find the other.
+fn introductions(store: &Store, name: &DomainName) -> Result<Watch, String> {
+    let watch = || -> Result<_, StoreError> {
+        Ok((store.watch(&Path::new("@introduceDomain")?)?, store.domain_of_name(name)?))
+    };
+    match watch() {
+        Ok((watch, None)) => Ok(watch),
+        Ok((_, Some(domain))) => Err(format!("domain {domain} has its name {name} already")),
+        Err(error) => Err(words(&error)),
+    }
+}
+
+/// Waits until the domain is introduced, which is before its devices are made and before it runs.
+fn built(
+    store: &Store,
+    name: &DomainName,
+    building: &Watch,
+    guest: &XenGuest,
+) -> Result<DomainId, JoinError> {
+    let deadline = Instant::now() + BUILDING;
+    loop {
+        if let Some(domain) = store.domain_of_name(name)? {
+            guest.shared.built();
+            return Ok(domain);
+        }
+        if guest.shared.ended(Instant::now()).is_some() {
+            return Err(JoinError::Ended);
+        }
+        if building.next(deadline)?.is_none() {
+            return Err(JoinError::Slow);
+        }
+    }
+}
+
+/// Joins console and network to the domain, each with a thread of its own.
+fn join(store: &Store, domain: DomainId, shared: &Arc<Shared>, link: OwnedFd) -> Result<(), JoinError> {
+    let deadline = Instant::now() + ATTACHING;
+    let terminal = console::open(store, domain, ATTACHING)?;
+    let console = shared.console.clone();
+    let reader =
+        thread::Builder::new().name("fades-console".to_owned()).spawn(move || console.fill_from(terminal))?;
+    let carry = || -> Result<OwnedFd, JoinError> {
+        let device = network::attach(store, domain, deadline)?;
+        let (asleep, stop) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let console = shared.console.clone();
+        thread::Builder::new().name("fades-frames".to_owned()).spawn(move || {
+            if let Err(error) = pump::run(&link, &device, &asleep) {
+                console.note(&format!("the network of this guest has ended: {error}"));
+            }
+        })?;
+        Ok(stop)
+    };
+    match carry() {
+        Ok(stop) => {
+            shared.attached(Some(reader), Some(stop));
+            Ok(())
+        }
+        Err(error) => {
+            // What it said is worth keeping, whatever became of its network.
+            shared.attached(Some(reader), None);
+            Err(error)
+        }
+    }
+}
+
+/// A file in memory that nobody can change.
+fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("fades-domain", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
+}
+
+/// An error with its causes, in one line.
+fn words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
