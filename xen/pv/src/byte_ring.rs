@@ -51,6 +51,21 @@ impl Writer {
         Self { produced: own.current() }
     }
 
+    /// How many bytes were put in, ever; counts freely.
+    pub const fn index(&self) -> u32 {
+        self.produced
+    }
+
+    /// How many bytes there is room for now, in a ring of `size` bytes.
+    ///
+    /// # Errors
+    /// If the other side's index is impossible.
+    pub fn room(&self, peer: &impl PeerWord, size: usize) -> Result<usize, BadIndex> {
+        let consumed = peer.take();
+        let room = count(size).checked_sub(self.produced.wrapping_sub(consumed));
+        room.map(|room| room as usize).ok_or(BadIndex { ours: self.produced, theirs: consumed })
+    }
+
     /// Puts in as many of `bytes` as there is room for now, and tells how many. The other side has to be notified
     /// if any.
     ///
@@ -60,16 +75,13 @@ impl Writer {
         &mut self,
         own: &impl Word,
         peer: &impl PeerWord,
-        data: &impl WriteBytes,
+        data: &(impl WriteBytes + ?Sized),
         bytes: &[u8],
     ) -> Result<usize, BadIndex> {
         let size = count(data.size());
         // With acquire: what the other side says it has read, it has read before we overwrite it.
-        let consumed = peer.take();
-        let room = size
-            .checked_sub(self.produced.wrapping_sub(consumed))
-            .ok_or(BadIndex { ours: self.produced, theirs: consumed })?;
-        let bytes = &bytes[..bytes.len().min(room as usize)];
+        let room = self.room(peer, data.size())?;
+        let bytes = &bytes[..bytes.len().min(room)];
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -97,11 +109,20 @@ impl Reader {
         Self { consumed: own.current() }
     }
 
+    /// How many bytes were taken out, ever; counts freely.
+    pub const fn index(&self) -> u32 {
+        self.consumed
+    }
+
     /// How many bytes could be read now.
     ///
     /// # Errors
     /// If the other side's index is impossible.
-    pub fn available(&self, peer: &impl PeerWord, data: &impl ReadBytes) -> Result<usize, BadIndex> {
+    pub fn available(
+        &self,
+        peer: &impl PeerWord,
+        data: &(impl ReadBytes + ?Sized),
+    ) -> Result<usize, BadIndex> {
         let produced = peer.take();
         let inside = produced.wrapping_sub(self.consumed);
         if inside > count(data.size()) {
@@ -119,7 +140,7 @@ impl Reader {
         &mut self,
         own: &impl Word,
         peer: &impl PeerWord,
-        data: &impl ReadBytes,
+        data: &(impl ReadBytes + ?Sized),
         bytes: &mut [u8],
     ) -> Result<usize, BadIndex> {
         let len = self.available(peer, data)?.min(bytes.len());

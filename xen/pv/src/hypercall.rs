@@ -44,6 +44,13 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+#[cfg(test)]
+impl Handle {
+    pub(crate) const fn for_tests() -> Self {
+        Self(99)
+    }
+}
+
 /// Pages of Xen's own that a guest may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

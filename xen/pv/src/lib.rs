@@ -24,6 +24,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod byte_ring;
+pub mod channel;
 pub mod console;
 pub mod detect;
 pub mod event;

@@ -142,6 +142,12 @@ impl<T: Overlay> Foreign<T> {
         }
     }
 
+    /// The other side's page itself, for tests in which both sides are in one program.
+    #[cfg(test)]
+    pub(crate) fn alias(page: OwnPage) -> Self {
+        Self { page: page.share(), handle: Handle::for_tests() }
+    }
+
     /// The page's number in our own address space.
     pub const fn frame(&self) -> Frame {
         self.page.frame()

@@ -1,0 +1,144 @@
+//! Both sides at once, in every order.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU32, Ordering, fence};
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+use super::super::flow::{Receiving, Sending};
+use crate::shared::{PeerWord, ReadBytes, Word, WriteBytes};
+
+struct Index(AtomicU32);
+
+impl Word for Index {
+    fn publish(&self, value: u32) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    fn current(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn barrier() {
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl PeerWord for Index {
+    fn take(&self) -> u32 {
+        let value = self.0.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        value
+    }
+}
+
+/// Bytes that the model checker watches.
+struct Data([UnsafeCell<u8>; 2]);
+
+impl ReadBytes for Data {
+    fn size(&self) -> usize {
+        2
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> bool {
+        for (cell, byte) in self.0[at..].iter().zip(bytes) {
+            // SAFETY: checked by the model.
+            *byte = cell.with(|cell| unsafe { *cell });
+        }
+        true
+    }
+}
+
+impl WriteBytes for Data {
+    fn size(&self) -> usize {
+        2
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) -> bool {
+        for (cell, byte) in self.0[at..].iter().zip(bytes) {
+            // SAFETY: checked by the model.
+            cell.with_mut(|cell| unsafe { *cell = *byte });
+        }
+        true
+    }
+}
+
+/// Each side's index and wake, the ring, and each direction's event. If both sides wait, the model fails.
+struct Shared {
+    produced: Index,
+    producer_wake: Index,
+    consumed: Index,
+    consumer_wake: Index,
+    data: Data,
+    to_consumer: Notify,
+    to_producer: Notify,
+}
+
+// SAFETY: it is the model checker's to find out whether it is true.
+unsafe impl Sync for Shared {}
+// SAFETY: likewise.
+unsafe impl Send for Shared {}
+
+fn produce(shared: &Shared, count: u8) {
+    let mut sending = Sending::new(&shared.produced);
+    for byte in 1..=count {
+        loop {
+            let (done, tell) = sending
+                .write(&shared.produced, &shared.consumed, &shared.consumer_wake, &shared.data, &[byte])
+                .unwrap();
+            if tell {
+                shared.to_consumer.notify();
+            }
+            if done == 1 {
+                break;
+            }
+            if !sending.arm(&shared.producer_wake, &shared.consumed, 2, 1).unwrap() {
+                shared.to_producer.wait();
+            }
+        }
+    }
+}
+
+fn consume(shared: &Shared, count: u8) {
+    let mut receiving = Receiving::new(&shared.consumed);
+    let mut expected = 1;
+    while expected <= count {
+        let mut bytes = [0; 2];
+        let (done, tell) = receiving
+            .read(&shared.consumed, &shared.produced, &shared.producer_wake, &shared.data, &mut bytes)
+            .unwrap();
+        if tell {
+            shared.to_producer.notify();
+        }
+        for byte in &bytes[..done] {
+            assert_eq!(*byte, expected);
+            expected += 1;
+        }
+        if done == 0 && !receiving.arm(&shared.consumer_wake, &shared.produced, &shared.data, 1).unwrap() {
+            shared.to_consumer.wait();
+        }
+    }
+}
+
+#[test]
+fn no_wake_up_is_lost_and_no_byte_is_torn() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        // Close to the end of the numbers, so that they wrap.
+        let start = u32::MAX;
+        let shared = Arc::new(Shared {
+            produced: Index(AtomicU32::new(start)),
+            producer_wake: Index(AtomicU32::new(start)),
+            consumed: Index(AtomicU32::new(start)),
+            consumer_wake: Index(AtomicU32::new(start)),
+            data: Data([UnsafeCell::new(0), UnsafeCell::new(0)]),
+            to_consumer: Notify::new(),
+            to_producer: Notify::new(),
+        });
+        let other = Arc::clone(&shared);
+        let producer = thread::spawn(move || produce(&other, 3));
+        consume(&shared, 3);
+        producer.join().unwrap();
+    });
+}
