@@ -109,10 +109,12 @@ fn a_domain_that_is_not_built_says_why() {
         said(
             "/proc/self/fd/5:3: config parsing error near `x': syntax error\nFailed to parse config: Invalid argument\n"
         ),
-        "xl refuses the configuration of domain fades-0f-a: Failed to parse config: Invalid argument"
+        "xl refuses the configuration of domain fades-0f-a: /proc/self/fd/5:3: config parsing error near `x': syntax error"
     );
     assert_eq!(
-        said("libxl: error: libxl_create.c:9: Domain 7:cannot (re-)build domain: -3\n"),
-        "xl create of domain fades-0f-a failed: libxl: error: libxl_create.c:9: Domain 7:cannot (re-)build domain: -3"
+        said(
+            "xc: error: panic: image not capable of booting\nlibxl: error: Domain 7:cannot (re-)build domain: -3\n"
+        ),
+        "xl create of domain fades-0f-a failed: xc: error: panic: image not capable of booting"
     );
 }

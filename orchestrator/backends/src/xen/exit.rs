@@ -4,7 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use fades_core::backend::ExitCause;
-use fades_xen_toolstack::{End, Reason};
+use fades_xen_toolstack::xl::telling_line;
+use fades_xen_toolstack::{DomainName, End, Reason, XlError};
 
 /// The code of a guest that powered off without telling one: what the kernel tells for a code that it cannot tell, so
 /// that nothing lost on the way is taken for success.
@@ -12,6 +13,8 @@ const UNTOLD: i32 = 127;
 
 /// What is known when a guest is over.
 pub(super) struct Known<'a> {
+    /// Its domain.
+    pub(super) name: &'a DomainName,
     /// The cause that the guest named on its console.
     pub(super) named: Option<ExitCause>,
     /// The exit code that its kernel told there.
@@ -26,31 +29,26 @@ pub(super) struct Known<'a> {
 
 /// The cause, the guest's own words before what is seen from outside.
 pub(super) fn cause(known: Known<'_>) -> ExitCause {
-    let Known { named, code, end, status, killed } = known;
+    let Known { name, named, code, end, status, killed } = known;
     if let Some(named) = named {
         return named;
     }
-    let died = |reason: &Reason| ExitCause::Panicked {
-        message: format!("its domain died: {reason}"),
-        location: String::new(),
+    let died = |reason: Reason| {
+        let message = XlError::Died { name: name.to_string(), reason }.to_string();
+        ExitCause::Panicked { message, location: String::new() }
     };
     match (end, code) {
         (End::ShutDown(Reason::PowerOff), code) => ExitCause::Code(code.unwrap_or(UNTOLD)),
         (End::ShutDown(_), Some(code)) if code != 0 => ExitCause::Code(code),
-        (End::ShutDown(reason), _) => died(reason),
+        (End::ShutDown(reason), _) => died(*reason),
         _ if killed => ExitCause::Killed,
         // Somebody else destroyed it, which is to a domain what this signal is to a process.
         (End::Destroyed, _) => ExitCause::Signal(9),
         (End::Unknown(said), _) => match status.and_then(|status| status.signal()) {
             Some(signal) => ExitCause::Signal(signal),
-            None => ExitCause::LoaderError { code: 0, message: last_line(said) },
+            None => ExitCause::LoaderError { code: 0, message: telling_line(said) },
         },
     }
-}
-
-fn last_line(said: &str) -> String {
-    let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    line.unwrap_or("xl ended without a word").chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -59,8 +57,11 @@ mod tests {
 
     #[test]
     fn the_cause_is_the_guests_then_the_domains_then_ours() {
+        let name = DomainName::new("fades-0f-a").unwrap();
         let shut = |number| End::ShutDown(Reason::of_number(number));
-        let known = |end, code, killed| cause(Known { named: None, code, end: &end, status: None, killed });
+        let known = |end, code, killed| {
+            cause(Known { name: &name, named: None, code, end: &end, status: None, killed })
+        };
         assert_eq!(known(shut(0), Some(0), false), ExitCause::Code(0));
         assert_eq!(known(shut(0), Some(14), true), ExitCause::Code(14));
         assert_eq!(known(shut(0), None, false), ExitCause::Code(127));
@@ -71,7 +72,7 @@ mod tests {
         };
         assert_eq!(
             (died(None).as_str(), died(Some(0)).as_str()),
-            ("its domain died: it crashed", "its domain died: it crashed")
+            ("domain fades-0f-a died: it crashed", "domain fades-0f-a died: it crashed")
         );
         assert_eq!(known(End::Destroyed, None, true), ExitCause::Killed);
         assert_eq!(known(End::Destroyed, None, false), ExitCause::Signal(9));
@@ -81,13 +82,19 @@ mod tests {
 
         let named = ExitCause::Panicked { message: "no".to_owned(), location: "a.rs:3".to_owned() };
         let end = End::ShutDown(Reason::Crash);
-        let known =
-            Known { named: Some(named.clone()), code: Some(101), end: &end, status: None, killed: true };
+        let known = Known {
+            name: &name,
+            named: Some(named.clone()),
+            code: Some(101),
+            end: &end,
+            status: None,
+            killed: true,
+        };
         assert_eq!(cause(known), named);
         let end = End::Unknown(String::new());
         let status = Some(ExitStatus::from_raw(11));
         assert_eq!(
-            cause(Known { named: None, code: None, end: &end, status, killed: false }),
+            cause(Known { name: &name, named: None, code: None, end: &end, status, killed: false }),
             ExitCause::Signal(11)
         );
     }

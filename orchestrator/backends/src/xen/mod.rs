@@ -15,6 +15,8 @@ mod packet;
 mod plan;
 mod pump;
 mod supervise;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::fs::File;
@@ -38,14 +40,18 @@ use self::supervise::{BUILDING, Shared, Supervisor};
 
 /// How long a domain's console and network device may take, once it is there.
 const ATTACHING: Duration = Duration::from_secs(20);
-/// How long a domain that could not be joined may take to tell why.
+/// How long the `xl` of a domain that is gone may take to tell why, which it does when it has cleared up behind it.
 const TELLING: Duration = Duration::from_secs(5);
+/// The same of a domain that could not be joined for another reason: it may have gone in this moment.
+const TELLING_ELSE: Duration = Duration::from_millis(300);
 
 /// Runs guests as domains of this Xen host.
 pub struct XenBackend {
     xl: Xl,
     instance: String,
     info: Info,
+    /// A connection for each start, so that a store that was started anew is found.
+    connect: Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
 }
 
 impl XenBackend {
@@ -60,7 +66,7 @@ impl XenBackend {
         DomainName::of_guest(instance, "x")
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
         Store::connect().map_err(|error| unusable(words(&error)))?;
-        Ok(Self { xl, instance: instance.to_owned(), info })
+        Ok(Self { xl, instance: instance.to_owned(), info, connect: Box::new(Store::connect) })
     }
 
     /// What was found, for `status`.
@@ -102,7 +108,7 @@ impl Backend for XenBackend {
         let config =
             plan::domain(&self.instance, &spec, spec.loader.as_raw_fd(), spec.application.as_raw_fd())?;
         let refused = |reason: String| BackendError::Spec { name: spec.name.clone(), reason };
-        let store = Store::connect().map_err(|error| refused(words(&error)))?;
+        let store = (self.connect)().map_err(|error| refused(words(&error)))?;
         let building = introductions(&store, &config.name).map_err(refused)?;
         let guest = self.build(&spec, &config, &building).map_err(|source| BackendError::Io {
             action: format!("start xl for guest {}", spec.name),
@@ -116,7 +122,8 @@ impl Backend for XenBackend {
             Ok(()) => Ok(guest),
             Err(error) => {
                 guest.shared.attached(None, None);
-                match guest.shared.ended(Instant::now() + TELLING) {
+                let telling = if error.is_gone() { TELLING } else { TELLING_ELSE };
+                match guest.shared.ended(Instant::now() + telling) {
                     Some(End::ShutDown(_) | End::Destroyed) => Ok(guest),
                     Some(End::Unknown(said)) => Err(BackendError::Spec {
                         name: spec.name,
@@ -167,6 +174,16 @@ enum JoinError {
     /// A thread could not be started, or a pipe not made.
     #[error("the system refused a thread or a pipe")]
     System(#[from] io::Error),
+}
+
+impl JoinError {
+    /// Whether it is the domain that is missing.
+    fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Ended | Self::Console(ConsoleError::Gone { .. }) | Self::Network(NetworkError::Gone)
+        )
+    }
 }
 
 /// Watches what is introduced, and checks that the name is free: an `xl` would refuse it, and we would find the other.

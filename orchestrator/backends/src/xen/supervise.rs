@@ -161,7 +161,14 @@ impl Supervisor {
         }
         let console = &self.shared.console;
         let killed = self.shared.killed.load(Ordering::Acquire);
-        let known = Known { named: console.cause(), code: console.code(), end: &end, status, killed };
+        let known = Known {
+            name: &self.name,
+            named: console.cause(),
+            code: console.code(),
+            end: &end,
+            status,
+            killed,
+        };
         let exit = GuestExit { cause: cause(known), console_tail: console.tail() };
         self.shared.state().exit = Some(exit);
         self.shared.changed.notify_all();

@@ -48,10 +48,10 @@ pub enum XlError {
     Config {
         /// The domain.
         name: String,
-        /// What `xl` said last.
+        /// The line of what `xl` said that tells most.
         last: String,
     },
-    /// The domain ended where it should not have.
+    /// The domain ended otherwise than by powering off.
     #[error("domain {name} died: {reason}")]
     Died {
         /// The domain.
@@ -72,7 +72,7 @@ pub enum XlError {
     Failed {
         /// What was run.
         what: String,
-        /// What it said last.
+        /// What it said last, or first of errors when it built something.
         last: String,
     },
     /// What it wrote cannot be understood.

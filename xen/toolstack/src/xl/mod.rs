@@ -105,7 +105,7 @@ impl Xl {
     /// Why a domain was not built, from what its monitor said.
     #[must_use]
     pub fn refusal(&self, config: &DomainConfig, said: &str) -> XlError {
-        let (name, last) = (config.name.to_string(), last_line(said));
+        let (name, last) = (config.name.to_string(), telling_line(said));
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         if has(&[
             "failed to free memory for the domain",
@@ -157,8 +157,21 @@ impl Xl {
     }
 }
 
-/// The last line that says something, cut at 300 characters.
+/// The line of what `xl` said that tells most: the first that names an error, as what follows is only how libxl clears
+/// up behind it; or the last that says something. Cut at 300 characters.
+#[must_use]
+pub fn telling_line(said: &str) -> String {
+    match said.lines().find(|line| line.contains("error")) {
+        Some(line) => cut(line),
+        None => last_line(said),
+    }
+}
+
+/// The last line that says something.
 fn last_line(text: &str) -> String {
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(300).collect()
+    cut(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default())
+}
+
+fn cut(line: &str) -> String {
+    line.trim().chars().filter(|c| !c.is_control()).take(300).collect()
 }
