@@ -1,6 +1,5 @@
 //! `xl` as a child process, with a script in its place that prints what the real one prints.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,10 +24,13 @@ create) grep -q 'name="fades-0f-a"' "$5" || exit 9
 esac
 "#;
 
+/// Another process writes the program: a test beside this one may fork while a file is open here to be written, and its
+/// child would keep it from being run.
 fn stand_in(folder: &Path, script: &str) -> Xl {
-    let program = folder.join("xl");
-    std::fs::write(&program, script).expect("written");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("executable");
+    let (source, program) = (folder.join("text"), folder.join("xl"));
+    std::fs::write(&source, script).expect("written");
+    let mut install = std::process::Command::new("install");
+    assert!(install.args(["-m", "700"]).arg(&source).arg(&program).status().expect("run").success());
     Xl::at(program)
 }
 

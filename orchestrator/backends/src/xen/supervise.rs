@@ -245,7 +245,6 @@ impl Supervisor {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
@@ -277,8 +276,7 @@ esac
             let _ = std::fs::remove_dir_all(&folder);
             std::fs::create_dir(&folder).unwrap();
             let program = folder.join("xl");
-            std::fs::write(&program, SCRIPT.replace("BEGIN", begin)).unwrap();
-            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+            super::super::tests::script(&program, &SCRIPT.replace("BEGIN", begin));
             let mut create = Command::new(&program);
             create.arg("create");
             let (shared, asleep) = Shared::new().unwrap();

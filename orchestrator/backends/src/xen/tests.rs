@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,6 +24,15 @@ create) cat "$5" > config; BEGIN
     touch domain; while [ -e domain ]; do sleep 0.02; done; echo 'Domain 3 has been destroyed.' >&2 ;;
 esac
 "#;
+
+/// Makes a program of `text`. Another process writes it: a test beside this one may fork while a file is open here to be
+/// written, and its child would keep it from being run.
+pub(super) fn script(program: &std::path::Path, text: &str) {
+    let source = program.with_extension("text");
+    std::fs::write(&source, text).unwrap();
+    let mut install = std::process::Command::new("install");
+    assert!(install.args(["-m", "700"]).arg(&source).arg(program).status().unwrap().success());
+}
 
 /// Values and watches of all connections.
 #[derive(Default)]
@@ -91,8 +99,7 @@ impl Host {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let program = folder.join("xl");
-        std::fs::write(&program, SCRIPT.replace("BEGIN", begin)).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        script(&program, &SCRIPT.replace("BEGIN", begin));
         let xl = Xl::at(program);
         let values = Arc::new(Mutex::new(Values::default()));
         let served = Arc::clone(&values);
