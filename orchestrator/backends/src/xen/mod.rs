@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
 use fades_xen_store::{DomainId, Path};
 use fades_xen_toolstack::{
-    ConsoleError, DomainConfig, DomainName, End, Info, Monitor, Store, StoreError, Watch, Xl, XlError,
+    ConsoleError, DomainConfig, DomainName, End, Monitor, Store, StoreError, Watch, Xl, XlError,
     console, of_instance,
 };
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -49,7 +49,6 @@ const TELLING_ELSE: Duration = Duration::from_millis(300);
 pub struct XenBackend {
     xl: Xl,
     instance: String,
-    info: Info,
     /// A connection for each start, so that a store that was started anew is found.
     connect: Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
 }
@@ -62,18 +61,11 @@ impl XenBackend {
     /// [`BackendError::Unusable`] with what is missing, [`BackendError::Spec`] for an instance that is no part of a name.
     pub fn new(instance: &str) -> Result<Self, BackendError> {
         let unusable = |reason| BackendError::Unusable { kind: BackendKind::Xen, reason };
-        let (xl, info) = Xl::find().map_err(|error| unusable(words(&error)))?;
+        let (xl, _) = Xl::find().map_err(|error| unusable(words(&error)))?;
         DomainName::of_guest(instance, "x")
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
         Store::connect().map_err(|error| unusable(words(&error)))?;
-        Ok(Self { xl, instance: instance.to_owned(), info, connect: Box::new(Store::connect) })
-    }
-
-    /// What was found, for `status`.
-    #[must_use]
-    pub fn found(&self) -> String {
-        let (major, minor) = self.info.version;
-        format!("this is dom0 of Xen {major}.{minor} with {} MiB free", self.info.free_mib)
+        Ok(Self { xl, instance: instance.to_owned(), connect: Box::new(Store::connect) })
     }
 
     /// Starts `xl` on the domain's configuration, with a thread that looks after both.

@@ -46,6 +46,10 @@ pub(super) fn run(link: &OwnedFd, device: &OwnedFd, stop: &OwnedFd) -> Result<()
             return Ok(());
         }
         to_device.send(device)?;
+        if watched[1].revents().intersects(ended) && to_device.frame()?.is_some() {
+            // The other side is gone and the device is full: what is left is not worth waiting for.
+            return Ok(());
+        }
         if to_link.has_room() {
             to_link.receive(device)?;
         }
@@ -261,5 +265,17 @@ mod tests {
         }
         drop((writing.join().unwrap(), stop));
         pump.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn it_ends_with_the_link_also_when_the_device_is_full() {
+        let (mut link, device, _stop, pump) = pumped();
+        // More than a device holds that nobody reads, and less than device and link together.
+        for _ in 0..30 {
+            link.write_all(&framed(&[1; 9000])).unwrap();
+        }
+        drop(link);
+        pump.join().unwrap().unwrap();
+        drop(device);
     }
 }
