@@ -17,6 +17,8 @@
 //!
 //! To add a device: its page layouts as overlays of atomics ([`shared::Overlay`]) with their offsets asserted, its
 //! logic over [`front_ring`] or [`byte_ring`], a test that plays the back end, and one that plays a hostile one.
+//!
+//! Rings and parsers of hostile contents are fuzzed by the targets in `fuzz`.
 #![no_std]
 
 extern crate alloc;

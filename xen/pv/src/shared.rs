@@ -40,6 +40,8 @@ pub struct OwnPage {
 
 // SAFETY: it is an address and a number; what lies there is reached through atomics only.
 unsafe impl Send for OwnPage {}
+// SAFETY: a shared reference only tells address and number.
+unsafe impl Sync for OwnPage {}
 
 impl OwnPage {
     /// Takes the page at `at`, which is the guest frame `frame`.
