@@ -23,7 +23,7 @@
 //! ```
 //! The two messages of the beginning go through XenStore. At the end each side asks for its pages back; what the
 //! other side still has mapped is told ([`Leftover`]), and stays granted until the other domain lets go or is gone.
-//! Let the consumer finish first.
+//! Let the consumer finish first. A domain that is gone tells nothing, so wait with a deadline.
 
 mod errors;
 mod flow;

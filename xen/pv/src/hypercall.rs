@@ -2,7 +2,7 @@
 //!
 //! [`Call`] is the trap itself; [`Hypercalls`] puts the arguments in the form of Xen's public headers and reads
 //! the answers. Everything that can take memory from under somebody's feet is `unsafe`; the safe forms are in
-//! [`page`](crate::page). Numbers and structures are pinned by the tests and by the assertions in [`abi`].
+//! [`page`](crate::page). Numbers and structures are pinned by the tests and by the assertions in `abi`.
 //!
 //! A hypercall argument is a pointer that Xen translates by the guest's own page tables, so it must point to
 //! ordinary mapped memory: the structures are on our stack.

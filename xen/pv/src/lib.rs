@@ -9,6 +9,18 @@
 //! What another domain or Xen wrote is hostile: it is read once, checked, and has one way out. A violation stops the
 //! device with an error; it is never a panic and never an access outside its pages.
 //!
+//! How a guest begins:
+//!
+//! ```text
+//! detect::here                 is this Xen, and how is it called
+//! Hypercalls::new              from here on: version, parameters, shutdown
+//! page::install, SharedInfo    -> Events::new, mask_all, set_callback_vector
+//! page::install, GrantTable    frame 0, 1, … -> Grants::new (each owner takes frames of its own)
+//! Pages::map, ConsoleFrame     -> Console::new
+//! Pages::map, StoreFrame       -> Xenstore::new
+//! Netfront::connect            with the store; then unmask its port
+//! ```
+//!
 //! `unsafe` is in [`shared`] (looking at pages that others write), [`hypercall`] (the trap) and [`page`] (putting
 //! other memory below a page of ours), and one line per page layout says that it is made of atomics.
 //!
