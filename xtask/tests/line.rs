@@ -18,9 +18,11 @@ fn every_question_is_answered_as_influxdb_answers_it() {
             assert!(row.holds(), "{row:?}");
         }
         let document = &answer.document;
-        for stage in ["verify", "boot", "retrieve", "transfer", "compute", "return", "total"] {
+        for stage in ["verify", "boot", "retrieve", "transfer", "compute", "total"] {
             assert!(document["timings_us"][stage].as_u64().unwrap() > 0, "{stage} of {document}");
         }
+        // A short result may come whole in one piece.
+        assert!(document["timings_us"]["return"].is_u64(), "{document}");
         let (read, sent) =
             (document["bytes_read"].as_u64().unwrap(), document["bytes_sent"].as_u64().unwrap());
         assert!(read > sent, "{read} bytes were read for a result of {sent}");

@@ -32,6 +32,19 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(all)
 }
 
+/// Adds the files of a folder, with their names, to a key.
+pub(crate) fn add_folder(key: &mut Key, folder: &Path) -> Result<(), BuildError> {
+    for entry in entries(folder)? {
+        key.add(entry.file_name().unwrap_or_default().as_encoded_bytes());
+        if entry.is_dir() {
+            add_folder(key, &entry)?;
+        } else {
+            key.add(&read(&entry)?);
+        }
+    }
+    Ok(())
+}
+
 /// All of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     fs::read(path).map_err(BuildError::file("read", path))

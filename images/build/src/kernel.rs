@@ -23,6 +23,12 @@ const LIMITS: [(&str, &str); 2] =
 const PATCHED: [(&str, &str, &str); 2] =
     [("hermit-kernel", "images/kernel/patches", "source"), ("smoltcp", "images/kernel/smoltcp", "smoltcp")];
 
+/// Crates of this workspace that the patched kernel is built with: its drivers in a Xen domain.
+const LINKED: [&str; 2] = ["xen/pv", "xen/store"];
+/// Stands for this workspace's folder in the patched manifest, as a path relative to the copy would depend on where the
+/// target folder is.
+const WORKSPACE: &str = "FADES-WORKSPACE";
+
 /// Builds the kernel if its key has not been built yet. Returns `libhermit.a` and whether it was there.
 pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
     if let Some(checkout) = std::env::var_os("HERMIT_KERNEL_DIR") {
@@ -47,6 +53,7 @@ pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
             apply(&patch, &copy)?;
         }
     }
+    name_workspace(builder, &folder.join("source/Cargo.toml"))?;
     let built = compile(builder, &folder.join("source"), true)?;
     archive::make(builder.toolchain()?, &built, &folder)?;
     Ok((library, false))
@@ -90,6 +97,11 @@ fn key(builder: &Builder) -> Result<String, BuildError> {
         for patch in patches(builder, patches_folder)? {
             key.add(&files::read(&patch)?);
         }
+    }
+    for linked in LINKED {
+        let folder = builder.workspace_root().join(linked);
+        key.add(&files::read(&folder.join("Cargo.toml"))?);
+        files::add_folder(&mut key, &folder.join("src"))?;
     }
     for (name, value) in LIMITS {
         key.add(name.as_bytes());
@@ -137,6 +149,14 @@ fn apply(patch: &Path, folder: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// Tells the patched manifest where this workspace is.
+fn name_workspace(builder: &Builder, manifest: &Path) -> Result<(), BuildError> {
+    let text = files::read(manifest)?;
+    let root = builder.workspace_root().display().to_string();
+    let text = String::from_utf8_lossy(&text).replace(WORKSPACE, &root);
+    files::write(manifest, text.as_bytes())
+}
+
 /// Compiles the kernel to a static library with the target that it is written for.
 fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, BuildError> {
     let toolchain = builder.toolchain()?;
@@ -158,9 +178,14 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     let crates = run::cargo_home().join("registry/src");
     let patched = source.parent().unwrap_or(source);
     // The last one that fits counts.
-    for (from, to) in
-        [(patched, "patched"), (source, "kernel"), (&crates, "crates"), (&toolchain.library, "rust")]
-    {
+    let ours = builder.workspace_root().join("xen");
+    for (from, to) in [
+        (patched, "patched"),
+        (source, "kernel"),
+        (&ours, "xen"),
+        (&crates, "crates"),
+        (&toolchain.library, "rust"),
+    ] {
         flags.push(" --remap-path-prefix=");
         flags.push(from);
         flags.push("=");

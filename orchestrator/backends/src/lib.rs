@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `qemu-kvm` | QEMU on hardware virtualisation | a few instructions ran on it under a deadline |
 //! | `qemu-tcg` | QEMU's code generator | KVM did not run them; said aloud with its cost |
-//! | `xen` | domains of the Xen host whose dom0 this is | asked for |
+//! | `xen` | domains of a Xen host | this is its dom0 |
 //!
 //! To add a backend: a module here that implements `Backend` and `Guest`, a [`BackendKind`](fades_core::backend::BackendKind),
 //! and one line in the daemon's `wiring.rs`.
@@ -15,6 +15,7 @@ mod qemu;
 mod select;
 mod xen;
 
+pub use fades_core::backend::BackendKind;
 pub use qemu::probe::Probe;
 pub use qemu::{Accelerator, PROGRAM, QemuBackend};
 pub use select::{Selection, Wanted, select};

@@ -1,9 +1,8 @@
 //! Which backend runs guests on this machine, why, and what that costs.
 
-use std::time::Duration;
+use fades_core::backend::{BackendError, BackendKind};
 
-use fades_core::backend::BackendError;
-
+use crate::XenBackend;
 use crate::qemu::Accelerator;
 use crate::qemu::probe::{self, Probe};
 
@@ -14,54 +13,70 @@ pub enum Wanted {
     #[default]
     Auto,
     /// This one or nothing.
-    Only(Accelerator),
+    Only(BackendKind),
 }
 
 /// The backend chosen, in words for `status` and `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// What will run guests.
-    pub accelerator: Accelerator,
+    pub kind: BackendKind,
     /// Why this one.
     pub reason: String,
     /// What it costs, measured on this machine just now.
     pub cost: String,
 }
 
-/// Probes the accelerators that `wanted` allows, fastest first, by running a few instructions in each.
+/// Tries the backends that `wanted` allows, fastest first: QEMU's accelerators by running a few instructions in each, Xen,
+/// where this is its dom0, by asking its toolstack.
 ///
 /// # Errors
 /// [`BackendError::Unusable`] with what was found when none of them can run a guest.
 pub fn select(program: &str, wanted: Wanted) -> Result<Selection, BackendError> {
-    let candidates: &[Accelerator] = match &wanted {
-        Wanted::Auto => &[Accelerator::Kvm, Accelerator::Tcg],
-        Wanted::Only(accelerator) => std::slice::from_ref(accelerator),
+    let candidates = match wanted {
+        // A dom0 has no KVM, as the processor's virtualisation is Xen's. Elsewhere nobody asks about Xen.
+        Wanted::Auto if XenBackend::is_dom0() => vec![BackendKind::Xen, BackendKind::QemuTcg],
+        Wanted::Auto => vec![BackendKind::QemuKvm, BackendKind::QemuTcg],
+        Wanted::Only(kind) => vec![kind],
     };
     let mut found = Vec::new();
-    for &accelerator in candidates {
-        match probe::run(program, accelerator) {
-            Probe::Usable(took) => return Ok(chosen(accelerator, took, &found, wanted)),
-            Probe::Unusable(words) => found.push(format!("{}: {words}", accelerator.kind())),
+    for &kind in &candidates {
+        match cost(program, kind) {
+            Ok(cost) => return Ok(Selection { kind, reason: reason(kind, &found, wanted), cost }),
+            Err(words) => found.push(format!("{kind}: {words}")),
         }
     }
-    let kind = candidates.last().copied().unwrap_or(Accelerator::Tcg).kind();
+    let kind = candidates.last().copied().unwrap_or(BackendKind::QemuTcg);
     Err(BackendError::Unusable { kind, reason: found.join("; ") })
 }
 
-fn chosen(accelerator: Accelerator, took: Duration, passed_over: &[String], wanted: Wanted) -> Selection {
-    let why =
-        if wanted == Wanted::Auto { "the fastest that ran the probe guest" } else { "set by configuration" };
-    let reason = match passed_over {
+/// What a backend costs, or why it cannot be used.
+fn cost(program: &str, kind: BackendKind) -> Result<String, String> {
+    let accelerator = match kind {
+        BackendKind::QemuKvm => Accelerator::Kvm,
+        BackendKind::QemuTcg => Accelerator::Tcg,
+        BackendKind::Xen => return XenBackend::look(),
+    };
+    match probe::run(program, accelerator) {
+        Probe::Unusable(words) => Err(words),
+        Probe::Usable(took) => Ok(format!(
+            "a probe guest of 20 million loop rounds took {} ms, start of QEMU included; the same loop natively {} ms",
+            took.as_millis(),
+            probe::native_loop().as_millis()
+        )),
+    }
+}
+
+fn reason(kind: BackendKind, passed_over: &[String], wanted: Wanted) -> String {
+    let why = match (wanted, kind) {
+        (Wanted::Only(_), _) => "set by configuration",
+        (Wanted::Auto, BackendKind::Xen) => "this is the dom0 of a Xen host",
+        (Wanted::Auto, _) => "the fastest that ran the probe guest",
+    };
+    match passed_over {
         [] => why.to_owned(),
         found => format!("{why} ({})", found.join("; ")),
-    };
-    let native = probe::native_loop();
-    let cost = format!(
-        "a probe guest of 20 million loop rounds took {} ms, start of QEMU included; the same loop natively {} ms",
-        took.as_millis(),
-        native.as_millis()
-    );
-    Selection { accelerator, reason, cost }
+    }
 }
 
 #[cfg(test)]
@@ -73,9 +88,19 @@ mod tests {
     fn what_is_chosen_ran_and_what_was_passed_over_is_told() {
         let chosen = select(PROGRAM, Wanted::Auto).unwrap();
         let kvm = matches!(probe::run(PROGRAM, Accelerator::Kvm), Probe::Usable(_));
-        assert_eq!(chosen.accelerator == Accelerator::Kvm, kvm, "{chosen:?}");
+        assert_eq!(chosen.kind == BackendKind::QemuKvm, kvm, "{chosen:?}");
         // Where KVM does not run guests, whatever /dev/kvm says, the reason names it.
         assert_eq!(chosen.reason.contains("qemu-kvm:"), !kvm, "{chosen:?}");
+    }
+
+    #[test]
+    fn xen_is_not_asked_about_elsewhere_and_says_what_is_missing() {
+        if XenBackend::is_dom0() {
+            return;
+        }
+        assert!(!select(PROGRAM, Wanted::Auto).unwrap().reason.contains("xen"));
+        let error = select(PROGRAM, Wanted::Only(BackendKind::Xen)).unwrap_err().to_string();
+        assert!(error.contains("/dev/xen/xenbus") || error.contains("/proc/xen"), "{error}");
     }
 
     #[test]

@@ -25,6 +25,15 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::QemuTcg, Self::QemuKvm, Self::Xen];
+
+    /// The one of this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// The word used in configuration, `status` and receipts.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fades_core::backend::BackendKind;
 use serde::Deserialize;
 
 use crate::rate::Rate;
@@ -43,7 +44,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackendConfig {
-    /// `qemu-kvm` or `qemu-tcg` forces one; without it the fastest that works is taken.
+    /// `xen`, `qemu-kvm` or `qemu-tcg` forces one; without it the fastest that works is taken.
     pub kind: Option<String>,
     /// The QEMU program; without it `qemu-system-x86_64` from PATH.
     pub qemu: Option<PathBuf>,
@@ -303,9 +304,10 @@ impl Config {
                 wanted: "at least 2: the broker and a function",
             });
         }
-        if !matches!(self.backend.kind.as_deref(), None | Some("qemu-kvm" | "qemu-tcg")) {
+        if self.backend.kind.as_deref().is_some_and(|word| BackendKind::named(word).is_none()) {
             let value = format!("{:?}", self.backend.kind);
-            return Err(ConfigError::Value { key: "backend.kind", value, wanted: "qemu-kvm or qemu-tcg" });
+            let wanted = "xen, qemu-kvm or qemu-tcg";
+            return Err(ConfigError::Value { key: "backend.kind", value, wanted });
         }
         Ok(())
     }

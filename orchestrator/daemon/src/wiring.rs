@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
-use fades_core::backend::{Backend, BackendError};
+use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
 
@@ -46,7 +46,8 @@ pub enum WiringError {
 /// Puts the parts together; the text names this node's folder among all of this machine. Tests bring their own.
 pub type Wiring = Box<dyn FnOnce(&Config, &str, Sinks) -> Result<Wired, WiringError> + Send>;
 
-/// The parts of a real node: QEMU by the fastest accelerator that works, and the network in this process.
+/// The parts of a real node: domains where this is a dom0, else QEMU by the fastest accelerator that works, and the network in
+/// this process.
 ///
 /// # Errors
 /// When nothing runs guests here, or the network's thread cannot be started.
@@ -70,16 +71,15 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
 }
 
 fn backend(config: &Config, instance: &str) -> Result<(Arc<dyn Backend>, BackendInfo), BackendError> {
-    use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, select};
+    use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, XenBackend, select};
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
-    let wanted = match config.backend.kind.as_deref() {
-        Some("qemu-kvm") => Wanted::Only(Accelerator::Kvm),
-        Some("qemu-tcg") => Wanted::Only(Accelerator::Tcg),
-        _ => Wanted::Auto,
+    let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
+    let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
+    let backend: Arc<dyn Backend> = match chosen.kind {
+        BackendKind::QemuKvm => Arc::new(QemuBackend::new(Accelerator::Kvm, &program, instance)?),
+        BackendKind::QemuTcg => Arc::new(QemuBackend::new(Accelerator::Tcg, &program, instance)?),
+        BackendKind::Xen => Arc::new(XenBackend::new(instance)?),
     };
-    let chosen = select(&program, wanted)?;
-    let kind = chosen.accelerator.kind().word().to_owned();
-    let info = BackendInfo { kind, reason: chosen.reason, cost: chosen.cost };
-    let backend = QemuBackend::new(chosen.accelerator, &program, instance)?;
-    Ok((Arc::new(backend), info))
+    let kind = chosen.kind.word().to_owned();
+    Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }))
 }

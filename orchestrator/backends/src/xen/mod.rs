@@ -7,6 +7,7 @@
 //! The daemon's death does not end its domains, as it ends processes: their control connections end, upon which they end
 //! themselves and their `xl` clears up. What does not is found by its name when the daemon is back.
 
+mod device;
 mod exit;
 mod guest;
 mod inherit;
@@ -29,8 +30,8 @@ use std::time::{Duration, Instant};
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
 use fades_xen_store::{DomainId, Path};
 use fades_xen_toolstack::{
-    ConsoleError, DomainConfig, DomainName, End, Monitor, Store, StoreError, Watch, Xl, XlError,
-    console, of_instance,
+    ConsoleError, DomainConfig, DomainName, End, Monitor, Store, StoreError, Watch, Xl, XlError, console,
+    of_instance,
 };
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -51,6 +52,7 @@ pub struct XenBackend {
     instance: String,
     /// A connection for each start, so that a store that was started anew is found.
     connect: Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
+    attaching: Duration,
 }
 
 impl XenBackend {
@@ -65,7 +67,26 @@ impl XenBackend {
         DomainName::of_guest(instance, "x")
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
         Store::connect().map_err(|error| unusable(words(&error)))?;
-        Ok(Self { xl, instance: instance.to_owned(), connect: Box::new(Store::connect) })
+        Ok(Self {
+            xl,
+            instance: instance.to_owned(),
+            connect: Box::new(Store::connect),
+            attaching: ATTACHING,
+        })
+    }
+
+    /// Whether this is the dom0 of a Xen host.
+    #[must_use]
+    pub fn is_dom0() -> bool {
+        fades_xen_toolstack::host::check(std::path::Path::new("/")).is_ok()
+    }
+
+    /// What there is for guests, for `status`, or why there is nothing.
+    pub(crate) fn look() -> Result<String, String> {
+        let (_, info) = Xl::find().map_err(|error| words(&error))?;
+        Store::connect().map_err(|error| words(&error))?;
+        let (major, minor) = info.version;
+        Ok(format!("Xen {major}.{minor} with {} MiB free for domains", info.free_mib))
     }
 
     /// Starts `xl` on the domain's configuration, with a thread that looks after both.
@@ -109,7 +130,7 @@ impl Backend for XenBackend {
         // From here on, dropping the guest destroys its domain.
         let guest = Arc::new(guest);
         let joined = built(&store, &config.name, &building, &guest)
-            .and_then(|domain| join(&store, domain, &guest.shared, spec.link));
+            .and_then(|domain| join(&store, domain, &guest.shared, spec.link, self.attaching));
         match joined {
             Ok(()) => Ok(guest),
             Err(error) => {
@@ -213,9 +234,15 @@ fn built(
 }
 
 /// Joins console and network to the domain, each with a thread of its own.
-fn join(store: &Store, domain: DomainId, shared: &Arc<Shared>, link: OwnedFd) -> Result<(), JoinError> {
-    let deadline = Instant::now() + ATTACHING;
-    let terminal = console::open(store, domain, ATTACHING)?;
+fn join(
+    store: &Store,
+    domain: DomainId,
+    shared: &Arc<Shared>,
+    link: OwnedFd,
+    attaching: Duration,
+) -> Result<(), JoinError> {
+    let deadline = Instant::now() + attaching;
+    let terminal = console::open(store, domain, attaching)?;
     let console = shared.console.clone();
     let reader =
         thread::Builder::new().name("fades-console".to_owned()).spawn(move || console.fill_from(terminal))?;

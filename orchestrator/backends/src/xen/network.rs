@@ -1,7 +1,7 @@
 //! A domain's network device in dom0: found, kept away from dom0's own network, and connected.
 //!
 //! How it comes up, as libxl and Linux' netback have it: libxl writes the device's nodes, `hotplug-status` empty among
-//! them; netback makes the device `vif<domain>.0` and sets its `state` to 2; libxl sees that, runs the script (which
+//! them; netback sets its `state` to 2 and makes the device `vif<domain>.0`; libxl sees that, runs the script (which
 //! does nothing, so that the name stays, whatever `vifname` says) and lets the domain run. The domain's driver connects;
 //! netback does so only once `hotplug-status` is `connected`. That word is written here, when frames can be carried: so
 //! no frame is lost, whoever is first. An MTU over 1500 stays only if the domain's driver has `feature-sg`.
@@ -20,7 +20,7 @@ use std::time::Instant;
 use fades_xen_store::{DomainId, PathError};
 use fades_xen_toolstack::{Store, StoreError};
 
-use super::packet;
+use super::{device, packet};
 
 /// What the virtual network has, and the guests' kernels are told.
 const MTU: u32 = 9000;
@@ -78,6 +78,10 @@ pub(super) fn attach(store: &Store, domain: DomainId, deadline: Instant) -> Resu
         None => return Err(NetworkError::Absent),
     }
     let interface = format!("vif{domain}.0");
+    let looking = |source| NetworkError::System { action: format!("wait for {interface}"), source };
+    if !device::is_there(&interface, deadline).map_err(looking)? {
+        return Err(NetworkError::Absent);
+    }
     fence(Path::new("/"), &interface)?;
     let socket = packet::open(&interface).map_err(|source| {
         let action = format!("open a raw socket on {interface} (it takes CAP_NET_RAW)");

@@ -47,6 +47,8 @@ pub(crate) enum Backend {
     QemuKvm,
     /// QEMU's emulation: works everywhere, slowly.
     QemuTcg,
+    /// Domains of the Xen host whose dom0 this is, or nothing.
+    Xen,
 }
 
 #[derive(Serialize)]
@@ -112,6 +114,7 @@ impl Init {
             Backend::Auto => "# kind = \"qemu-tcg\"",
             Backend::QemuKvm => "kind = \"qemu-kvm\"",
             Backend::QemuTcg => "kind = \"qemu-tcg\"",
+            Backend::Xen => "kind = \"xen\"",
         };
         let qemu = match &self.qemu {
             None => "# qemu = \"/usr/bin/qemu-system-x86_64\"".to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fades_api::codes;
-use fades_backends::{Accelerator, PROGRAM, Wanted, select};
+use fades_backends::{BackendKind, PROGRAM, Wanted, XenBackend, select};
 use fades_envelope::SigningKey;
 use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
@@ -45,19 +45,20 @@ impl Settings {
         let backend = |key: &str| table.get("backend")?.get(key)?.as_str();
         Self {
             qemu: backend("qemu").unwrap_or(PROGRAM).to_owned(),
-            wanted: match backend("kind") {
-                Some("qemu-kvm") => Wanted::Only(Accelerator::Kvm),
-                Some("qemu-tcg") => Wanted::Only(Accelerator::Tcg),
-                _ => Wanted::Auto,
-            },
+            wanted: backend("kind").and_then(BackendKind::named).map_or(Wanted::Auto, Wanted::Only),
         }
     }
 }
 
 /// Everything about the machine.
 pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
-    let mut findings = vec![qemu(&settings.qemu)];
-    if findings[0].verdict != super::Verdict::Fail {
+    let xen = match settings.wanted {
+        Wanted::Auto => XenBackend::is_dom0(),
+        Wanted::Only(kind) => kind == BackendKind::Xen,
+    };
+    // Domains need no QEMU.
+    let mut findings = if xen { Vec::new() } else { vec![qemu(&settings.qemu)] };
+    if findings.iter().all(|finding| finding.verdict != super::Verdict::Fail) {
         findings.extend(backend(settings));
     }
     findings.extend([memory(), open_files(), clock()]);
@@ -89,16 +90,16 @@ fn version(line: &str) -> Option<(u32, u32)> {
 fn backend(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let chosen = select(&settings.qemu, settings.wanted);
-    let uses_kvm = chosen.as_ref().is_ok_and(|chosen| chosen.accelerator == Accelerator::Kvm);
+    let uses_kvm = chosen.as_ref().is_ok_and(|chosen| chosen.kind == BackendKind::QemuKvm);
     if Path::new("/dev/kvm").exists() && !uses_kvm {
         findings.push(kvm(settings));
     }
     findings.push(match chosen {
         Ok(chosen) => {
-            let detail = format!("{}: {}; {}", chosen.accelerator.kind().word(), chosen.reason, chosen.cost);
-            match chosen.accelerator {
-                Accelerator::Kvm => Finding::ok("backend", detail),
-                Accelerator::Tcg => Finding::warn(
+            let detail = format!("{}: {}; {}", chosen.kind, chosen.reason, chosen.cost);
+            match chosen.kind {
+                BackendKind::QemuKvm | BackendKind::Xen => Finding::ok("backend", detail),
+                BackendKind::QemuTcg => Finding::warn(
                     "backend",
                     detail,
                     "Nothing, if emulation is fast enough; else use a machine with KVM.",
@@ -119,7 +120,7 @@ fn kvm(settings: &Settings) -> Finding {
     if settings.wanted == Wanted::Auto {
         return lies("/dev/kvm is there and does not run guests; the reason stands below".to_owned());
     }
-    match select(&settings.qemu, Wanted::Only(Accelerator::Kvm)) {
+    match select(&settings.qemu, Wanted::Only(BackendKind::QemuKvm)) {
         Ok(_) => {
             Finding::warn("kvm", "works, but fades.toml chooses another backend", "Remove backend.kind.")
         }
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(folder(dir.path())[0].code, Some(codes::NOT_A_NODE_FOLDER));
         std::fs::write(dir.path().join("fades.toml"), "node = \"n\"\n[backend]\nkind = \"qemu-tcg\"\n")
             .unwrap();
-        assert_eq!(Settings::read(dir.path()).wanted, Wanted::Only(Accelerator::Tcg));
+        assert_eq!(Settings::read(dir.path()).wanted, Wanted::Only(BackendKind::QemuTcg));
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let findings = folder(dir.path());
         assert_eq!(findings[0].code, Some(codes::FOLDER_OPEN_TO_OTHERS));
