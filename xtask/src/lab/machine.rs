@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 const XEN_PROCESSOR: &str = "qemu64,+svm,+npt,+fsgsbase,+rdrand";
 /// The console on the serial port; the half of the memory for Linux, so that the other half is for domains.
 const XEN_ARGUMENTS: &str =
-    "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M loglvl=warning guest_loglvl=warning noreboot";
+    "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 dom0_vcpus_pin loglvl=warning guest_loglvl=warning noreboot";
 
 /// A machine to be booted.
 pub(super) struct Boot<'a> {
