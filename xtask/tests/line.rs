@@ -2,10 +2,15 @@
 
 mod common;
 
+use std::fs;
+use std::path::Path;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
 use common::Bed;
-use serde_json::Value;
+use fades_envelope::{Purpose, SigningKey, parse, verify_receipt};
+use serde_json::{Value, json};
 use xtask::demo::kept::{refuse_if_running, running};
-use xtask::demo::{Question, ask};
+use xtask::demo::{Answer, Question, ask};
 use xtask::testbed::generator::{START_NS, STEP_NS};
 
 #[test]
@@ -16,6 +21,9 @@ fn every_question_is_answered_as_influxdb_answers_it() {
         assert!(answer.rows.len() >= 15, "{}: {} rows", question.words(), answer.rows.len());
         for row in &answer.rows {
             assert!(row.holds(), "{row:?}");
+        }
+        if let Some(folder) = std::env::var_os("FADES_RESULTS") {
+            keep(&answer, &bed, Path::new(&folder));
         }
         let document = &answer.document;
         for stage in ["verify", "boot", "retrieve", "transfer", "compute", "total"] {
@@ -36,6 +44,54 @@ fn every_question_is_answered_as_influxdb_answers_it() {
             }
             assert!(one["digest"].is_string(), "{one}");
         }
+    }
+}
+
+/// Leaves what must be the same wherever the question is asked: the result as it was published, and what its receipt says
+/// of it but for times, ids and the node. `cargo xtask lab` compares what it finds.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+fn keep(answer: &Answer, bed: &Bed, folder: &Path) {
+    let bytes = |key: &str| Base64UrlUnpadded::decode_vec(answer.document[key].as_str().unwrap()).unwrap();
+    let result = bytes("result_bytes");
+    let node = SigningKey::read(&bed.node().folder().join("node.key")).unwrap().public();
+    let receipt = bytes("receipt");
+    verify_receipt(&receipt, &node, &result).unwrap();
+    let payload = parse(&receipt).unwrap().verify(&node, Purpose::Receipt).unwrap().payload().to_vec();
+    let statement: Value = serde_json::from_slice(&payload).unwrap();
+    let receipt = &statement["predicate"];
+    assert_eq!(receipt["node"]["backend"], bed.backend());
+    let mut fields = Vec::new();
+    name_fields(&statement, "", &mut fields);
+    let kept = json!({
+        "_type": statement["_type"],
+        "predicateType": statement["predicateType"],
+        "subject": statement["subject"],
+        "images": receipt["images"],
+        "operations": receipt["operations"],
+        "result": receipt["result"],
+        "issuer": receipt["wrapper"]["issuer"],
+        "fields": fields,
+    });
+    let name = answer.question.image();
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(format!("{name}.result.json")), &result).unwrap();
+    fs::write(folder.join(format!("{name}.receipt.json")), format!("{kept:#}\n")).unwrap();
+}
+
+/// Every key of a document, with its place.
+fn name_fields(value: &Value, place: &str, fields: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                name_fields(value, &format!("{place}/{key}"), fields);
+            }
+        }
+        Value::Array(list) => {
+            for (at, value) in list.iter().enumerate() {
+                name_fields(value, &format!("{place}/{at}"), fields);
+            }
+        }
+        _ => fields.push(place.to_owned()),
     }
 }
 

@@ -76,6 +76,44 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
     }
 }
 
+#[test]
+fn twenty_tasks_go_four_at_a_time_where_a_node_has_room_for_four() {
+    // The broker and four.
+    let guests_at_once = (AT_ONCE + 1).to_string();
+    let bed = Bed::with("twenty", 10_000, &[("guests", &guests_at_once)]);
+    let service = Service::of(bed.node());
+    let broker = bed.broker();
+    let ids: Vec<(String, &str)> = (0..20)
+        .map(|number| {
+            let measurement = CLASSES[number % CLASSES.len()].0;
+            (service.ask(&Ask { measurement: measurement.to_owned(), ..Ask::of(&bed) }), measurement)
+        })
+        .collect();
+    let (mut together, deadline) = (0, Instant::now() + Duration::from_secs(300));
+    while !ids.iter().all(|(id, _)| service.task(id)["state"] == "succeeded") {
+        together = together.max(bed.functions().len());
+        let tasks = ids.iter().map(|(id, _)| service.task(id));
+        let ended = tasks.filter(|task| task["state"] == "failed" || Instant::now() > deadline);
+        assert_eq!(ended.collect::<Vec<_>>(), Vec::<Value>::new());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(together, AT_ONCE, "functions at once");
+    for (id, measurement) in &ids {
+        assert_eq!(service.task(id)["attempts"], 1, "{id}");
+        let first = ids.iter().find(|(_, other)| other == measurement).unwrap();
+        let (result, of_the_first) = (service.result(id), service.result(&first.0));
+        assert_eq!(result, of_the_first, "one question, one answer");
+        let count: u64 =
+            result["groups"].as_array().unwrap().iter().map(|group| group["count"].as_u64().unwrap()).sum();
+        assert_eq!(count, 10_000 / CLASSES.len() as u64, "{result}");
+    }
+    assert_eq!(
+        (bed.broker(), bed.functions()),
+        (broker, Vec::new()),
+        "one broker served all, and nothing else is left"
+    );
+}
+
 /// Tasks that have almost nothing to do, and how many of them are under way at once.
 const SMALL: usize = 100;
 const SIDE_BY_SIDE: usize = 4;

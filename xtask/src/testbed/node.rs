@@ -19,6 +19,11 @@ pub const SOURCE: &str = "testbed";
 /// Time for the broker to boot under emulation, on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// Names the backend that a node of ours is told to use, of all that work.
+pub const BACKEND: &str = "FADES_BACKEND";
+/// Names the backend that a node of ours must have, whether it was told or chose it.
+pub const EXPECT_BACKEND: &str = "FADES_EXPECT_BACKEND";
+
 /// What the demo's issuer may ask for: everything that the demo needs, and no more.
 const POLICY: &str = r#"
 images = ["stats", "window", "quantiles"]
@@ -68,11 +73,39 @@ impl Node {
     /// # Errors
     /// Any of these steps failed; what its program said is in the error.
     pub fn start(programs: Programs, folder: &Path, images: &Images, influx: &Influx) -> Result<Self> {
-        let mut node = Self::make(programs, folder)?;
-        node.run()?;
-        node.register(images, influx)?;
-        node.wait_until_ready()?;
-        Ok(node)
+        Self::make(programs, folder)?.started(images, influx)
+    }
+
+    /// The rest of [`Self::start`], of a node that was made and has its settings.
+    ///
+    /// # Errors
+    /// As there; or its backend is not the one that `FADES_EXPECT_BACKEND` names.
+    pub fn started(mut self, images: &Images, influx: &Influx) -> Result<Self> {
+        // Where results of several backends are compared, a node that would choose another one is told.
+        if let Ok(backend) = std::env::var(BACKEND) {
+            self.set("kind", &format!("{backend:?}"))?;
+        }
+        self.run()?;
+        // In a lab, or on a machine that has it, a node must choose this one by itself.
+        if let Ok(expected) = std::env::var(EXPECT_BACKEND) {
+            let (backend, reason) = self.backend()?;
+            if backend != expected {
+                bail!("the node runs its guests on {backend} ({reason}); {EXPECT_BACKEND} is {expected}");
+            }
+        }
+        self.register(images, influx)?;
+        self.wait_until_ready()?;
+        Ok(self)
+    }
+
+    /// What runs its guests, and why.
+    ///
+    /// # Errors
+    /// The daemon does not say.
+    pub fn backend(&self) -> Result<(String, String)> {
+        let node: Value = serde_json::from_str(&self.get("/v1/node")?)?;
+        let word = |key: &str| node["backend"][key].as_str().map(str::to_owned);
+        Ok((word("kind").context("the node tells no backend")?, word("reason").unwrap_or_default()))
     }
 
     /// Makes a node's folder and nothing else.
@@ -91,6 +124,30 @@ impl Node {
         let folder = node.folder.to_str().context("the target folder's name is not UTF-8")?.to_owned();
         node.fades(&["init", &folder, "--name", "edge-1", "--listen", &node.listen])?;
         Ok(node)
+    }
+
+    /// Gives a setting a value of our own: one that `fades init` wrote as a comment, with its default. Holds from the daemon's
+    /// next start on.
+    ///
+    /// # Errors
+    /// There is no such line, or more than one, or the file could not be written.
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        let file = self.folder.join("fades.toml");
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let comment = format!("# {key} = ");
+        let mut found = 0;
+        let lines = text.lines().map(|line| {
+            if !line.starts_with(&comment) {
+                return line.to_owned();
+            }
+            found += 1;
+            format!("{key} = {value}")
+        });
+        let changed = lines.collect::<Vec<_>>().join("\n");
+        if found != 1 {
+            bail!("{} has {found} lines that start with `{comment}`", file.display());
+        }
+        fs::write(&file, changed).with_context(|| format!("write {}", file.display()))
     }
 
     /// Starts the daemon. What it logs goes to `fadesd.log` in the node's folder.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of each test program; what it shares is meant for all of them")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub mod outside;
 pub mod service;
 
 use std::fs;
@@ -32,17 +33,21 @@ pub struct Bed {
 impl Bed {
     /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready.
     pub fn start(name: &str, points: u64) -> Self {
+        Self::with(name, points, &[])
+    }
+
+    /// The same, with these settings of the node: keys and values of `fades.toml`.
+    pub fn with(name: &str, points: u64, settings: &[(&str, &str)]) -> Self {
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = target().join("beds").join(name);
         let images = Images::built().unwrap();
         let influx = Influx::start(&folder.join("influx")).unwrap();
         let end_ns = influx.load(points).unwrap();
-        let node = Node::start(Programs::of("debug"), &folder.join("node"), &images, &influx).unwrap();
-        // A lab is for one backend, which a node chooses there by itself.
-        if let Ok(backend) = std::env::var("FADES_EXPECT_BACKEND") {
-            let info: Value = serde_json::from_str(&node.get("/v1/node").unwrap()).unwrap();
-            assert_eq!(info["backend"]["kind"], backend, "{}", info["backend"]);
+        let node = Node::make(Programs::of("debug"), &folder.join("node")).unwrap();
+        for (key, value) in settings {
+            node.set(key, value).unwrap();
         }
+        let node = node.started(&images, &influx).unwrap();
         Self { influx: Some(influx), node: Some(node), end_ns, folder, _turn: turn }
     }
 
