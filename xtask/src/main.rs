@@ -12,14 +12,17 @@ cargo xtask COMMAND
   setup                  install what is missing (Debian), or say what to install
   demo [--points N] [--json] [--keep]
                          the whole line once, on a testbed of its own; `demo --help` says more
-  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB;
-                         options go to cargo test
-  lab kvm [--shell] [-- COMMAND]
-                         the whole line's tests, a command or a console on KVM in an emulated machine
+  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and lab kvm;
+                         options go to cargo test and leave out the lab, as FADES_NO_LAB=1 does
+  lab kvm [--limit SECONDS] [--shell | -- COMMAND]
+                         the whole line's tests, a console or a command on KVM in an emulated machine,
+                         which is ended after 360 seconds if nothing else is said; a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
   images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
                          every figure beside its promise in bench/budgets.toml
+  machines [BOOTS]       how long a guest takes to main on pc, q35 and microvm; in a lab:
+                         lab kvm -- xtask machines
 ";
 
 const DEMO_HELP: &str = "\
@@ -50,7 +53,8 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["help" | "-h" | "--help", ..] => return Ok(help(HELP)),
         ["demo", options @ ..] if options.iter().any(|word| is_help(word)) => return Ok(help(DEMO_HELP)),
         // Options of `test` go to cargo, which has a help of its own.
-        ["setup" | "images" | "prepush" | "bench", options @ ..]
+        ["lab", option] if is_help(option) => return Ok(help(HELP)),
+        ["setup" | "images" | "prepush" | "bench" | "machines", options @ ..]
             if options.iter().any(|word| is_help(word)) =>
         {
             return Ok(help(HELP));
@@ -65,13 +69,14 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             Err(error) => return Ok(misused(&error.to_string(), DEMO_HELP)),
         },
         ["test", options @ ..] => test::run(options)?,
-        ["lab", name, options @ ..] => match (lab::Lab::named(name), options) {
-            (Some(lab), []) => lab::run(lab, lab::Run::Tests)?,
-            (Some(lab), ["--shell"]) => lab::run(lab, lab::Run::Shell)?,
-            (Some(lab), ["--", command @ ..]) if !command.is_empty() => {
-                lab::run(lab, lab::Run::Command(&command.join(" ")))?;
-            }
-            _ => return Ok(misused(&format!("no such lab: {}", words.join(" ")), HELP)),
+        ["lab", options @ ..] => match lab::Options::parse(options) {
+            Ok(options) => lab::run(&options)?,
+            Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
+        },
+        ["machines"] => bench::machines::run(bench::machines::RUNS)?,
+        ["machines", runs] => match runs.parse() {
+            Ok(runs @ 1..) => bench::machines::run(runs)?,
+            _ => return Ok(misused(&format!("{runs} is no number of boots"), HELP)),
         },
         ["prepush"] => prepush::run()?,
         ["bench", options @ ..] => match bench::Options::parse(options) {

@@ -78,11 +78,7 @@ fn install(packages: &[&str]) -> Result<()> {
     if program("apt-get").is_none() {
         bail!("this machine has no apt-get; install what these Debian packages hold: {}", packages.join(" "));
     }
-    let prefix: &[&str] = if is_root() {
-        &[]
-    } else if quiet(Command::new("sudo").args(["-n", "true"])) {
-        &["sudo", "-n"]
-    } else {
+    let Some(prefix) = as_root() else {
         bail!(
             "root is needed to install packages; run this, then try again:\n  sudo sh -c 'apt-get update && {command}'"
         );
@@ -92,6 +88,26 @@ fn install(packages: &[&str]) -> Result<()> {
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     apt(prefix, &arguments)
+}
+
+/// Fetches Debian's lists of packages anew.
+///
+/// # Errors
+/// It cannot be done from here.
+pub(crate) fn refresh() -> Result<()> {
+    let prefix = as_root().context("root is needed: run `sudo apt-get update`, then try again")?;
+    apt(prefix, &["update", "-q"])
+}
+
+/// What a command starts with to be run by root; nothing where that takes a password.
+fn as_root() -> Option<&'static [&'static str]> {
+    if is_root() {
+        Some(&[])
+    } else if quiet(Command::new("sudo").args(["-n", "true"])) {
+        Some(&["sudo", "-n"])
+    } else {
+        None
+    }
 }
 
 fn apt(prefix: &[&str], arguments: &[&str]) -> Result<()> {

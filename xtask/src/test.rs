@@ -3,9 +3,13 @@
 use anyhow::Result;
 
 use crate::stage::{building, cargo, check, stage};
-use crate::{images, setup};
+use crate::{images, lab, setup};
 
-/// Sets up, builds the images and the programs, runs every test. `options` go to the test programs as they are.
+/// Set to anything, it leaves out the labs.
+const NO_LAB: &str = "FADES_NO_LAB";
+
+/// Sets up, builds the images and the programs, runs every test: here, and what of them runs in labs. `options` go to the
+/// test programs as they are.
 ///
 /// # Errors
 /// The first stage that fails.
@@ -22,8 +26,24 @@ pub fn run(options: &[&str]) -> Result<()> {
         arguments.extend(options);
         check(&mut cargo(&arguments))
     })?;
-    eprintln!("== skipped: whole tasks on the QEMU accelerator that this machine does not choose");
-    Ok(())
+    if let Some(why) = no_lab(options) {
+        eprintln!(
+            "== skipped: lab kvm, so no task ran on the accelerator that this machine does not choose: {why}"
+        );
+        return Ok(());
+    }
+    lab::run_built(&lab::Options::tests(lab::Lab::Kvm))
+}
+
+/// Why the lab is left out, if it is.
+fn no_lab(options: &[&str]) -> Option<String> {
+    if std::env::var_os(NO_LAB).is_some() {
+        Some(format!("{NO_LAB} is set"))
+    } else if !options.is_empty() {
+        Some("options chose among the tests".to_owned())
+    } else {
+        lab::missing().map(|program| format!("{program} is missing; a lab is made of Debian's packages"))
+    }
 }
 
 /// Sets up and builds what the whole line's tests drive: images, and programs, which they start as processes.

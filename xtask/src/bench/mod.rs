@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: criterion's benches, the whole line, and what both are held to.
 
 mod line;
+pub mod machines;
 mod memory;
 mod report;
 

@@ -10,7 +10,9 @@
 
 mod archive;
 mod machine;
+mod options;
 mod packages;
+mod same;
 mod tree;
 mod xen;
 
@@ -20,19 +22,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+pub use options::Options;
+
 use crate::stage::{building, cargo, root, stage, target};
-use crate::test;
+use crate::testbed::node::EXPECT_BACKEND;
+use crate::{setup, test};
 
 /// Test programs that run in a lab when no command is given, each with what of it is run: the whole line, misbehaving
-/// functions, functions that try to reach what they must not, several at once.
-const TESTS: [(&str, &[&str]); 4] = [
+/// functions, functions that try to reach what they must not, several at once, guests that are killed. The first is asked for
+/// its results as well.
+const TESTS: [(&str, &[&str]); 5] = [
     ("line", &["every_question"]),
     ("faults", &["each_fault"]),
     ("isolation", &[]),
-    ("load", &["twelve_tasks"]),
+    ("load", &["twenty_tasks"]),
+    ("durability", &["broker_is_killed_while_it_streams", "a_function_killed"]),
 ];
-/// Longest run of a lab; the whole of [`TESTS`] takes about half of it here.
-const LIMIT: Duration = Duration::from_secs(900);
+/// Longest run of a lab, if no other limit is given; the whole of [`TESTS`] takes about half of it here.
+const LIMIT: Duration = Duration::from_secs(360);
 
 /// Which lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +78,12 @@ impl Lab {
 }
 
 /// What is run inside.
-#[derive(Clone, Copy, Debug)]
-pub enum Run<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
     /// The whole line's tests.
     Tests,
     /// A command line of busybox' shell.
-    Command(&'a str),
+    Command(String),
     /// A console.
     Shell,
 }
@@ -84,9 +91,25 @@ pub enum Run<'a> {
 /// Builds the lab, boots it, runs in it, and brings back what came of it.
 ///
 /// # Errors
-/// Something could not be built or fetched; the lab did not end in time; what ran in it failed.
-pub fn run(lab: Lab, run: Run<'_>) -> Result<()> {
+/// Something could not be built or fetched; the lab did not end in time; what ran in it failed; its results are not those
+/// of a run on QEMU's TCG here.
+pub fn run(options: &Options) -> Result<()> {
     test::build()?;
+    run_built(options)
+}
+
+/// Programs beside those of `setup` that a lab is built with; the first that is missing here.
+pub(crate) fn missing() -> Option<&'static str> {
+    let needed = ["apt-get", "apt-cache", "dpkg-deb", "ldd", "strip"];
+    needed.into_iter().find(|name| setup::program(name).is_none())
+}
+
+/// The same, where everything but the lab is built already.
+///
+/// # Errors
+/// As of [`run`].
+pub(crate) fn run_built(options: &Options) -> Result<()> {
+    let (lab, run) = (options.lab, &options.run);
     let tests = building("tests", "a minute", built_tests)?;
     let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
@@ -96,24 +119,35 @@ pub fn run(lab: Lab, run: Run<'_>) -> Result<()> {
     fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
     let archive = folder.join("root.cpio");
     stage("root", || tree::write(&archive, &kernel, xen.as_ref(), &tests, &script(lab, run, &tests)))?;
-    let limit = if matches!(run, Run::Shell) { None } else { Some(LIMIT) };
+    let console = matches!(run, Run::Shell);
+    let limit = match run {
+        Run::Shell => options.limit,
+        Run::Tests | Run::Command(_) => Some(options.limit.unwrap_or(LIMIT)),
+    };
     stage(&format!("lab {}", lab.name()), || {
         let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
         let kernel = &kernel.image;
-        machine::boot(&machine::Boot { hypervisor, kernel, archive: &archive, out: &out, limit })
+        machine::boot(&machine::Boot { hypervisor, kernel, archive: &archive, out: &out, console, limit })
     })?;
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
+        // Whoever typed has seen what became of it.
+        _ if console => Ok(()),
+        Ok(code) if code == "0" && matches!(run, Run::Tests) => {
+            stage("results", || same::check(&tests[0].1, TESTS[0].1, &out.join("results")))
+        }
         Ok(code) if code == "0" => Ok(()),
         Ok(code) => bail!("what ran in the lab ended with {code}; its files are in {}", out.display()),
-        Err(_) if matches!(run, Run::Shell) => Ok(()),
         Err(_) => bail!("the lab ended before what ran in it did; look at its console above"),
     }
 }
 
 /// What init runs: ends with the code of the first failure.
-fn script(lab: Lab, run: Run<'_>, tests: &[(String, PathBuf)]) -> String {
-    let mut script =
-        format!("export FADES_BUILT=1 FADES_EXPECT_BACKEND={}\ncd {}\n", lab.backend(), root().display());
+fn script(lab: Lab, run: &Run, tests: &[(String, PathBuf)]) -> String {
+    let mut script = format!(
+        "export FADES_BUILT=1 FADES_LAB=1 {EXPECT_BACKEND}={} FADES_RESULTS=/out/results\ncd {}\n",
+        lab.backend(),
+        root().display()
+    );
     match run {
         Run::Shell => script.push_str("setsid cttyhack sh -i\n"),
         Run::Command(command) => script.push_str(&format!("{command}\n")),

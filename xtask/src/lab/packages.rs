@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::setup;
 use crate::stage::{check, target};
 
 /// What a lab takes from packages.
@@ -20,6 +21,15 @@ pub(super) struct Packages {
 
 /// Fetches what is missing. What was fetched once is used until Debian has another kernel.
 pub(super) fn fetch() -> Result<Packages> {
+    find().or_else(|error| {
+        // Debian takes packages away for which it has newer ones: lists of yesterday may name what is not there any more.
+        eprintln!("   {error:#}: once more, with Debian's lists of today");
+        setup::refresh()?;
+        find()
+    })
+}
+
+fn find() -> Result<Packages> {
     let folder = folder()?;
     let kernel = newest_kernel()?;
     for package in ["busybox-static", &kernel] {

@@ -101,7 +101,11 @@ fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
     }
     let debug = target().join("debug");
     let ours = ["fadesd", "fades"].map(|name| (debug.join(name), debug.join(name)));
-    for (path, place) in ours.into_iter().chain(tests.iter().map(|(_, path)| (path.clone(), inside(path)))) {
+    // This one is for commands.
+    let own = (debug.join("xtask"), PathBuf::from("/bin/xtask"));
+    for (path, place) in
+        ours.into_iter().chain([own]).chain(tests.iter().map(|(_, path)| (path.clone(), inside(path))))
+    {
         libraries.extend(libraries_of(&path, &[])?);
         archive.file(&place, 0o755, &stripped(&path)?)?;
     }
@@ -168,6 +172,11 @@ fn images(root: &mut Root) -> Result<()> {
                 root.file(&path, 0o644, &read(&path)?)?;
             }
         }
+    }
+    // Guests that are booted without a node.
+    for file in ["loader.elf", "fades-probe-hello.elf"] {
+        let path = target().join("guest/images").join(file);
+        root.file(&path, 0o644, &read(&path)?)?;
     }
     Ok(())
 }
