@@ -7,6 +7,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use common::outside::{patience, patience_ms};
 use common::{Bed, guests};
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ struct Fault<'a> {
 }
 
 const USUAL: Fault =
-    Fault { parameters: "", memory_mib: 64, timeout_ms: 30_000, exit: 0, code: "", words: &[] };
+    Fault { parameters: "", memory_mib: 64, timeout_ms: 120_000, exit: 0, code: "", words: &[] };
 
 const PANIC: Fault<'static> = Fault {
     parameters: "mode = \"panic\"\nafter = 5000",
@@ -72,7 +73,7 @@ fn misbehave(bed: &Bed, fault: &Fault<'_>) {
 
 /// A task that does what it should, beside what InfluxDB counts.
 fn behave(bed: &Bed) {
-    let (ended, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, 30_000));
+    let (ended, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
     assert_eq!(ended, 0, "{document}");
     assert_eq!(points(&document), POINTS / 5);
     let series = bed.influx().query("SELECT COUNT(value) FROM temperature").unwrap();
@@ -86,7 +87,7 @@ fn points(document: &Value) -> u64 {
 /// Of all guests only the broker is left, the one that was there all the time. The node may answer a service a moment
 /// before the guest's process is gone.
 fn only_the_broker_is_left(bed: &Bed, broker: u32) {
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + patience(Duration::from_secs(5));
     let (left, node) = loop {
         let left: Vec<u32> = guests(bed.node()).into_iter().map(|guest| guest.0).collect();
         let node: Value = serde_json::from_str(&bed.node().get("/v1/node").unwrap()).unwrap();

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::outside::patience_ms;
 use common::{Bed, guests};
 use serde_json::Value;
 
@@ -111,8 +112,11 @@ fn functions_reach_nobody_but_their_broker() {
     let forbidden = forbidden(&bed, bait.port());
     let quoted: Vec<String> =
         forbidden.iter().chain([&BROKER]).map(|address| format!("\"{address}\"")).collect();
-    let parameters =
-        format!("mode = \"reach\"\nafter = 1000\nmillis = 3500\naddresses = [{}]", quoted.join(", "));
+    let parameters = format!(
+        "mode = \"reach\"\nafter = 1000\nmillis = {}\naddresses = [{}]",
+        patience_ms(3500),
+        quoted.join(", ")
+    );
     let before = counter(&bed, "fades_network_dropped_policy");
 
     let done = AtomicBool::new(false);
@@ -125,8 +129,9 @@ fn functions_reach_nobody_but_their_broker() {
             }
             together
         });
-        let tasks = [(); 2]
-            .map(|()| scope.spawn(|| bed.submit_and_wait(&bed.wrapper("faulty", &parameters, 128, 30_000))));
+        let tasks = [(); 2].map(|()| {
+            scope.spawn(|| bed.submit_and_wait(&bed.wrapper("faulty", &parameters, 128, patience_ms(30_000))))
+        });
         let ends = tasks.map(|task| task.join());
         done.store(true, Ordering::Relaxed);
         (watching.join().unwrap(), ends.map(|end| end.unwrap()))
@@ -168,7 +173,12 @@ fn a_guests_process_has_one_link_and_no_internet_socket() {
     bed.add_faulty();
     std::thread::scope(|scope| {
         let task = scope.spawn(|| {
-            bed.submit_and_wait(&bed.wrapper("faulty", "mode = \"slow\"\nmillis = 500", 64, 30_000))
+            bed.submit_and_wait(&bed.wrapper(
+                "faulty",
+                "mode = \"slow\"\nmillis = 500",
+                64,
+                patience_ms(30_000),
+            ))
         });
         let mut seen = 0;
         while !task.is_finished() {

@@ -36,6 +36,9 @@ const KVM_AMD: &str = "arch/x86/kvm/kvm-amd";
 /// Folders with QEMU's firmware.
 const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
 
+/// QEMU's translator, where Debian has it beside the program: a node in a lab can choose.
+const TRANSLATOR: &str = "/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so";
+
 pub(super) type Root = Archive<BufWriter<File>>;
 
 /// Writes the archive.
@@ -98,6 +101,11 @@ fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
     for program in ["/usr/bin/qemu-system-x86_64", "/usr/bin/influxd"].map(Path::new) {
         libraries.extend(libraries_of(program, &[])?);
         archive.file(program, 0o755, &read(program)?)?;
+    }
+    let translator = Path::new(TRANSLATOR);
+    if translator.is_file() {
+        libraries.extend(libraries_of(translator, &[])?);
+        archive.file(translator, 0o644, &read(translator)?)?;
     }
     let debug = target().join("debug");
     let ours = ["fadesd", "fades"].map(|name| (debug.join(name), debug.join(name)));
@@ -174,7 +182,7 @@ fn images(root: &mut Root) -> Result<()> {
         }
     }
     // Guests that are booted without a node.
-    for file in ["loader.elf", "fades-probe-hello.elf"] {
+    for file in ["loader.elf", "fades-probe-hello.elf", "fades-probe-registers.elf"] {
         let path = target().join("guest/images").join(file);
         root.file(&path, 0o644, &read(&path)?)?;
     }

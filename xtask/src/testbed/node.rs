@@ -17,7 +17,7 @@ pub const ISSUER: &str = "demo.example";
 /// Name of the source.
 pub const SOURCE: &str = "testbed";
 /// Time for the broker to boot under emulation, on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// Names the backend that a node of ours is told to use, of all that work.
 pub const BACKEND: &str = "FADES_BACKEND";
@@ -203,7 +203,7 @@ impl Node {
     /// Waits until the broker is ready.
     ///
     /// # Errors
-    /// It is not within a minute, or the daemon has ended.
+    /// It is not within two minutes, or the daemon has ended.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         self.wait("be ready", |node| Ok(node.get("/readyz").is_ok()))
     }

@@ -86,3 +86,11 @@ fn every_way_to_die_is_told_with_its_cause() {
     let ended = run("loop", Duration::from_secs(2));
     assert_eq!((ended.status, ended.console.trim()), (None, ""), "only a kill ends it: {ended:?}");
 }
+
+#[test]
+fn threads_side_by_side_keep_their_registers() {
+    let (_, registers) = probe("registers").unwrap();
+    let ended = boot(USUAL, 64, &registers, "-- 4 3000", PATIENCE);
+    assert_eq!(ended.status, status(0), "{ended:?}");
+    assert!(ended.console.trim_start().starts_with("SUCCESS after "), "{ended:?}");
+}

@@ -1,6 +1,7 @@
 //! What a node's guests look like from outside of it, and how they are ended there: the one place that differs by backend.
 
 use std::process::Command;
+use std::time::Duration;
 
 use xtask::testbed::node::BACKEND;
 
@@ -9,6 +10,16 @@ use super::{Bed, guests};
 /// Whether this runs in a lab, where everything takes some ten times as long.
 pub fn in_lab() -> bool {
     std::env::var_os("FADES_LAB").is_some()
+}
+
+/// How long something may take that takes this long at most elsewhere. A lab emulates its processor, and has one.
+pub fn patience(usual: Duration) -> Duration {
+    if in_lab() { 4 * usual } else { usual }
+}
+
+/// The same in milliseconds, as wrappers have it.
+pub fn patience_ms(usual: u32) -> u32 {
+    u32::try_from(patience(Duration::from_millis(usual.into())).as_millis()).unwrap()
 }
 
 impl Bed {

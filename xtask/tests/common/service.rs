@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use xtask::testbed::node::{ISSUER, Node, SOURCE};
 
 use super::Bed;
+use super::outside::{patience, patience_ms};
 
 /// What a task asks: one operation on a source, reduced by `stats` unless said otherwise.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ impl Ask {
             field: "value".to_owned(),
             image: bed.node().image("stats").unwrap(),
             parameters: json!({}),
-            timeout_ms: 60_000,
+            timeout_ms: patience_ms(60_000),
             end_ns: bed.end_ns,
             group_by: vec!["room".to_owned()],
         }
@@ -168,7 +169,7 @@ impl Service {
 
     /// The task once `done` says so of it.
     pub fn until(&self, id: &str, within: Duration, mut done: impl FnMut(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + patience(within);
         loop {
             let task = self.task(id);
             if done(&task) {
