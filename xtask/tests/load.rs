@@ -38,7 +38,7 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
     loop {
         let alive: Vec<u32> = guests(bed.node())
             .iter()
-            .filter(|(_, line)| line.contains(":dmf-"))
+            .filter(|(_, line)| line.contains("dmf-"))
             .map(|(pid, _)| *pid)
             .collect();
         functions = functions.max(alive.len());

@@ -12,8 +12,7 @@ const XEN_PROCESSOR: &str = "qemu64,+svm,+npt,+fsgsbase,+rdrand";
 /// back when the emulated processors' counters differ.
 const XEN_PROCESSORS: &str = "2";
 /// The console on the serial port; the half of the memory for Linux, so that the other half is for domains.
-const XEN_ARGUMENTS: &str =
-    "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 dom0_vcpus_pin loglvl=warning guest_loglvl=warning noreboot";
+const XEN_ARGUMENTS: &str = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 dom0_vcpus_pin loglvl=warning guest_loglvl=warning noreboot";
 
 /// A machine to be booted.
 pub(super) struct Boot<'a> {
@@ -49,9 +48,13 @@ const PROCESSORS: &str = "1";
 /// Boots it, with its console on this one, and waits for its end.
 pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
     let mut command = Command::new("qemu-system-x86_64");
-    command
-        .args(["-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"])
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+    command.args(["-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"]).args([
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+    ]);
     match boot.hypervisor {
         None => command
             .args(["-cpu", "max", "-smp", PROCESSORS])

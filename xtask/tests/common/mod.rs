@@ -6,6 +6,8 @@
 pub mod outside;
 pub mod service;
 
+pub use outside::guests;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
@@ -133,11 +135,7 @@ impl Drop for Bed {
             let folder = self.folder.to_str().unwrap();
             let left: Vec<String> = processes().into_iter().filter(|line| line.contains(folder)).collect();
             assert!(left.is_empty(), "processes of this test are left: {left:#?}");
-            // A guest's command line names its node by a hash; its own line tells it from a process that got its number.
-            for (pid, line) in guests {
-                let now = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                assert_ne!(String::from_utf8_lossy(&now).replace('\0', " "), line, "guest {pid} is left");
-            }
+            outside::nothing_is_left(&guests);
             assert!(!self.folder.exists(), "{folder} is left");
         }
     }
@@ -148,25 +146,6 @@ pub fn processes() -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
-}
-
-/// Process ids of this node's guests: those whose parent is its daemon.
-pub fn guests(node: &Node) -> Vec<(u32, String)> {
-    let Some(daemon) = node.pid() else { return Vec::new() };
-    let parent = format!("PPid:\t{daemon}");
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        if status.lines().any(|line| line == parent) {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains("qemu-system") {
-                found.push((pid, line));
-            }
-        }
-    }
-    found
 }
 
 fn ulid() -> String {
