@@ -195,7 +195,6 @@ impl Actor {
                 self.guests.start_failed(guest, why)
             }
             Message::Exited(guest, exit) => {
-                tracing::debug!(%guest, cause = %exit.cause, console = ?exit.console_tail, "a guest ended");
                 self.parts.metrics.guests_ended.add(cause_label(&exit.cause));
                 self.guests.exited(guest, exit, now_us)
             }
@@ -272,7 +271,8 @@ impl Actor {
         match effect {
             Effect::StartGuest(order) => {
                 let name = format!("{}-{}", order.role.word(), order.guest.0);
-                let control = self.guests.expect(order.guest, name.clone(), self.parts.clock.mono_us());
+                let control =
+                    self.guests.expect(order.guest, name.clone(), order.role, self.parts.clock.mono_us());
                 self.parts.metrics.guests_started.add(1);
                 self.parts.starter.start(order, name, self.parts.trust.get(), control);
                 None

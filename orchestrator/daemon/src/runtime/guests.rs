@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fades_core::GuestId;
 use fades_core::backend::{Guest, GuestExit};
 use fades_core::engine::GuestInput;
 use fades_core::limits::Bucket;
 use fades_core::network::{Network, PortId};
+use fades_core::{GuestId, Role};
 use fades_wire::control::{FromGuest, ToGuest};
 use fades_wire::frame::{Decoder, Encoder};
 
@@ -55,6 +55,7 @@ impl Control {
 
 struct Entry {
     name: String,
+    role: Role,
     control: Arc<Control>,
     port: Option<PortId>,
     started: bool,
@@ -84,10 +85,11 @@ impl Guests {
     }
 
     /// Room for a guest that is about to be started.
-    pub(super) fn expect(&mut self, guest: GuestId, name: String, now_us: u64) -> Arc<Control> {
+    pub(super) fn expect(&mut self, guest: GuestId, name: String, role: Role, now_us: u64) -> Arc<Control> {
         let control = Arc::new(Control::default());
         let entry = Entry {
             name,
+            role,
             control: Arc::clone(&control),
             port: None,
             started: false,
@@ -171,6 +173,16 @@ impl Guests {
         now_us: u64,
     ) -> Vec<(GuestId, GuestInput)> {
         let Some(entry) = self.entries.get_mut(&guest) else { return Vec::new() };
+        // A function's end is told with its task. Of the broker's nobody else would hear.
+        let (name, cause) = (&entry.name, &exit.cause);
+        match entry.role {
+            Role::Broker => {
+                tracing::info!(name, %cause, console = ?exit.console_tail, "the broker has ended")
+            }
+            Role::Function => {
+                tracing::debug!(name, %cause, console = ?exit.console_tail, "a guest has ended")
+            }
+        }
         let nothing_to_come = entry.link_lost || entry.control.stop.load(Ordering::SeqCst);
         entry.exit = Some((exit, now_us.saturating_add(LAST_WORDS_US)));
         if nothing_to_come { self.ended(guest) } else { Vec::new() }
@@ -230,7 +242,10 @@ impl Guests {
 
     pub(super) fn stop(&mut self, guest: GuestId, why: &str) {
         if let Some(entry) = self.entries.get(&guest) {
-            tracing::debug!(guest = entry.name, why, "ending a guest");
+            match entry.role {
+                Role::Broker => tracing::info!(guest = entry.name, why, "ending the broker"),
+                Role::Function => tracing::debug!(guest = entry.name, why, "ending a guest"),
+            }
             entry.control.stop();
         }
     }
