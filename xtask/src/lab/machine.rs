@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// SVM for domains of their own processor mode, and what guests' kernels ask of a processor.
+/// SVM for domains of their own processor mode, and what guests' kernels ask of a processor. Nested paging, whatever stands at
+/// [`PROCESSOR`]: Debian builds Xen without the other kind.
 const XEN_PROCESSOR: &str = "qemu64,+svm,+npt,+fsgsbase,+rdrand";
 /// One for dom0 and one for its domains. With two of its own Linux' clock stands still now and then, as it must not go
 /// back when the emulated processors' counters differ.

@@ -98,6 +98,7 @@ impl Xen {
         for folder in ["/var/lib/xen", "/var/log/xen", "/var/run/xen", "/var/run/xenstored", "/etc/xen"] {
             archive.folder(Path::new(folder))?;
         }
+        archive.file(Path::new("/etc/xen/xl.conf"), 0o644, b"")?;
         archive.file(Path::new("/start"), 0o755, START.as_bytes())?;
         Ok(())
     }

@@ -54,6 +54,15 @@ pub fn guests(node: &Node) -> Vec<(u32, String)> {
     found
 }
 
+/// Whether there is such a domain, or such a process runs; one that only waits to be reaped does not.
+pub fn is_alive(guest: u32) -> bool {
+    if on_xen() {
+        return domains().iter().any(|(domain, _)| *domain == guest);
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{guest}/status")) else { return false };
+    !status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}
+
 /// Domains of any node, as XenStore has them. In a lab there is one node at a time.
 fn domains() -> Vec<(u32, String)> {
     let store = store();
