@@ -34,7 +34,8 @@ const FAULTY: Recipe =
     Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 };
 
 /// Guests that tests boot by themselves, without a node: never packed.
-const PROBES: &[&str] = &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers"];
+pub(crate) const PROBES: &[&str] =
+    &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers", "fades-probe-xen"];
 
 /// The loader and a probe, built if they are not there as their sources have them.
 ///

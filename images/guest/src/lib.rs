@@ -25,6 +25,8 @@ pub mod crash;
 pub mod exit;
 pub mod heap;
 pub mod log;
+#[cfg(target_os = "hermit")]
+pub mod xen;
 
 use control::{ControlChannel, Ended, Settings};
 use fades_wire::PROTOCOL;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use super::StoodStill;
 
 /// SVM for domains of their own processor mode, and what guests' kernels ask of a processor. Nested paging, whatever stands at
 /// [`PROCESSOR`]: Debian builds Xen without the other kind.
@@ -93,12 +95,12 @@ pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
     loop {
         if let Some(status) = machine.0.try_wait().context("wait for the lab's machine")? {
             if !status.success() {
-                bail!("the lab's machine ended with {status}");
+                return Err(StoodStill(format!("it ended with {status}")).into());
             }
             return Ok(());
         }
         if let Some(limit) = boot.limit.filter(|limit| started.elapsed() > *limit) {
-            bail!("the lab did not end within {} s; what it said last is above", limit.as_secs());
+            return Err(StoodStill(format!("it did not end within {} s", limit.as_secs())).into());
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail};
 use super::archive::Archive;
 use super::inside;
 use super::packages::Packages;
+use super::suite::Built;
 use super::xen::{self, Xen};
+use crate::images::PROBES;
 use crate::stage::{check, root, target};
 
 const INIT: &str = include_str!("init.sh");
@@ -46,7 +48,7 @@ pub(super) fn write(
     archive: &Path,
     packages: &Packages,
     xen: Option<&Xen>,
-    tests: &[(String, PathBuf)],
+    tests: &[Built],
     script: &str,
 ) -> Result<()> {
     let file = File::create(archive).with_context(|| format!("write {}", archive.display()))?;
@@ -96,7 +98,7 @@ fn modules(root: &mut Root, folder: &Path, xen: bool) -> Result<()> {
 }
 
 /// Programs with the libraries they ask for. Ours lie where they lie here, without what only debuggers read.
-fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
+fn programs(archive: &mut Root, tests: &[Built]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     for program in ["/usr/bin/qemu-system-x86_64", "/usr/bin/influxd"].map(Path::new) {
         libraries.extend(libraries_of(program, &[])?);
@@ -111,8 +113,10 @@ fn programs(archive: &mut Root, tests: &[(String, PathBuf)]) -> Result<()> {
     let ours = ["fadesd", "fades"].map(|name| (debug.join(name), debug.join(name)));
     // This one is for commands.
     let own = (debug.join("xtask"), PathBuf::from("/bin/xtask"));
-    for (path, place) in
-        ours.into_iter().chain([own]).chain(tests.iter().map(|(_, path)| (path.clone(), inside(path))))
+    for (path, place) in ours
+        .into_iter()
+        .chain([own])
+        .chain(tests.iter().map(|test| (test.program.clone(), inside(&test.program))))
     {
         libraries.extend(libraries_of(&path, &[])?);
         archive.file(&place, 0o755, &stripped(&path)?)?;
@@ -182,10 +186,12 @@ fn images(root: &mut Root) -> Result<()> {
         }
     }
     // Guests that are booted without a node.
-    for file in ["loader.elf", "fades-probe-hello.elf", "fades-probe-registers.elf"] {
-        let path = target().join("guest/images").join(file);
+    for name in PROBES {
+        let path = target().join("guest/images").join(name).with_extension("elf");
         root.file(&path, 0o644, &read(&path)?)?;
     }
+    let loader = target().join("guest/images/loader.elf");
+    root.file(&loader, 0o644, &read(&loader)?)?;
     Ok(())
 }
 

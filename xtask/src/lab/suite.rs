@@ -1,0 +1,59 @@
+//! The test programs that run in a lab when no command is given.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use super::Lab;
+use crate::stage::cargo;
+
+/// A test program, and what of it is run; all of it without a filter.
+type Part = (&'static str, &'static [&'static str]);
+
+/// The whole line, misbehaving functions, functions that try to reach what they must not, several at once, guests that are
+/// killed. The first is asked for its results as well.
+const EVERYWHERE: [Part; 5] = [
+    ("line", &["every_question"]),
+    ("faults", &["each_fault"]),
+    ("isolation", &[]),
+    ("load", &["twenty_tasks"]),
+    ("durability", &["broker_is_killed_while_it_streams", "a_function_killed"]),
+];
+/// The parts of the drivers, without a node.
+const ON_XEN: Part = ("xen", &[]);
+
+/// A test program that is built.
+pub(super) struct Built {
+    pub(super) name: &'static str,
+    pub(super) filters: &'static [&'static str],
+    /// Where it is.
+    pub(super) program: PathBuf,
+}
+
+/// Builds the test programs of a lab.
+pub(super) fn build(lab: Lab) -> Result<Vec<Built>> {
+    let parts: Vec<Part> = EVERYWHERE.into_iter().chain((lab == Lab::Xen).then_some(ON_XEN)).collect();
+    let mut arguments =
+        vec!["test", "--package", "xtask", "--no-run", "--message-format=json-render-diagnostics"];
+    for (name, _) in &parts {
+        arguments.extend(["--test", name]);
+    }
+    let output = cargo(&arguments).stderr(std::process::Stdio::inherit()).output().context("start cargo")?;
+    if !output.status.success() {
+        bail!("the tests do not build");
+    }
+    let lines: Vec<serde_json::Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let built = |(name, filters): Part| {
+        let artifact =
+            lines.iter().find(|line| line["target"]["name"] == name && line["executable"].is_string());
+        let program = artifact.and_then(|line| line["executable"].as_str());
+        let program =
+            program.with_context(|| format!("cargo does not say where the test program `{name}` is"))?;
+        Ok(Built { name, filters, program: PathBuf::from(program) })
+    };
+    parts.into_iter().map(built).collect()
+}

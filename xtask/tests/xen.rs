@@ -1,0 +1,168 @@
+//! Probes as domains of a Xen host, without a node: every part of the drivers, every way to end, and what an earlier daemon
+//! left. Runs in the Xen lab, or in any dom0.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fades_backends::XenBackend;
+use fades_core::Role;
+use fades_core::backend::{Backend, ExitCause, Guest, GuestExit, GuestSpec};
+use fades_xen_store::DomainId;
+use fades_xen_toolstack::{DomainName, Store};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use xtask::images::probe;
+
+/// A backend, where there is one; elsewhere that is said.
+fn backend(instance: &str) -> Option<XenBackend> {
+    if XenBackend::is_dom0() {
+        return Some(XenBackend::new(instance).unwrap());
+    }
+    eprintln!("skipped: this is no dom0; `cargo xtask lab xen` runs it in one");
+    None
+}
+
+/// A started probe, with the other end of its link, which must stay open.
+struct Probe {
+    guest: Arc<dyn Guest>,
+    _link: UnixStream,
+}
+
+fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: Option<Duration>) -> Probe {
+    let (loader, application) = probe(name).unwrap();
+    let (ours, link) = UnixStream::pair().unwrap();
+    let spec = GuestSpec {
+        name: guest.to_owned(),
+        role: Role::Function,
+        memory_mib: 64,
+        command_line: format!(
+            "-ip 10.77.0.9 -gateway 10.77.0.1 -mask 255.255.0.0 -freq {} {arguments}",
+            mhz()
+        ),
+        loader: sealed(&fs::read(loader).unwrap()),
+        application: sealed(&fs::read(application).unwrap()),
+        link: link.into(),
+        mac: [2, 0, 10, 77, 0, 9],
+        time_limit: limit,
+    };
+    Probe { guest: backend.start(spec).unwrap(), _link: ours }
+}
+
+impl Probe {
+    fn end(self) -> GuestExit {
+        self.guest.wait()
+    }
+}
+
+fn run(backend: &XenBackend, name: &str, arguments: &str) -> GuestExit {
+    start(backend, name, "dmf-1", arguments, Some(Duration::from_secs(60))).end()
+}
+
+/// The rate of the processor's counter, as Linux says.
+fn mhz() -> u32 {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap();
+    let rate = text.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(": ").nth(1)).unwrap();
+    rate.split('.').next().unwrap().parse().unwrap()
+}
+
+fn sealed(bytes: &[u8]) -> OwnedFd {
+    let mut file = File::from(memfd_create("part", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap());
+    file.write_all(bytes).unwrap();
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK).unwrap();
+    file.rewind().unwrap();
+    file.into()
+}
+
+#[test]
+fn every_part_works_in_a_domain() {
+    let Some(backend) = backend("parts") else { return };
+    let ended = run(&backend, "hello", "-- one two");
+    assert_eq!(ended.cause, ExitCause::Code(0), "{ended:?}");
+    assert!(ended.console_tail.contains("argument: one\nargument: two\nSUCCESS\n"), "{ended:?}");
+
+    let ended = run(&backend, "xen", "");
+    assert_eq!(ended.cause, ExitCause::Code(0), "{ended:?}");
+    let said = ended.console_tail.replace('\r', "");
+    for part in ["hypercalls: this is Xen 4.", "fades-parts-dmf-1\n", "2 events", "event: "] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(said.contains("\nSUCCESS\n"), "{said}");
+}
+
+#[test]
+fn bytes_go_from_one_domain_to_another_through_granted_pages() {
+    let Some(backend) = backend("channel") else { return };
+    let limit = Some(Duration::from_secs(60));
+    let end = |role: &str| start(&backend, "xen", role, &format!("env=PROBE_CHANNEL={role}"), limit);
+    let (producer, consumer) = (end("produce"), end("consume"));
+    let store = Store::connect().unwrap();
+    let home = |role: &str| {
+        let name = DomainName::of_guest("channel", role).unwrap();
+        store.domain_of_name(&name).unwrap().unwrap()
+    };
+    let (from, to) = (home("produce"), home("consume"));
+    let node = |domain: DomainId, name: &str| domain.home().join(&format!("data/{name}")).unwrap();
+    store.write(&node(from, "peer"), to.get().to_string().as_bytes()).unwrap();
+    store.write(&node(to, "peer"), from.get().to_string().as_bytes()).unwrap();
+    // Neither may read the other's nodes: what they tell each other is carried.
+    for (name, from, to) in [("offer", from, to), ("answer", to, from)] {
+        let told = node(from, name);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let value = store.wait_until(&told, deadline, |store| store.read(&told)).unwrap().unwrap();
+        store.write(&node(to, name), &value).unwrap();
+    }
+    for (end, word) in [(producer, "sent"), (consumer, "received")] {
+        let ended = end.end();
+        assert_eq!(ended.cause, ExitCause::Code(0), "{ended:?}");
+        assert!(ended.console_tail.contains(&format!("channel: {word} 16777216 bytes")), "{ended:?}");
+        eprint!("{}", ended.console_tail);
+    }
+}
+
+#[test]
+fn every_way_to_end_is_told_with_its_cause() {
+    let Some(backend) = backend("ends") else { return };
+    let die = |mode: &str| run(&backend, "panic", &format!("env=FADES_PROBE_MODE={mode}"));
+    let ended = die("panic");
+    let ExitCause::Panicked { message, location } = &ended.cause else { panic!("{ended:?}") };
+    assert_eq!(message, "asked to panic, with a \"quote\"");
+    assert!(location.starts_with("images/probes/panic/src/main.rs:"), "{location}");
+    let ended = die("oom");
+    assert!(matches!(ended.cause, ExitCause::OutOfMemory { requested: Some(65_536), .. }), "{ended:?}");
+    assert_eq!(die("abort").cause, ExitCause::Code(104));
+    assert!(matches!(die("stack").cause, ExitCause::Panicked { .. }));
+    assert_eq!(die("exit").cause, ExitCause::Code(0));
+    assert_eq!(die("nonsense").cause, ExitCause::Code(1));
+
+    // By the time limit, by us, and by somebody else.
+    let endless = |limit| start(&backend, "panic", "dmf-2", "env=FADES_PROBE_MODE=loop", limit);
+    assert_eq!(endless(Some(Duration::from_secs(2))).end().cause, ExitCause::Killed);
+    let probe = endless(None);
+    probe.guest.kill();
+    assert_eq!(probe.end().cause, ExitCause::Killed);
+    let probe = endless(None);
+    assert!(Command::new("xl").args(["destroy", "fades-ends-dmf-2"]).status().unwrap().success());
+    assert_eq!(probe.end().cause, ExitCause::Signal(9));
+}
+
+#[test]
+fn domains_of_a_dead_daemon_are_found_and_ended() {
+    let Some(mine) = backend("dead") else { return };
+    let other = backend("other").unwrap();
+    let endless = |backend, guest| start(backend, "panic", guest, "env=FADES_PROBE_MODE=loop", None);
+    // As far as another daemon can tell, who started it is gone.
+    let left = endless(&mine, "dmf-7");
+    let others = endless(&other, "dmf-7");
+    let again = backend("dead").unwrap();
+    let ended: Vec<String> = again.end_orphans().unwrap().into_iter().map(|orphan| orphan.name).collect();
+    assert_eq!(ended, ["fades-dead-dmf-7"]);
+    assert_eq!(left.end().cause, ExitCause::Signal(9));
+    assert!(again.end_orphans().unwrap().is_empty());
+    others.guest.kill();
+    assert_eq!(others.end().cause, ExitCause::Killed, "another node's domain was left alone until now");
+}
