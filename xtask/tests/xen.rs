@@ -27,6 +27,11 @@ fn backend(instance: &str) -> Option<XenBackend> {
     None
 }
 
+/// What this process names the domain of a guest.
+fn domain(instance: &str, guest: &str) -> DomainName {
+    DomainName::of_guest(instance, guest, std::process::id()).unwrap()
+}
+
 /// A started probe, with the other end of its link, which must stay open.
 struct Probe {
     guest: Arc<dyn Guest>,
@@ -88,7 +93,8 @@ fn every_part_works_in_a_domain() {
     let ended = run(&backend, "xen", "");
     assert_eq!(ended.cause, ExitCause::Code(0), "{ended:?}");
     let said = ended.console_tail.replace('\r', "");
-    for part in ["hypercalls: this is Xen 4.", "fades-parts-dmf-1\n", "2 events", "event: "] {
+    let name = format!("{}\n", domain("parts", "dmf-1"));
+    for part in ["hypercalls: this is Xen 4.", &name, "2 events", "event: "] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
     assert!(said.contains("\nSUCCESS\n"), "{said}");
@@ -101,10 +107,7 @@ fn bytes_go_from_one_domain_to_another_through_granted_pages() {
     let end = |role: &str| start(&backend, "xen", role, &format!("env=PROBE_CHANNEL={role}"), limit);
     let (producer, consumer) = (end("produce"), end("consume"));
     let store = Store::connect().unwrap();
-    let home = |role: &str| {
-        let name = DomainName::of_guest("channel", role).unwrap();
-        store.domain_of_name(&name).unwrap().unwrap()
-    };
+    let home = |role: &str| store.domain_of_name(&domain("channel", role)).unwrap().unwrap();
     let (from, to) = (home("produce"), home("consume"));
     let node = |domain: DomainId, name: &str| domain.home().join(&format!("data/{name}")).unwrap();
     store.write(&node(from, "peer"), to.get().to_string().as_bytes()).unwrap();
@@ -146,7 +149,9 @@ fn every_way_to_end_is_told_with_its_cause() {
     probe.guest.kill();
     assert_eq!(probe.end().cause, ExitCause::Killed);
     let probe = endless(None);
-    assert!(Command::new("xl").args(["destroy", "fades-ends-dmf-2"]).status().unwrap().success());
+    assert!(
+        Command::new("xl").args(["destroy", domain("ends", "dmf-2").as_str()]).status().unwrap().success()
+    );
     assert_eq!(probe.end().cause, ExitCause::Signal(9));
 }
 
@@ -160,7 +165,7 @@ fn domains_of_a_dead_daemon_are_found_and_ended() {
     let others = endless(&other, "dmf-7");
     let again = backend("dead").unwrap();
     let ended: Vec<String> = again.end_orphans().unwrap().into_iter().map(|orphan| orphan.name).collect();
-    assert_eq!(ended, ["fades-dead-dmf-7"]);
+    assert_eq!(ended, [domain("dead", "dmf-7").to_string()]);
     assert_eq!(left.end().cause, ExitCause::Signal(9));
     assert!(again.end_orphans().unwrap().is_empty());
     others.guest.kill();

@@ -26,13 +26,17 @@ impl DomainName {
         }
     }
 
-    /// `fades-<instance>-<guest>`: the domain of a guest of one node. `instance` has no dashes, so that no
-    /// instance's names are part of another's.
+    /// `fades-<instance>-<guest>-<run>`: the domain of a guest of one node, as one run of its daemon names it, whose
+    /// number (its process id, say) is written in hexadecimal. `instance` has no dashes, so that no instance's names are
+    /// part of another's.
+    ///
+    /// A node counts its guests from 1 in each run, and what a dead run had begun may build its domain later: with the
+    /// run in it, that one's name is nobody else's. An instance of 12 and a run of 6 characters leave a guest 14.
     ///
     /// # Errors
     /// Together they are no name, or there is a dash in `instance`.
-    pub fn of_guest(instance: &str, guest: &str) -> Result<Self, NameError> {
-        let name = format!("{}{guest}", prefix(instance));
+    pub fn of_guest(instance: &str, guest: &str, run: u32) -> Result<Self, NameError> {
+        let name = format!("{}{guest}-{run:x}", prefix(instance));
         if instance.is_empty() || instance.contains('-') || guest.is_empty() {
             return Err(NameError { name });
         }
@@ -88,9 +92,17 @@ mod tests {
         for bad in ["", "-a", "A", "a b", "a.b", "a\n", "ä", "a,b", "a=b", "a'b", "a/b", &"x".repeat(41)] {
             assert!(DomainName::new(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(DomainName::of_guest("0f", "dmf-7").unwrap().as_str(), "fades-0f-dmf-7");
-        assert!(DomainName::of_guest("0-f", "dmf").is_err());
-        assert!(DomainName::of_guest("", "dmf").is_err() && DomainName::of_guest("0f", "").is_err());
+        assert!(DomainName::of_guest("0-f", "dmf", 1).is_err());
+        assert!(DomainName::of_guest("", "dmf", 1).is_err() && DomainName::of_guest("0f", "", 1).is_err());
+    }
+
+    #[test]
+    fn a_guest_has_another_name_in_another_run() {
+        let name = |run| DomainName::of_guest("0f", "dmf-7", run).unwrap().to_string();
+        assert_eq!((name(1).as_str(), name(0x2a).as_str()), ("fades-0f-dmf-7-1", "fades-0f-dmf-7-2a"));
+        assert_eq!(of_instance("0f", [name(1).as_str(), name(0x2a).as_str()]).count(), 2);
+        // A daemon's instance, Linux's largest process id, and more guests than a run starts.
+        assert!(DomainName::of_guest("0123456789ab", "dmf-999999999", 4_194_304).is_ok());
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn refusals_name_the_value() {
 #[test]
 fn a_configuration() {
     let config = DomainConfig {
-        name: DomainName::of_guest("0f", "dmf-7").expect("a name"),
+        name: DomainName::new("fades-0f-dmf-7").expect("a name"),
         uuid: Some(Uuid(*b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef")),
         kernel: FilePath::new("/proc/self/fd/5").expect("a path"),
         ramdisk: Some(FilePath::new("/proc/self/fd/6").expect("a path")),

@@ -57,9 +57,9 @@ fn commands_are_run_bare_and_understood() {
         listed.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>(),
         ["Domain-0", "fades-0f-a"]
     );
-    let ours = DomainName::of_guest("0f", "a").expect("a name");
+    let ours = DomainName::new("fades-0f-a").expect("a name");
     assert!(xl.destroy(&ours).expect("destroyed"));
-    assert!(!xl.destroy(&DomainName::of_guest("0f", "gone").expect("a name")).expect("not there"));
+    assert!(!xl.destroy(&DomainName::new("fades-0f-gone").expect("a name")).expect("not there"));
 
     let file = folder.path().join("config");
     std::fs::write(&file, config(&ours).text()).expect("written");
@@ -101,7 +101,7 @@ fn failures_have_words() {
 fn a_domain_that_is_not_built_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let xl = stand_in(folder.path(), SCRIPT);
-    let config = config(&DomainName::of_guest("0f", "a").expect("a name"));
+    let config = config(&DomainName::new("fades-0f-a").expect("a name"));
     let said = |output: &str| xl.refusal(&config, output).to_string();
     assert_eq!(
         said("failed to free memory for the domain\n"),

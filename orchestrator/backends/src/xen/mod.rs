@@ -50,6 +50,8 @@ const TELLING_ELSE: Duration = Duration::from_millis(300);
 pub struct XenBackend {
     xl: Xl,
     instance: String,
+    /// Part of all names: no domain that an earlier run had begun is taken for one of this run.
+    run: u32,
     /// A connection for each start, so that a store that was started anew is found.
     connect: Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
     attaching: Duration,
@@ -64,12 +66,13 @@ impl XenBackend {
     pub fn new(instance: &str) -> Result<Self, BackendError> {
         let unusable = |reason| BackendError::Unusable { kind: BackendKind::Xen, reason };
         let (xl, _) = Xl::find().map_err(|error| unusable(words(&error)))?;
-        DomainName::of_guest(instance, "x")
+        DomainName::of_guest(instance, "x", 0)
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
         Store::connect().map_err(|error| unusable(words(&error)))?;
         Ok(Self {
             xl,
             instance: instance.to_owned(),
+            run: std::process::id(),
             connect: Box::new(Store::connect),
             attaching: ATTACHING,
         })
@@ -118,8 +121,13 @@ impl Backend for XenBackend {
 
     /// Returns when the domain is built, runs, and has its console and its network, or has ended by itself.
     fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
-        let config =
-            plan::domain(&self.instance, &spec, spec.loader.as_raw_fd(), spec.application.as_raw_fd())?;
+        let config = plan::domain(
+            &self.instance,
+            self.run,
+            &spec,
+            spec.loader.as_raw_fd(),
+            spec.application.as_raw_fd(),
+        )?;
         let refused = |reason: String| BackendError::Spec { name: spec.name.clone(), reason };
         let store = (self.connect)().map_err(|error| refused(words(&error)))?;
         let building = introductions(&store, &config.name).map_err(refused)?;

@@ -9,9 +9,10 @@ use fades_xen_toolstack::{DomainConfig, DomainName};
 /// What libxl runs when the network device comes and goes: nothing is to be done, as this backend does it.
 const SCRIPT: &str = "/bin/true";
 
-/// The domain of `spec` on the node `instance`.
+/// The domain of `spec` on the node `instance`, in this run of its daemon.
 pub(super) fn domain(
     instance: &str,
+    run: u32,
     spec: &GuestSpec,
     kernel: RawFd,
     ramdisk: RawFd,
@@ -21,7 +22,7 @@ pub(super) fn domain(
     // Task ids are in capitals, names of domains are not.
     let guest = spec.name.to_ascii_lowercase();
     Ok(DomainConfig {
-        name: DomainName::of_guest(instance, &guest).map_err(|error| refused(error.to_string()))?,
+        name: DomainName::of_guest(instance, &guest, run).map_err(|error| refused(error.to_string()))?,
         uuid: None,
         kernel: descriptor(kernel).map_err(value)?,
         ramdisk: Some(descriptor(ramdisk).map_err(value)?),
@@ -67,10 +68,10 @@ mod tests {
 
     #[test]
     fn a_specification_becomes_a_domain() {
-        let text = domain("0f", &spec(), 5, 6).unwrap().text();
+        let text = domain("0f", 0x2a, &spec(), 5, 6).unwrap().text();
         for line in [
             "type=\"pvh\"",
-            "name=\"fades-0f-dmf-01j7\"",
+            "name=\"fades-0f-dmf-01j7-2a\"",
             "kernel=\"/proc/self/fd/5\"",
             "ramdisk=\"/proc/self/fd/6\"",
             "cmdline=\"-ip 10.0.0.2 env=FADES_ROLE=dmf\"",
@@ -87,9 +88,9 @@ mod tests {
         let said = |change: fn(&mut GuestSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            domain("0f", &spec, 5, 6).unwrap_err().to_string()
+            domain("0f", 0x2a, &spec, 5, 6).unwrap_err().to_string()
         };
-        assert!(said(|spec| spec.name = "a b".to_owned()).contains("\"fades-0f-a b\""));
+        assert!(said(|spec| spec.name = "a b".to_owned()).contains("\"fades-0f-a b-2a\""));
         assert!(said(|spec| spec.command_line = "\"".to_owned()).contains("command line"));
         assert!(said(|spec| spec.memory_mib = 1).contains("memory of 1"));
         assert!(said(|spec| spec.mac = [0xff; 6]).contains("ff:ff:ff:ff:ff:ff"));

@@ -16,7 +16,7 @@ const SCRIPT: &str = r#"#!/bin/sh
 cd "${0%/*}"
 case "$1" in
 info) printf 'xen_major : 4\nxen_minor : 17\nfree_memory : 12\nxen_caps : hvm-3.0-x86_64\n' ;;
-list) printf 'Name  ID Mem VCPUs\tState\tTime(s)\nfades-0f-a 3 64 1 -b---- 0.2\nfades-0f-b 4 64 1 ---s-d 0.2\n'
+list) printf 'Name  ID Mem VCPUs\tState\tTime(s)\nfades-0f-a-2a 3 64 1 -b---- 0.2\nfades-0f-b 4 64 1 ---s-d 0.2\n'
       printf 'fades-1e-a 5 64 1 -b---- 0.2\n' ;;
 destroy) if rm domain 2>/dev/null; then echo "$2" >> destroyed; else
     echo "$2 is an invalid domain identifier (rc=-6)" >&2; exit 1; fi ;;
@@ -112,6 +112,7 @@ impl Host {
         let backend = XenBackend {
             xl,
             instance: "0f".to_owned(),
+            run: 0x2a,
             connect: Box::new(connect),
             attaching: Duration::from_secs(2),
         };
@@ -152,9 +153,12 @@ fn a_domain_that_is_not_built_is_told_at_once_with_the_reason() {
     let host = Host::new("refused", reads);
     let asked = Instant::now();
     let error = host.start().map(drop).unwrap_err().to_string();
-    assert_eq!(error, "guest A: no memory for domain fades-0f-a: it wants 64 MiB, the host has 12 MiB free");
+    assert_eq!(
+        error,
+        "guest A: no memory for domain fades-0f-a-2a: it wants 64 MiB, the host has 12 MiB free"
+    );
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
-    assert!(host.read("config").contains("name=\"fades-0f-a\"\n"));
+    assert!(host.read("config").contains("name=\"fades-0f-a-2a\"\n"));
     assert_eq!(host.read("kernel"), "image");
 }
 
@@ -166,13 +170,15 @@ fn a_domain_whose_network_cannot_be_joined_is_destroyed() {
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let terminal = ptsname(&master, Vec::new()).unwrap().into_bytes();
+    // An earlier run's guest of this name, which was built late.
+    set(&host.values, "/local/domain/2/name", b"fades-0f-a-29");
     let (values, domain) = (Arc::clone(&host.values), host.folder.join("domain"));
     let toolstack = thread::spawn(move || {
         while !domain.exists() {
             thread::sleep(Duration::from_millis(5));
         }
         set(&values, "/local/domain/3", b"");
-        set(&values, "/local/domain/3/name", b"fades-0f-a");
+        set(&values, "/local/domain/3/name", b"fades-0f-a-2a");
         set(&values, "/local/domain/3/console/tty", &terminal);
         set(&values, "/local/domain/0/backend/vif/3/0/state", b"2");
     });
@@ -183,16 +189,16 @@ fn a_domain_whose_network_cannot_be_joined_is_destroyed() {
         "{error}"
     );
     toolstack.join().unwrap();
-    assert_eq!(host.read("destroyed"), "fades-0f-a\n");
+    assert_eq!(host.read("destroyed"), "fades-0f-a-2a\n");
     assert!(!host.folder.join("domain").exists());
 }
 
 #[test]
 fn a_name_that_is_taken_starts_nothing() {
     let host = Host::new("taken", "");
-    set(&host.values, "/local/domain/7/name", b"fades-0f-a");
+    set(&host.values, "/local/domain/7/name", b"fades-0f-a-2a");
     let error = host.start().map(drop).unwrap_err().to_string();
-    assert_eq!(error, "guest A: domain 7 has its name fades-0f-a already");
+    assert_eq!(error, "guest A: domain 7 has its name fades-0f-a-2a already");
     assert!(!host.folder.join("config").exists());
 }
 
@@ -201,8 +207,8 @@ fn orphans_are_this_nodes_that_live() {
     let host = Host::new("orphans", "");
     std::fs::write(host.folder.join("domain"), "").unwrap();
     let ended = host.backend.end_orphans().unwrap();
-    assert_eq!(ended, [Orphan { name: "fades-0f-a".to_owned(), pid: None }]);
-    assert_eq!(host.read("destroyed"), "fades-0f-a\n");
+    assert_eq!(ended, [Orphan { name: "fades-0f-a-2a".to_owned(), pid: None }]);
+    assert_eq!(host.read("destroyed"), "fades-0f-a-2a\n");
     // Gone between the list and its end: nothing to end.
     assert_eq!(host.backend.end_orphans().unwrap(), []);
 }
