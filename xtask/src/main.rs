@@ -12,11 +12,12 @@ cargo xtask COMMAND
   setup                  install what is missing (Debian), or say what to install
   demo [--points N] [--json] [--keep]
                          the whole line once, on a testbed of its own; `demo --help` says more
-  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and lab kvm;
-                         options go to cargo test and leave out the lab, as FADES_NO_LAB=1 does
-  lab kvm [--limit SECONDS] [--shell | -- COMMAND]
-                         the whole line's tests, a console or a command on KVM in an emulated machine,
-                         which is ended after 360 seconds if nothing else is said; a console never is
+  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and both labs;
+                         options go to cargo test and leave out the labs, as FADES_NO_LAB=1 does
+  lab kvm|xen [--limit SECONDS] [--shell | -- COMMAND]
+                         the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
+                         or the dom0 of a Xen host; it is ended after 360 seconds if nothing else is said,
+                         a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
   images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
