@@ -1,5 +1,7 @@
 //! One domain as a guest.
 
+use std::io;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -16,11 +18,26 @@ pub(super) struct XenGuest {
 }
 
 impl XenGuest {
-    /// Starts the thread. When that fails, `xl` is ended; what it had begun is for the caller to destroy by name.
-    pub(super) fn supervised(supervisor: Supervisor, memory_mib: u32) -> std::io::Result<Self> {
-        let (pid, shared) = (supervisor.monitor.pid(), Arc::clone(&supervisor.shared));
-        let thread =
-            thread::Builder::new().name("fades-domain".to_owned()).spawn(move || supervisor.run())?;
+    /// Starts the thread, and on it, by `begin`, the `xl`; returns when that runs. In this order, as an `xl` without a
+    /// thread would build a domain that nobody ends; a thread without an `xl` only ends.
+    pub(super) fn supervised(
+        shared: Arc<Shared>,
+        memory_mib: u32,
+        begin: impl FnOnce() -> io::Result<Supervisor> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (tell, told) = sync_channel(1);
+        let live = move || match begin() {
+            Ok(supervisor) => {
+                // Who is told waits for it.
+                let _ = tell.send(Ok(supervisor.monitor.pid()));
+                supervisor.run();
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        };
+        let thread = thread::Builder::new().name("fades-domain".to_owned()).spawn(live)?;
+        let pid = told.recv().map_err(io::Error::other)??;
         let memory_bytes = u64::from(memory_mib) << 20;
         Ok(Self { pid, memory_bytes, shared, thread: Mutex::new(Some(thread)) })
     }

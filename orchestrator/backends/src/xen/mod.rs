@@ -37,7 +37,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use self::guest::XenGuest;
 use self::network::NetworkError;
-use self::supervise::{BUILDING, Shared, Supervisor};
+use self::supervise::{BUILDING, DESTROYING, Shared, Supervisor};
 
 /// How long a domain's console and network device may take, once it is there.
 const ATTACHING: Duration = Duration::from_secs(20);
@@ -99,18 +99,22 @@ impl XenBackend {
         let mut command = self.xl.create(&path);
         inherit::keep(&mut command, &[file.as_fd(), spec.loader.as_fd(), spec.application.as_fd()]);
         let (shared, asleep) = Shared::new()?;
-        let nudge = building.nudge();
-        let supervisor = Supervisor {
-            xl: self.xl.clone(),
-            name: config.name.clone(),
-            monitor: Monitor::spawn(command)?,
-            shared,
-            asleep,
-            building: Box::new(move || nudge.wake()),
-            started: Instant::now(),
-            time_limit: spec.time_limit,
-        };
-        XenGuest::supervised(supervisor, spec.memory_mib)
+        let (xl, name, time_limit) = (self.xl.clone(), config.name.clone(), spec.time_limit);
+        let (nudge, supervised) = (building.nudge(), Arc::clone(&shared));
+        // The files stay open until this returns, which is after xl was started.
+        XenGuest::supervised(shared, spec.memory_mib, move || {
+            Ok(Supervisor {
+                xl,
+                name,
+                monitor: Monitor::spawn(command)?,
+                shared: supervised,
+                asleep,
+                building: Box::new(move || nudge.wake()),
+                started: Instant::now(),
+                time_limit,
+                destroying: DESTROYING,
+            })
+        })
     }
 }
 

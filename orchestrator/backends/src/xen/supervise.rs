@@ -21,8 +21,10 @@ use crate::console::Console;
 
 /// How long a domain may take to be built: others before it in `xl`'s lock, and its own memory to be filled.
 pub(super) const BUILDING: Duration = Duration::from_secs(120);
-/// How long destroying is tried, before `xl` is left to itself.
-const DESTROYING: Duration = Duration::from_secs(60);
+/// How long destroying is tried: while there is an `xl` that should follow, and then once more without it.
+pub(super) const DESTROYING: Duration = Duration::from_secs(60);
+/// How long after a failure destroying is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long after the domain's end its console is still read, and is waited for if it was not open by then.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -136,6 +138,8 @@ pub(super) struct Supervisor {
     pub(super) building: Box<dyn Fn() + Send>,
     pub(super) started: Instant,
     pub(super) time_limit: Option<Duration>,
+    /// [`DESTROYING`].
+    pub(super) destroying: Duration,
 }
 
 impl Supervisor {
@@ -204,14 +208,14 @@ impl Supervisor {
     /// Destroys the domain until its monitor has followed. One that is not there yet comes: killing its builder instead
     /// could leave a half of it that has no name.
     fn destroy(&mut self) {
-        let until = Instant::now() + DESTROYING;
+        let until = Instant::now() + self.destroying;
         while Instant::now() < until {
             let follows = match self.xl.destroy(&self.name) {
                 Ok(true) => Duration::from_secs(10),
                 Ok(false) => Duration::from_millis(100),
                 Err(error) => {
                     self.shared.console.note(&error.to_string());
-                    Duration::from_secs(1)
+                    AGAIN
                 }
             };
             if matches!(self.monitor.wait(Some(Instant::now() + follows)), Ok(Some(_))) {
@@ -223,7 +227,7 @@ impl Supervisor {
         }
     }
 
-    /// How it ended, with nothing of it left.
+    /// How it ended, with nothing of it left, as far as `xl` can see to that.
     fn reap(&mut self) -> (Option<ExitStatus>, End) {
         let (status, end) = match self.monitor.wait(None) {
             Ok(Some((status, end))) => (Some(status), end),
@@ -236,10 +240,26 @@ impl Supervisor {
             End::ShutDown(_) => status.is_some_and(|status| status.success()),
             End::Destroyed => true,
         };
-        if !is_gone && let Err(error) = self.xl.destroy(&self.name) {
-            self.shared.console.note(&error.to_string());
+        if !is_gone {
+            self.destroy_alone();
         }
         (status, end)
+    }
+
+    /// Destroys what no monitor looks after any more: until it is gone, or it is said that it may live on.
+    fn destroy_alone(&self) {
+        let until = Instant::now() + self.destroying;
+        while let Err(error) = self.xl.destroy(&self.name) {
+            if Instant::now() >= until {
+                let (name, tried) = (&self.name, self.destroying.as_secs());
+                self.shared.console.note(&format!(
+                    "domain {name} may live on, with its memory: it could not be destroyed in {tried} s: {error}"
+                ));
+                tracing::error!(domain = %name, %error, "a domain could not be destroyed and may live on");
+                return;
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 }
 
@@ -272,11 +292,15 @@ esac
     impl Stand {
         /// A domain whose `xl` does `begin` first.
         fn new(test: &str, begin: &str, time_limit: Option<Duration>) -> Self {
+            Self::with(test, &SCRIPT.replace("BEGIN", begin), time_limit)
+        }
+
+        fn with(test: &str, xl: &str, time_limit: Option<Duration>) -> Self {
             let folder = std::env::temp_dir().join(format!("fades-xen-{test}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             std::fs::create_dir(&folder).unwrap();
             let program = folder.join("xl");
-            super::super::tests::script(&program, &SCRIPT.replace("BEGIN", begin));
+            super::super::tests::script(&program, xl);
             let mut create = Command::new(&program);
             create.arg("create");
             let (shared, asleep) = Shared::new().unwrap();
@@ -289,6 +313,7 @@ esac
                 building: Box::new(|| ()),
                 started: Instant::now(),
                 time_limit,
+                destroying: Duration::from_secs(3),
             };
             shared.attached(None, None);
             Self { folder, shared, thread: std::thread::spawn(move || supervisor.run()) }
@@ -349,6 +374,27 @@ esac
         let stand = Stand::new("refused", "echo 'no such kernel' >&2; exit 1", None);
         let refused = ExitCause::LoaderError { code: 0, message: "no such kernel".to_owned() };
         assert_eq!(stand.end(), (refused, String::new()));
+    }
+
+    #[test]
+    fn destroying_is_tried_again_until_its_time_is_over() {
+        // The first two fail; what is left is destroyed by the third.
+        let fails = SCRIPT
+            .replace("destroy) if", "destroy) echo \"$2\" >> tried; if [ \"$(wc -l < tried)\" -le 2 ]; then echo busy >&2; exit 1; elif")
+            .replace("BEGIN", "touch domain; kill -SEGV $$");
+        assert_eq!(Stand::with("again", &fails, None).end(), (ExitCause::Signal(11), OURS.to_owned()));
+
+        let never = SCRIPT
+            .replace("destroy) if", "destroy) if true; then echo busy >&2; exit 1; elif")
+            .replace("BEGIN", "touch domain; kill -SEGV $$");
+        let stand = Stand::with("never", &never, None);
+        let exit = stand.shared.wait();
+        assert_eq!(exit.cause, ExitCause::Signal(11));
+        let said = "domain fades-0f-a may live on, with its memory: it could not be destroyed in 3 s: \
+            xl destroy fades-0f-a failed: busy";
+        assert!(exit.console_tail.contains(said), "{}", exit.console_tail);
+        std::fs::remove_file(stand.folder.join("domain")).unwrap();
+        stand.end();
     }
 
     #[test]

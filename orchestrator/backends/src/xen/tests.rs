@@ -194,6 +194,14 @@ fn a_domain_whose_network_cannot_be_joined_is_destroyed() {
 }
 
 #[test]
+fn without_an_xl_nothing_is_left() {
+    let host = Host::new("nothing", "");
+    std::fs::remove_file(host.folder.join("xl")).unwrap();
+    let error = host.start().map(drop).unwrap_err();
+    assert_eq!(words(&error), "could not start xl for guest A: No such file or directory (os error 2)");
+}
+
+#[test]
 fn a_name_that_is_taken_starts_nothing() {
     let host = Host::new("taken", "");
     set(&host.values, "/local/domain/7/name", b"fades-0f-a-2a");
