@@ -40,11 +40,6 @@ fn seed() -> u64 {
     chosen.unwrap_or_else(clock)
 }
 
-fn signal(pid: u32, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(status.unwrap().success(), "kill -{name} {pid}");
-}
-
 /// What the submitters share.
 struct Campaign {
     service: Service,
@@ -270,7 +265,7 @@ fn a_broker_whose_network_is_dead_counts_as_dead() {
     let old = bed.broker();
     let id = service.ask(&ask);
     service.streaming(&id);
-    signal(old, "STOP");
+    bed.stop_guest(old);
     let stopped = Instant::now();
     while service.is_ready() {
         assert!(stopped.elapsed() < Duration::from_secs(20), "a stopped broker still counts as ready");

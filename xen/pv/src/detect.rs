@@ -8,6 +8,8 @@ const SIGNATURE: [u32; 3] = [0x566e_6558, 0x6558_4d4d, 0x4d4d_566e];
 const FIRST: u32 = 0x4000_0000;
 const STEP: u32 = 0x100;
 const LAST: u32 = 0x4001_0000;
+/// In ECX of leaf 1: there is a hypervisor.
+const HYPERVISOR: u32 = 1 << 31;
 
 /// The instruction that traps into the hypervisor.
 ///
@@ -42,10 +44,14 @@ impl fmt::Display for Xen {
 
 /// Looks for Xen with `cpuid`, which gives EAX, EBX, ECX and EDX of a leaf.
 pub fn find(cpuid: impl Fn(u32) -> [u32; 4]) -> Option<Xen> {
-    let base = (FIRST..LAST).step_by(STEP as usize).find(|base| {
-        let [last, signature @ ..] = cpuid(*base);
-        signature == SIGNATURE && last >= base + 2
-    })?;
+    // Each look leaves the guest, so it ends where there is no hypervisor's interface any more.
+    let present = cpuid(1)[2] & HYPERVISOR != 0;
+    let mut interfaces = (FIRST..LAST)
+        .step_by(STEP as usize)
+        .map(|base| (base, cpuid(base)))
+        .take_while(|(base, [last, ..])| present && (*base..base + STEP).contains(last));
+    let (base, _) =
+        interfaces.find(|(base, [last, signature @ ..])| *signature == SIGNATURE && *last >= base + 2)?;
     let [version, ..] = cpuid(base + 1);
     let (major, minor) = ((version >> 16) as u16, (version & 0xffff) as u16);
     Some(Xen { base, major, minor, instruction: instruction(cpuid(0)) })
@@ -86,6 +92,9 @@ mod tests {
         let vendor = vendor.map(register);
         move |leaf| match leaf {
             0 => [0xd, vendor[0], vendor[2], vendor[1]],
+            1 => [0, 0, HYPERVISOR, 0],
+            // Another hypervisor's, before it.
+            leaf if (FIRST..xen_at).contains(&leaf) => [(leaf & !0xff) + 1, 1, 2, 3],
             leaf if leaf == xen_at => [xen_at + 5, register(b"XenV"), register(b"MMXe"), register(b"nVMM")],
             leaf if leaf == xen_at + 1 => [4 << 16 | 17, 0, 0, 0],
             _ => [0; 4],
@@ -114,6 +123,9 @@ mod tests {
     #[test]
     fn elsewhere_there_is_none() {
         assert_eq!(find(processor([b"Auth", b"enti", b"cAMD"], 0x1000_0000)), None);
+        // What QEMU answers above its own: the highest leaf that it has.
+        let bare = |leaf| if leaf == 1 { [0, 0, HYPERVISOR, 0] } else { [0xd, 1, 2, 3] };
+        assert_eq!(find(bare), None);
         // A signature without the leaves that must follow.
         let cut = |leaf| {
             let [last, rest @ ..] = processor([b"Auth", b"enti", b"cAMD"], FIRST)(leaf);

@@ -150,11 +150,14 @@ fn script(lab: Lab, run: &Run, tests: &[suite::Built]) -> String {
         Run::Command(command) => script.push_str(&format!("{command}\n")),
         Run::Tests => {
             for test in tests {
+                let (name, program) = (test.name, inside(&test.program).display().to_string());
+                let (filters, least) = (test.filters.join(" "), test.filters.len().max(1));
+                // A filter that fits nothing any more is no success.
                 script.push_str(&format!(
-                    "echo '== {}'; {} --test-threads 1 {} || exit $?\n",
-                    test.name,
-                    inside(&test.program).display(),
-                    test.filters.join(" ")
+                    "echo '== {name}'\n\
+                     [ \"$({program} --list {filters} | grep -c ': test$')\" -ge {least} ] || \
+                     {{ echo 'lab: {name} has not all of: {filters}'; exit 99; }}\n\
+                     {program} --test-threads 1 {filters} || exit $?\n"
                 ));
             }
         }

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::packages;
 use super::tree::{Root, libraries_of, read};
-use crate::stage::{check, target};
+use crate::stage::target;
 
 /// The hypervisor, the toolstack, and the libraries that it asks for and a machine without Xen has not.
 const PACKAGES: [&str; 13] = [
@@ -66,9 +65,12 @@ pub(super) fn fetch() -> Result<Xen> {
     if !hypervisor.is_file() {
         let packed = roots[0].join("boot/xen-4.17-amd64.gz");
         let output = Command::new("gzip").arg("-dc").arg(&packed).output().context("start gzip")?;
+        if !output.status.success() {
+            bail!("gzip cannot unpack {}", packed.display());
+        }
         let partial = folder.join("xen.partial");
-        fs::File::create(&partial)?.write_all(&output.stdout).context("write the hypervisor")?;
-        check(Command::new("mv").args([&partial, &hypervisor]))?;
+        fs::write(&partial, &output.stdout).context("write the hypervisor")?;
+        fs::rename(&partial, &hypervisor).context("put the hypervisor in its place")?;
     }
     Ok(Xen { hypervisor, roots })
 }

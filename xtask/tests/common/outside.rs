@@ -79,6 +79,12 @@ pub fn list(path: &str) -> Vec<String> {
     store().list(&Path::new(path).unwrap()).unwrap().unwrap_or_default()
 }
 
+/// The text of a node of XenStore, if it is there.
+pub fn node(path: &str) -> Option<String> {
+    let value = store().read(&Path::new(path).unwrap()).unwrap()?;
+    Some(String::from_utf8(value).unwrap())
+}
+
 fn store() -> &'static Store {
     static STORE: OnceLock<Store> = OnceLock::new();
     STORE.get_or_init(|| Store::connect().unwrap())
@@ -157,6 +163,14 @@ impl Bed {
             }
             other => panic!("nobody has said yet how a guest of {other} is ended from outside"),
         };
+        assert!(command.status().unwrap().success(), "{command:?}");
+    }
+
+    /// Has a guest stand still, as one whose processor is taken away.
+    pub fn stop_guest(&self, guest: u32) {
+        let (program, words) = if on_xen() { ("xl", ["pause"]) } else { ("kill", ["-STOP"]) };
+        let mut command = Command::new(program);
+        command.args(words).arg(guest.to_string());
         assert!(command.status().unwrap().success(), "{command:?}");
     }
 

@@ -1,4 +1,4 @@
-//! A domain's network device in dom0: found, kept away from dom0's own network, and connected.
+//! A domain's network device in dom0: found, taken away from dom0's own network, and connected.
 //!
 //! How it comes up, as libxl and Linux' netback have it: libxl writes the device's nodes, `hotplug-status` empty among
 //! them; netback sets its `state` to 2 and makes the device `vif<domain>.0`; libxl sees that, runs the script (which
@@ -6,28 +6,19 @@
 //! netback does so only once `hotplug-status` is `connected`. That word is written here, when frames can be carried: so
 //! no frame is lost, whoever is first. An MTU over 1500 stays only if the domain's driver has `feature-sg`.
 //!
-//! The device is on no bridge and has no address. What keeps dom0 itself from taking part: it does not answer ARP there
-//! (`NOARP`), speaks no IPv6 there, forwards nothing, and drops IPv4 packets from there, as with no route back their
-//! sender cannot be true (`rp_filter`). Frames are seen by the socket of [`super::packet`] all the same. What is left:
-//! UDP to everybody from nobody (0.0.0.0 to 255.255.255.255, as DHCP begins) reaches programs of dom0 that listen on
-//! every device.
+//! The device is on no bridge, has no address, and lies in a namespace of its own ([`super::fence`]).
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::Instant;
 
 use fades_xen_store::{DomainId, PathError};
 use fades_xen_toolstack::{Store, StoreError};
 
-use super::{device, packet};
+use super::{device, fence};
 
 /// What the virtual network has, and the guests' kernels are told.
 const MTU: u32 = 9000;
-/// Up, and no ARP (`IFF_UP`, `IFF_NOARP`).
-const FLAGS: &str = "0x81";
-/// Frames that wait for a slow domain: more than one socket's worth, so that the socket is what is full first.
-const QUEUE: &str = "1000";
 /// States of a device in which netback has made it: waiting for its driver, or already beyond.
 const MADE: [&[u8]; 3] = [b"2", b"3", b"4"];
 
@@ -82,72 +73,10 @@ pub(super) fn attach(store: &Store, domain: DomainId, deadline: Instant) -> Resu
     if !device::is_there(&interface, deadline).map_err(looking)? {
         return Err(NetworkError::Absent);
     }
-    fence(Path::new("/"), &interface)?;
-    let socket = packet::open(&interface).map_err(|source| {
-        let action = format!("open a raw socket on {interface} (it takes CAP_NET_RAW)");
+    let socket = fence::enclose(&interface, MTU).map_err(|source| {
+        let action = format!("take {interface} to a network of its own (it takes the rights of root)");
         NetworkError::System { action, source }
     })?;
-    set(Path::new("/"), &format!("sys/class/net/{interface}/flags"), FLAGS)?;
     store.write(&backend.join("hotplug-status")?, b"connected")?;
     Ok(socket)
-}
-
-/// Settings of the device, before it is up, in the trees under `root` (`/` but in tests).
-fn fence(root: &Path, interface: &str) -> Result<(), NetworkError> {
-    let ipv4 = |key: &str| format!("proc/sys/net/ipv4/conf/{interface}/{key}");
-    set(root, &ipv4("rp_filter"), "1")?;
-    set(root, &ipv4("arp_ignore"), "8")?;
-    set(root, &ipv4("forwarding"), "0")?;
-    let ipv6 = format!("proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-    // A kernel without IPv6 speaks none.
-    if root.join("proc/sys/net/ipv6").exists() {
-        set(root, &ipv6, "1")?;
-    }
-    let device = |key: &str| format!("sys/class/net/{interface}/{key}");
-    set(root, &device("tx_queue_len"), QUEUE)?;
-    set(root, &device("mtu"), &MTU.to_string())
-}
-
-fn set(root: &Path, path: &str, value: &str) -> Result<(), NetworkError> {
-    // Opened as it is: a file that is not there must not be made.
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .open(root.join(path))
-        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
-    written.map_err(|source| NetworkError::System { action: format!("set /{path} to {value}"), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn a_device_is_fenced_in_or_it_is_an_error() {
-        let root = std::env::temp_dir().join(format!("fades-fence-{}", std::process::id()));
-        let files = [
-            ("proc/sys/net/ipv4/conf/vif3.0/rp_filter", "1"),
-            ("proc/sys/net/ipv4/conf/vif3.0/arp_ignore", "8"),
-            ("proc/sys/net/ipv4/conf/vif3.0/forwarding", "0"),
-            ("proc/sys/net/ipv6/conf/vif3.0/disable_ipv6", "1"),
-            ("sys/class/net/vif3.0/tx_queue_len", "1000"),
-            ("sys/class/net/vif3.0/mtu", "9000"),
-        ];
-        for (file, _) in files {
-            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
-            fs::write(root.join(file), "").unwrap();
-        }
-        fence(&root, "vif3.0").unwrap();
-        for (file, value) in files {
-            assert_eq!(fs::read_to_string(root.join(file)).unwrap(), value, "{file}");
-        }
-        for (file, _) in files {
-            fs::remove_file(root.join(file)).unwrap();
-            let error = fence(&root, "vif3.0").unwrap_err().to_string();
-            assert!(error.contains(file), "{error}");
-            fs::write(root.join(file), "").unwrap();
-        }
-        fs::remove_dir_all(root).unwrap();
-    }
 }

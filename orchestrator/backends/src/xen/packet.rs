@@ -1,5 +1,5 @@
 //! A socket that has every frame of one network device. The one place of this backend that speaks to the system by
-//! itself, as nothing safe does: `libc` for two calls with structures of the kernel.
+//! itself, as nothing safe does: `libc` for calls with structures of the kernel.
 
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,6 +9,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 /// Bytes of frames that wait to be read: some hundred of the longest.
 const RECEIVED: usize = 8 << 20;
+/// Bytes of frames that wait for the device: less than the device's own queue holds of the longest, so that this is what is
+/// full first, and says so.
+const SENT: usize = 4 << 20;
 /// Every protocol (`ETH_P_ALL`), in the byte order of the wire.
 #[expect(clippy::cast_possible_truncation, reason = "it is 3")]
 const ALL: u16 = (libc::ETH_P_ALL as u16).to_be();
@@ -26,8 +29,10 @@ pub(super) fn open(interface: &str) -> Result<OwnedFd> {
     // Without a protocol nothing is received before the socket is bound: no frame of another device gets in.
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVED)?;
+    sockopt::set_socket_send_buffer_size_force(&socket, SENT)?;
     let index = name_to_index(&socket, interface)?;
     set_ignore_outgoing(&socket)?;
+    refuse_tagged(&socket)?;
     bind(&socket, i32::try_from(index).map_err(Error::other)?)?;
     Ok(socket)
 }
@@ -48,6 +53,43 @@ fn set_ignore_outgoing(socket: &OwnedFd) -> Result<()> {
             libc::SOL_PACKET,
             libc::PACKET_IGNORE_OUTGOING,
             (&raw const on).cast(),
+            length,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+}
+
+/// Takes this thread, and no other of the process, to a network namespace that is new and empty.
+///
+/// # Errors
+/// The system's: without the right `CAP_SYS_ADMIN`.
+pub(super) fn leave_network() -> Result<()> {
+    // SAFETY: it changes which devices and addresses this thread sees, and touches no memory.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+}
+
+/// Has frames with a VLAN tag dropped. The kernel takes the outer tag out of a frame and tells of it beside, so the policy
+/// would take the rest for a frame without one.
+fn refuse_tagged(socket: &OwnedFd) -> Result<()> {
+    /// Load a word from an absolute place; compare; return.
+    const LOAD: u16 = 0x20;
+    const EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// Where a program finds whether there was a tag (`SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT`).
+    const TAGGED: u32 = 0xffff_f000 + 48;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut steps =
+        [step(LOAD, 0, 0, TAGGED), step(EQUAL, 0, 1, 0), step(RETURN, 0, 0, u32::MAX), step(RETURN, 0, 0, 0)];
+    let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+    let length = length_of::<libc::sock_fprog>();
+    // SAFETY: the kernel reads `length` bytes at `program`, and the four steps that it points to, all of which live until
+    // the call returns, and writes nothing.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
             length,
         )
     };

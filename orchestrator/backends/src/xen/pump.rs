@@ -23,6 +23,14 @@ const ROOM: usize = 4 * (PREFIX + LONGEST);
 /// # Errors
 /// The link breaks, or claims a length that no frame has.
 pub(super) fn run(link: &OwnedFd, device: &OwnedFd, stop: &OwnedFd) -> Result<()> {
+    match carry(link, device, stop) {
+        // The switch has closed its end while something was on its way to it.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+fn carry(link: &OwnedFd, device: &OwnedFd, stop: &OwnedFd) -> Result<()> {
     rustix::io::ioctl_fionbio(link, true)?;
     rustix::io::ioctl_fionbio(device, true)?;
     let (mut to_device, mut to_link) = (ToDevice::new(), ToLink::new());
@@ -44,6 +52,10 @@ pub(super) fn run(link: &OwnedFd, device: &OwnedFd, stop: &OwnedFd) -> Result<()
         let readable = watched[1].revents().intersects(PollFlags::IN | ended);
         if readable && to_device.frame()?.is_none() && to_device.fill(link)? == Some(0) {
             return Ok(());
+        }
+        if watched[2].revents().intersects(ended) && !to_link.has_room() {
+            // Said once, and heard by nobody else now: left there, it would wake this thread again and again.
+            let _ = rustix::net::sockopt::socket_error(device);
         }
         to_device.send(device)?;
         if watched[1].revents().intersects(ended) && to_device.frame()?.is_some() {
