@@ -1,6 +1,6 @@
 //! Which backend runs guests on this machine, why, and what that costs.
 
-use fades_core::backend::{BackendError, BackendKind};
+use fades_core::backend::{BackendError, BackendKind, Lack};
 
 use crate::XenBackend;
 use crate::qemu::Accelerator;
@@ -39,26 +39,37 @@ pub fn select(program: &str, wanted: Wanted) -> Result<Selection, BackendError> 
         Wanted::Auto => vec![BackendKind::QemuKvm, BackendKind::QemuTcg],
         Wanted::Only(kind) => vec![kind],
     };
-    let mut found = Vec::new();
+    let (mut found, mut lacks) = (Vec::new(), Lack::Other);
     for &kind in &candidates {
         match cost(program, kind) {
             Ok(cost) => return Ok(Selection { kind, reason: reason(kind, &found, wanted), cost }),
-            Err(words) => found.push(format!("{kind}: {words}")),
+            Err((lack, words)) => {
+                // The first that can be told is of the fastest.
+                if lacks == Lack::Other {
+                    lacks = lack;
+                }
+                found.push(format!("{kind}: {words}"));
+            }
         }
     }
     let kind = candidates.last().copied().unwrap_or(BackendKind::QemuTcg);
-    Err(BackendError::Unusable { kind, reason: found.join("; ") })
+    Err(BackendError::Unusable { kind, lack: lacks, reason: found.join("; ") })
 }
 
 /// What a backend costs, or why it cannot be used.
-fn cost(program: &str, kind: BackendKind) -> Result<String, String> {
+fn cost(program: &str, kind: BackendKind) -> Result<String, (Lack, String)> {
     let accelerator = match kind {
         BackendKind::QemuKvm => Accelerator::Kvm,
         BackendKind::QemuTcg => Accelerator::Tcg,
-        BackendKind::Xen => return XenBackend::look(),
+        BackendKind::Xen => {
+            return XenBackend::look().map_err(|error| match error {
+                BackendError::Unusable { lack, reason, .. } => (lack, reason),
+                other => (Lack::Other, other.to_string()),
+            });
+        }
     };
     match probe::run(program, accelerator) {
-        Probe::Unusable(words) => Err(words),
+        Probe::Unusable(words) => Err((Lack::Other, words)),
         Probe::Usable(took) => Ok(format!(
             "a probe guest of 20 million loop rounds took {} ms, start of QEMU included; the same loop natively {} ms",
             took.as_millis(),
@@ -104,7 +115,9 @@ mod tests {
             return;
         }
         assert!(!select(PROGRAM, Wanted::Auto).unwrap().reason.contains("xen"));
-        let error = select(PROGRAM, Wanted::Only(BackendKind::Xen)).unwrap_err().to_string();
+        let error = select(PROGRAM, Wanted::Only(BackendKind::Xen)).unwrap_err();
+        assert!(matches!(error, BackendError::Unusable { lack: Lack::Dom0, .. }), "{error:?}");
+        let error = error.to_string();
         assert!(error.contains("/dev/xen/xenbus") || error.contains("/proc/xen"), "{error}");
     }
 

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fades_api::codes::{self, Code};
 use fades_wire::exit::{END_MARK, ExitCode};
 
 use crate::ids::Role;
@@ -168,6 +169,13 @@ pub enum ExitCause {
         /// Its words.
         message: String,
     },
+    /// Its domain ended otherwise than by powering off.
+    Died {
+        /// The domain's name.
+        domain: String,
+        /// Why, as its host knows.
+        reason: String,
+    },
     /// The monitor died by this signal, not sent by us.
     Signal(i32),
     /// Ended by [`Guest::kill`] or its time limit.
@@ -188,6 +196,7 @@ impl fmt::Display for ExitCause {
             }
             Self::OutOfMemory { requested: None, detail } => write!(f, "ran out of memory{}", behind(detail)),
             Self::LoaderError { code, message } => write!(f, "could not be loaded (code {code}): {message}"),
+            Self::Died { domain, reason } => write!(f, "died with its domain {domain}: {reason}"),
             Self::Signal(signal) => write!(f, "its monitor died by signal {signal}"),
             Self::Killed => f.write_str("was ended"),
         }
@@ -207,6 +216,8 @@ pub enum BackendError {
     Unusable {
         /// Which backend.
         kind: BackendKind,
+        /// What it is for want of.
+        lack: Lack,
         /// What was found.
         reason: String,
     },
@@ -218,6 +229,14 @@ pub enum BackendError {
         /// What is wrong.
         reason: String,
     },
+    /// The host has no memory left for the guest.
+    #[error("guest {name}: {reason}")]
+    Memory {
+        /// The guest's name.
+        name: String,
+        /// What it wants, and what there is.
+        reason: String,
+    },
     /// The operating system refused something.
     #[error("could not {action}")]
     Io {
@@ -227,6 +246,44 @@ pub enum BackendError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What a machine has not that a backend needs, as far as somebody would do something else about each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Something that only the words tell.
+    Other,
+    /// This is not Xen's control domain.
+    Dom0,
+    /// Xen's toolstack.
+    Toolstack,
+    /// A Xen that is new enough.
+    Version,
+}
+
+impl Lack {
+    /// The catalogue's code.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Other => codes::BACKEND_NONE,
+            Self::Dom0 => codes::XEN_NOT_DOM0,
+            Self::Toolstack => codes::XEN_TOOLSTACK_MISSING,
+            Self::Version => codes::XEN_TOO_OLD,
+        }
+    }
+}
+
+impl BackendError {
+    /// The catalogue's code for a guest that was not started.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unusable { lack, .. } => lack.code(),
+            Self::Memory { .. } => codes::DOMAIN_MEMORY,
+            Self::Spec { .. } | Self::Io { .. } => codes::GUEST_START_FAILED,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -243,5 +300,7 @@ mod tests {
         assert_eq!(words(12, said), "ended with code 12 (boot): no address given");
         assert_eq!(words(14, ""), "ended with code 14 (control-lost)");
         assert_eq!(words(77, "FADES-END {broken"), "ended with code 77");
+        let died = ExitCause::Died { domain: "fades-0f-dmf-7-2a".into(), reason: "it crashed".into() };
+        assert_eq!(died.to_string(), "died with its domain fades-0f-dmf-7-2a: it crashed");
     }
 }

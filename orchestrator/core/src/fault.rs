@@ -1,10 +1,12 @@
 //! Why tasks fail: a code of the catalogue and words, from whatever went wrong below.
 
+use std::error::Error as _;
+
 use fades_api::codes::{self, Code};
 use fades_wire::exit::ExitCode;
 use fades_wire::failure::{self, Failure};
 
-use crate::backend::{ExitCause, GuestExit};
+use crate::backend::{BackendError, ExitCause, GuestExit};
 
 /// Longest [`Fault::message`], bytes. Guests write part of it, so it must not carry much out.
 pub const MAX_MESSAGE: usize = 1024;
@@ -33,6 +35,18 @@ impl Fault {
         Self::new(code_of(failure.code), format!("{who}: {}", failure.message))
     }
 
+    /// A guest that a backend could not start, with all causes.
+    #[must_use]
+    pub fn not_started(error: &BackendError) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Self::new(error.code(), message)
+    }
+
     /// A guest that ended although nobody had asked it to.
     #[must_use]
     pub fn ended(who: &str, exit: &GuestExit) -> Self {
@@ -43,6 +57,7 @@ impl Fault {
             ExitCause::Panicked { .. } => codes::GUEST_PANICKED,
             ExitCause::OutOfMemory { .. } => codes::GUEST_OUT_OF_MEMORY,
             ExitCause::LoaderError { .. } => codes::GUEST_LOADER_FAILED,
+            ExitCause::Died { .. } => codes::DOMAIN_DIED,
             ExitCause::Signal(_) => codes::GUEST_KILLED_BY_SIGNAL,
             // Only its time limit ends a guest that the engine did not stop.
             ExitCause::Killed => codes::GUEST_TIMED_OUT,
@@ -95,6 +110,43 @@ mod tests {
             assert_eq!((4000..5000).contains(&code_of(*code).number()), is_source, "{code}");
         }
         assert_eq!(code_of(failure::Code::Unknown(999)), codes::GUEST_FAILURE_UNKNOWN);
+    }
+
+    #[test]
+    fn a_guest_that_is_not_started_has_the_code_of_its_cause() {
+        use std::io;
+
+        use crate::backend::{BackendKind, Lack};
+
+        let unusable =
+            |lack| BackendError::Unusable { kind: BackendKind::Xen, lack, reason: "it is not".into() };
+        let (name, reason) = ("dmf-7".to_owned(), "too much".to_owned());
+        let cases = [
+            (unusable(Lack::Other), codes::BACKEND_NONE, "xen cannot be used: it is not"),
+            (unusable(Lack::Dom0), codes::XEN_NOT_DOM0, "xen cannot be used: it is not"),
+            (unusable(Lack::Toolstack), codes::XEN_TOOLSTACK_MISSING, "xen cannot be used: it is not"),
+            (unusable(Lack::Version), codes::XEN_TOO_OLD, "xen cannot be used: it is not"),
+            (
+                BackendError::Memory { name: name.clone(), reason: reason.clone() },
+                codes::DOMAIN_MEMORY,
+                "guest dmf-7: too much",
+            ),
+            (BackendError::Spec { name, reason }, codes::GUEST_START_FAILED, "guest dmf-7: too much"),
+            (
+                BackendError::Io {
+                    action: "ask".to_owned(),
+                    source: io::Error::other(BackendError::Io {
+                        action: "hear".to_owned(),
+                        source: io::Error::other("deaf"),
+                    }),
+                },
+                codes::GUEST_START_FAILED,
+                "could not ask: could not hear: deaf",
+            ),
+        ];
+        for (error, code, message) in cases {
+            assert_eq!(Fault::not_started(&error), Fault { code, message: message.to_owned() });
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use fades_api::codes::{self, Code};
+use fades_core::backend::BackendError;
 
 use crate::daemon::DaemonError;
 use crate::node_dir::NodeDirError;
@@ -21,6 +22,7 @@ impl DaemonError {
             Self::Folder(NodeDirError::Key(_)) => codes::NODE_KEY_UNUSABLE,
             Self::Store(StoreError::TooNew { .. }) => codes::STORE_NEWER,
             Self::Folder(NodeDirError::Io { .. }) | Self::Store(_) => codes::STORE_NOT_OPENED,
+            Self::Wiring(WiringError::Backend(BackendError::Unusable { lack, .. })) => lack.code(),
             Self::Wiring(WiringError::Backend(_)) => codes::BACKEND_NONE,
             Self::Wiring(WiringError::Network(_)) => codes::NETWORK_START_FAILED,
             Self::Listen(_) => codes::ADDRESS_TAKEN,
@@ -42,5 +44,31 @@ pub fn words(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<DaemonError>().map(DaemonError::code) {
         Some(code) => format!("fadesd: {code}: {text}\n  {}\n", code.hint()),
         None => format!("fadesd: {text}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fades_core::backend::{BackendKind, Lack};
+
+    use super::*;
+
+    #[test]
+    fn what_a_backend_is_for_want_of_is_told_with_its_code() {
+        let said = |lack| {
+            let reason = "no xl in /bin".to_owned();
+            let error = BackendError::Unusable { kind: BackendKind::Xen, lack, reason };
+            words(&DaemonError::from(WiringError::from(error)))
+        };
+        let causes =
+            "the node cannot be put together: no backend can run guests: xen cannot be used: no xl in /bin";
+        for (lack, code) in [
+            (Lack::Other, codes::BACKEND_NONE),
+            (Lack::Dom0, codes::XEN_NOT_DOM0),
+            (Lack::Toolstack, codes::XEN_TOOLSTACK_MISSING),
+            (Lack::Version, codes::XEN_TOO_OLD),
+        ] {
+            assert_eq!(said(lack), format!("fadesd: {code}: {causes}\n  {}\n", code.hint()));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use fades_core::backend::ExitCause;
 use fades_xen_toolstack::xl::telling_line;
-use fades_xen_toolstack::{DomainName, End, Reason, XlError};
+use fades_xen_toolstack::{DomainName, End, Reason};
 
 /// The code of a guest that powered off without telling one: what the kernel tells for a code that it cannot tell, so
 /// that nothing lost on the way is taken for success.
@@ -33,10 +33,7 @@ pub(super) fn cause(known: Known<'_>) -> ExitCause {
     if let Some(named) = named {
         return named;
     }
-    let died = |reason: Reason| {
-        let message = XlError::Died { name: name.to_string(), reason }.to_string();
-        ExitCause::Panicked { message, location: String::new() }
-    };
+    let died = |reason: Reason| ExitCause::Died { domain: name.to_string(), reason: reason.to_string() };
     match (end, code) {
         (End::ShutDown(Reason::PowerOff), code) => ExitCause::Code(code.unwrap_or(UNTOLD)),
         (End::ShutDown(_), Some(code)) if code != 0 => ExitCause::Code(code),
@@ -66,14 +63,10 @@ mod tests {
         assert_eq!(known(shut(0), Some(14), true), ExitCause::Code(14));
         assert_eq!(known(shut(0), None, false), ExitCause::Code(127));
         assert_eq!(known(shut(3), Some(102), false), ExitCause::Code(102));
-        let died = |code| match known(shut(3), code, false) {
-            ExitCause::Panicked { message, .. } => message,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            (died(None).as_str(), died(Some(0)).as_str()),
-            ("domain fades-0f-a died: it crashed", "domain fades-0f-a died: it crashed")
-        );
+        let died = |reason: &str| ExitCause::Died { domain: name.to_string(), reason: reason.to_owned() };
+        assert_eq!(known(shut(3), None, false), died("it crashed"));
+        assert_eq!(known(shut(3), Some(0), false), died("it crashed"));
+        assert_eq!(known(shut(4), None, false), died("its watchdog ran out"));
         assert_eq!(known(End::Destroyed, None, true), ExitCause::Killed);
         assert_eq!(known(End::Destroyed, None, false), ExitCause::Signal(9));
         assert_eq!(known(End::Unknown(String::new()), None, true), ExitCause::Killed);

@@ -9,6 +9,8 @@
 
 mod device;
 mod exit;
+mod failure;
+mod fence;
 mod guest;
 mod inherit;
 mod network;
@@ -19,7 +21,6 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -27,14 +28,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
+use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Lack, Orphan};
 use fades_xen_store::{DomainId, Path};
 use fades_xen_toolstack::{
-    ConsoleError, DomainConfig, DomainName, End, Monitor, Store, StoreError, Watch, Xl, XlError, console,
-    of_instance,
+    ConsoleError, DomainConfig, DomainName, End, Info, Monitor, Store, StoreError, Watch, Xl, XlError,
+    console, of_instance,
 };
 use rustix::fs::{MemfdFlags, SealFlags};
 
+use self::failure::{refused, system, unusable, words};
 use self::guest::XenGuest;
 use self::network::NetworkError;
 use self::supervise::{BUILDING, DESTROYING, Shared, Supervisor};
@@ -64,11 +66,9 @@ impl XenBackend {
     /// # Errors
     /// [`BackendError::Unusable`] with what is missing, [`BackendError::Spec`] for an instance that is no part of a name.
     pub fn new(instance: &str) -> Result<Self, BackendError> {
-        let unusable = |reason| BackendError::Unusable { kind: BackendKind::Xen, reason };
-        let (xl, _) = Xl::find().map_err(|error| unusable(words(&error)))?;
+        let (xl, _) = find()?;
         DomainName::of_guest(instance, "x", 0)
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
-        Store::connect().map_err(|error| unusable(words(&error)))?;
         Ok(Self {
             xl,
             instance: instance.to_owned(),
@@ -85,9 +85,8 @@ impl XenBackend {
     }
 
     /// What there is for guests, for `status`, or why there is nothing.
-    pub(crate) fn look() -> Result<String, String> {
-        let (_, info) = Xl::find().map_err(|error| words(&error))?;
-        Store::connect().map_err(|error| words(&error))?;
+    pub(crate) fn look() -> Result<String, BackendError> {
+        let (_, info) = find()?;
         let (major, minor) = info.version;
         Ok(format!("Xen {major}.{minor} with {} MiB free for domains", info.free_mib))
     }
@@ -132,9 +131,13 @@ impl Backend for XenBackend {
             spec.loader.as_raw_fd(),
             spec.application.as_raw_fd(),
         )?;
-        let refused = |reason: String| BackendError::Spec { name: spec.name.clone(), reason };
-        let store = (self.connect)().map_err(|error| refused(words(&error)))?;
-        let building = introductions(&store, &config.name).map_err(refused)?;
+        let unreached = |error| system(format!("ask XenStore for guest {}", spec.name), error);
+        let store = (self.connect)().map_err(unreached)?;
+        let (building, taken) = introductions(&store, &config.name).map_err(unreached)?;
+        if let Some(domain) = taken {
+            let reason = format!("domain {domain} has its name {} already", config.name);
+            return Err(BackendError::Spec { name: spec.name, reason });
+        }
         let guest = self.build(&spec, &config, &building).map_err(|source| BackendError::Io {
             action: format!("start xl for guest {}", spec.name),
             source,
@@ -150,21 +153,15 @@ impl Backend for XenBackend {
                 let telling = if error.is_gone() { TELLING } else { TELLING_ELSE };
                 match guest.shared.ended(Instant::now() + telling) {
                     Some(End::ShutDown(_) | End::Destroyed) => Ok(guest),
-                    Some(End::Unknown(said)) => Err(BackendError::Spec {
-                        name: spec.name,
-                        reason: words(&self.xl.refusal(&config, &said)),
-                    }),
-                    None => Err(BackendError::Spec { name: spec.name, reason: words(&error) }),
+                    Some(End::Unknown(said)) => Err(refused(&spec.name, self.xl.refusal(&config, &said))),
+                    None => Err(system(format!("bring up the domain of guest {}", spec.name), error)),
                 }
             }
         }
     }
 
     fn end_orphans(&self) -> Result<Vec<Orphan>, BackendError> {
-        let failed = |error: XlError| BackendError::Io {
-            action: format!("end the domains that an earlier daemon left ({})", words(&error)),
-            source: io::Error::other(error),
-        };
+        let failed = |error: XlError| system("end the domains that an earlier daemon left".to_owned(), error);
         let listed = self.xl.list().map_err(failed)?;
         // One that is dying was destroyed, and goes when its pages are given back.
         let names = listed.iter().filter(|domain| !domain.is_dying).map(|domain| domain.name.as_str());
@@ -211,16 +208,20 @@ impl JoinError {
     }
 }
 
-/// Watches what is introduced, and checks that the name is free: an `xl` would refuse it, and we would find the other.
-fn introductions(store: &Store, name: &DomainName) -> Result<Watch, String> {
-    let watch = || -> Result<_, StoreError> {
-        Ok((store.watch(&Path::new("@introduceDomain")?)?, store.domain_of_name(name)?))
-    };
-    match watch() {
-        Ok((watch, None)) => Ok(watch),
-        Ok((_, Some(domain))) => Err(format!("domain {domain} has its name {name} already")),
-        Err(error) => Err(words(&error)),
-    }
+/// `xl` and what the host is, where both it and XenStore are there for guests.
+fn find() -> Result<(Xl, Info), BackendError> {
+    let found = Xl::find().map_err(|error| unusable(&error))?;
+    Store::connect().map_err(|error| BackendError::Unusable {
+        kind: BackendKind::Xen,
+        lack: Lack::Other,
+        reason: words(&error),
+    })?;
+    Ok(found)
+}
+
+/// Watches what is introduced; with who has the name already: an `xl` would refuse it, and we would find the other.
+fn introductions(store: &Store, name: &DomainName) -> Result<(Watch, Option<DomainId>), StoreError> {
+    Ok((store.watch(&Path::new("@introduceDomain")?)?, store.domain_of_name(name)?))
 }
 
 /// Waits until the domain is introduced, which is before its devices are made and before it runs.
@@ -291,15 +292,4 @@ fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(file.into())
-}
-
-/// An error with its causes, in one line.
-fn words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }

@@ -152,9 +152,10 @@ fn a_domain_that_is_not_built_is_told_at_once_with_the_reason() {
         echo 'libxl: error: not enough memory' >&2; echo 'clearing up' >&2; exit 3"#;
     let host = Host::new("refused", reads);
     let asked = Instant::now();
-    let error = host.start().map(drop).unwrap_err().to_string();
+    let error = host.start().map(drop).unwrap_err();
+    assert!(matches!(error, BackendError::Memory { .. }), "{error:?}");
     assert_eq!(
-        error,
+        error.to_string(),
         "guest A: no memory for domain fades-0f-a-2a: it wants 64 MiB, the host has 12 MiB free"
     );
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
@@ -183,14 +184,29 @@ fn a_domain_whose_network_cannot_be_joined_is_destroyed() {
         set(&values, "/local/domain/0/backend/vif/3/0/state", b"2");
     });
     // No netback made this device.
-    let error = host.start().map(drop).unwrap_err().to_string();
-    assert!(
-        error.starts_with("guest A: its network is not there: its network device did not come"),
-        "{error}"
-    );
+    let error = host.start().map(drop).unwrap_err();
+    assert!(matches!(error, BackendError::Io { .. }), "{error:?}");
+    let (error, missing) = (words(&error), "its network is not there: its network device did not come");
+    assert!(error.starts_with(&format!("could not bring up the domain of guest A: {missing}")), "{error}");
     toolstack.join().unwrap();
     assert_eq!(host.read("destroyed"), "fades-0f-a-2a\n");
     assert!(!host.folder.join("domain").exists());
+}
+
+#[test]
+fn a_xenstore_that_is_gone_is_not_the_specifications_fault() {
+    let mut host = Host::new("store", "");
+    host.backend.connect = Box::new(|| {
+        let source = Arc::new(io::Error::from_raw_os_error(111));
+        Err(StoreError::NotThere { tried: "/run/a".to_owned(), source })
+    });
+    let error = host.start().map(drop).unwrap_err();
+    assert!(matches!(error, BackendError::Io { .. }), "{error:?}");
+    assert!(
+        words(&error).starts_with("could not ask XenStore for guest A: XenStore is not there"),
+        "{error}"
+    );
+    assert!(!host.folder.join("config").exists());
 }
 
 #[test]
@@ -224,7 +240,7 @@ fn orphans_are_this_nodes_that_live() {
 #[test]
 fn a_machine_that_is_no_dom0_is_told_so() {
     match XenBackend::new("0f") {
-        Err(BackendError::Unusable { kind: BackendKind::Xen, reason }) => {
+        Err(BackendError::Unusable { kind: BackendKind::Xen, lack: Lack::Dom0, reason }) => {
             assert!(reason.contains("Xen"), "{reason}")
         }
         Err(other) => panic!("{other}"),

@@ -43,8 +43,8 @@ pub enum GuestInput {
         /// As given out by the network.
         address: Ipv4Addr,
     },
-    /// It could not be attached or started; it does not exist and never will. In words.
-    StartFailed(String),
+    /// It could not be attached or started; it does not exist and never will.
+    StartFailed(Fault),
     /// It has connected to the control endpoint.
     Connected,
     /// It sent this, decoded.

@@ -44,7 +44,7 @@ impl Engine {
             }
             GuestInput::Connected => Ok(()),
             GuestInput::Message(message) => self.broker_message(guest, message, now),
-            GuestInput::StartFailed(why) => Err(format!("could not be started: {why}")),
+            GuestInput::StartFailed(fault) => Err(format!("could not be started: {}", fault.message)),
             GuestInput::ProtocolError(why) => Err(format!("broke the protocol: {why}")),
             GuestInput::Disconnected => Err("closed its control connection".into()),
             GuestInput::Exited(exit) => Err(exit.words()),
@@ -136,10 +136,9 @@ impl Engine {
             GuestInput::Message(FromGuest::Hello(hello)) => self.function_hello(id, &hello, now),
             GuestInput::Message(message) => attempt.message(message, now, &patience),
             GuestInput::ProtocolError(why) => Err(protocol(&format!("broke the protocol: {why}"))),
-            GuestInput::StartFailed(why) => Err(Fault::new(
-                codes::GUEST_START_FAILED,
-                format!("the function could not be started: {why}"),
-            )),
+            GuestInput::StartFailed(Fault { code, message }) => {
+                Err(Fault::new(code, format!("the function could not be started: {message}")))
+            }
             GuestInput::Disconnected => attempt.disconnected(now, &patience),
             GuestInput::Exited(exit) => attempt.exited(&exit, now, &patience),
         };

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fades_api::codes;
 use fades_core::backend::ExitCause;
 use fades_core::engine::{Effect, GuestInput, Input, Outcome};
+use fades_core::fault::Fault;
 use fades_core::task::TaskState;
 use fades_core::{GuestId, Role};
 use fades_wire::control::{
@@ -157,7 +159,7 @@ fn act(world: &mut World, step: &Step, accepted: &mut Vec<u8>) {
             told(world, guest).map(|guest| world.give(Input::Guest(guest, GuestInput::Disconnected)));
         }
         Step::StartFails(guest) => {
-            let failed = GuestInput::StartFailed("no memory".into());
+            let failed = GuestInput::StartFailed(Fault::new(codes::GUEST_START_FAILED, "no room"));
             told(world, guest).map(|guest| world.give(Input::Guest(guest, failed)));
         }
         Step::Garbage(guest) => {

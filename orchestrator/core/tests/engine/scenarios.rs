@@ -1,7 +1,9 @@
 //! Stories with a known end.
 
+use fades_api::codes;
 use fades_core::backend::ExitCause;
 use fades_core::engine::{Effect, GuestInput, Input, Outcome};
+use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
 use fades_core::task::TaskState::{self, Accepted, Computing, Queued, Starting, Streaming, Succeeded};
 use fades_core::{GuestId, Role};
@@ -281,6 +283,7 @@ fn a_function_that_dies_fails_its_task_with_the_cause() {
         (panicked(), "GUEST_PANICKED"),
         (ExitCause::OutOfMemory { requested: Some(5), detail: String::new() }, "GUEST_OUT_OF_MEMORY"),
         (ExitCause::LoaderError { code: 3, message: "overlaps".into() }, "GUEST_LOADER_FAILED"),
+        (ExitCause::Died { domain: "d".into(), reason: "it crashed".into() }, "DOMAIN_DIED"),
         (ExitCause::Signal(11), "GUEST_KILLED_BY_SIGNAL"),
         (ExitCause::Killed, "GUEST_TIMED_OUT"),
     ];
@@ -348,8 +351,9 @@ fn a_function_that_does_not_boot_fails_in_time() {
     assert!(world.actors[&function].stopped);
 
     world.accept(spec(2, 1));
-    world.give(Input::Guest(world.function(2), GuestInput::StartFailed("no qemu".into())));
-    assert_eq!(world.failure(2), "GUEST_START_FAILED");
+    let fault = Fault::new(codes::DOMAIN_MEMORY, "no memory for domain d");
+    world.give(Input::Guest(world.function(2), GuestInput::StartFailed(fault)));
+    assert_eq!(world.failure(2), "DOMAIN_MEMORY", "the code is its backend's");
     world.accept(spec(3, 1));
     world.exit(world.function(3), ExitCause::Code(0));
     assert_eq!(world.failure(3), "GUEST_EXITED", "before its hello nothing can be on its way");

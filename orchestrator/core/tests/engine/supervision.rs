@@ -1,6 +1,8 @@
 //! Stories about the broker's supervision, and what its death means for tasks.
 
+use fades_api::codes;
 use fades_core::engine::{Effect, GuestInput, Input};
+use fades_core::fault::Fault;
 use fades_core::limits::Patience;
 use fades_core::task::TaskState::{Queued, Starting, Streaming, Succeeded};
 use fades_wire::control::{Failed, Hello, OperationProgress, Started, ToGuest};
@@ -101,7 +103,8 @@ fn the_brokers_own_faults_end_it_and_its_pause_grows() {
     for _ in 0..9 {
         world.give(Input::Tick);
         let broker = world.engine.status().broker.guest.unwrap();
-        world.give(Input::Guest(broker, GuestInput::StartFailed("no qemu".into())));
+        let fault = Fault::new(codes::GUEST_START_FAILED, "no qemu");
+        world.give(Input::Guest(broker, GuestInput::StartFailed(fault)));
         pauses.push((world.wake_us - world.now.mono_us) / 1000);
         world.pass(world.wake_us - world.now.mono_us);
     }

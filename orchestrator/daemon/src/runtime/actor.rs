@@ -190,9 +190,9 @@ impl Actor {
                 Vec::new()
             }
             Message::Started(guest, attachment) => self.guests.started(guest, attachment),
-            Message::StartFailed(guest, why) => {
-                tracing::warn!(%guest, why, "a guest could not be started");
-                self.guests.start_failed(guest, why)
+            Message::StartFailed(guest, fault) => {
+                tracing::warn!(%guest, code = %fault.code, why = fault.message, "a guest could not be started");
+                self.guests.start_failed(guest, fault)
             }
             Message::Exited(guest, exit) => {
                 self.parts.metrics.guests_ended.add(cause_label(&exit.cause));
@@ -436,6 +436,7 @@ fn cause_label(cause: &fades_core::backend::ExitCause) -> &'static str {
         ExitCause::Panicked { .. } => "panic",
         ExitCause::OutOfMemory { .. } => "memory",
         ExitCause::LoaderError { .. } => "loader",
+        ExitCause::Died { .. } => "domain",
         ExitCause::Signal(_) => "signal",
         ExitCause::Killed => "killed",
     }

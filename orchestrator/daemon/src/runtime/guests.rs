@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fades_core::backend::{Guest, GuestExit};
 use fades_core::engine::GuestInput;
+use fades_core::fault::Fault;
 use fades_core::limits::Bucket;
 use fades_core::network::{Network, PortId};
 use fades_core::{GuestId, Role};
@@ -121,9 +122,9 @@ impl Guests {
         std::iter::once(first).chain(early).map(|input| (guest, input)).collect()
     }
 
-    pub(super) fn start_failed(&mut self, guest: GuestId, why: String) -> Vec<(GuestId, GuestInput)> {
+    pub(super) fn start_failed(&mut self, guest: GuestId, fault: Fault) -> Vec<(GuestId, GuestInput)> {
         self.forget(guest);
-        vec![(guest, GuestInput::StartFailed(why))]
+        vec![(guest, GuestInput::StartFailed(fault))]
     }
 
     /// Something came over a port; what the engine hears of it.

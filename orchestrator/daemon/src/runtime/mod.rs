@@ -21,6 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fades_core::GuestId;
 use fades_core::backend::GuestExit;
+use fades_core::fault::Fault;
 use fades_core::network::{NetEvent, Network, NetworkCounters, PortId};
 use fades_core::task::TaskSpec;
 use tokio::sync::mpsc;
@@ -56,7 +57,7 @@ pub(crate) enum Message {
     /// The guest exists.
     Started(GuestId, Attachment),
     /// The guest does not exist and never will.
-    StartFailed(GuestId, String),
+    StartFailed(GuestId, Fault),
     /// The guest has ended.
     Exited(GuestId, GuestExit),
     /// The daemon is to end.

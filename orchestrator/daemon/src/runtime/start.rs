@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fades_api::codes;
 use fades_core::GuestId;
 use fades_core::backend::{Backend, Guest, GuestSpec};
 use fades_core::engine::GuestOrder;
+use fades_core::fault::Fault;
 use fades_core::network::{Network, Port, PortId};
 use fades_envelope::Digest;
 use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY, MASK_BITS};
@@ -46,7 +48,7 @@ impl Starter {
             starter.tell(last);
         });
         if let Err(error) = spawned {
-            self.tell(Message::StartFailed(guest, format!("no thread for it: {error}")));
+            self.tell(Message::StartFailed(guest, fault(format!("no thread for it: {error}"))));
         }
     }
 
@@ -111,20 +113,20 @@ impl Watch<'_> {
     fn live(&mut self, order: &GuestOrder, name: String, trust: &Trust) -> Message {
         match self.boot(order, name, trust) {
             Ok(guest) => Message::Exited(self.guest, guest.wait()),
-            Err(why) => {
+            Err(fault) => {
                 self.detach();
-                Message::StartFailed(self.guest, why)
+                Message::StartFailed(self.guest, fault)
             }
         }
     }
 
-    fn boot(&mut self, order: &GuestOrder, name: String, trust: &Trust) -> Result<Arc<dyn Guest>, String> {
+    fn boot(&mut self, order: &GuestOrder, name: String, trust: &Trust) -> Result<Arc<dyn Guest>, Fault> {
         let starter = self.starter;
-        let port = starter.network.attach(order.role).map_err(|error| error.to_string())?;
+        let port = starter.network.attach(order.role).map_err(|error| fault(error.to_string()))?;
         self.port = Some(port.id);
         starter.tell(Message::Attached(self.guest, port.id));
-        let (spec, attachment) = starter.spec(order, name, port, trust)?;
-        let guest = starter.backend.start(spec).map_err(|error| words(&error))?;
+        let (spec, attachment) = starter.spec(order, name, port, trust).map_err(fault)?;
+        let guest = starter.backend.start(spec).map_err(|error| Fault::not_started(&error))?;
         self.control.started(&guest);
         starter.tell(Message::Started(self.guest, attachment));
         Ok(guest)
@@ -143,14 +145,12 @@ impl Drop for Watch<'_> {
             self.control.stop();
             self.detach();
             let why = "the daemon's thread for it panicked; its log says where".to_owned();
-            self.starter.tell(Message::StartFailed(self.guest, why));
+            self.starter.tell(Message::StartFailed(self.guest, fault(why)));
         }
     }
 }
 
-fn words(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+/// A guest that could not be started for another reason than its backend's.
+fn fault(why: String) -> Fault {
+    Fault::new(codes::GUEST_START_FAILED, why)
 }

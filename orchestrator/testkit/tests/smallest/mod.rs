@@ -7,11 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fades_api::codes::Code;
+use fades_api::codes::{self, Code};
 use fades_core::backend::{Backend, Guest, GuestExit, GuestSpec};
 use fades_core::engine::{BrokerConfig, Config, Effect, Engine, GuestInput, GuestOrder, Input, Now, Outcome};
+use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
-use fades_core::network::{NetEvent, Network, PortId};
+use fades_core::network::{NetEvent, Network, NetworkError, PortId};
 use fades_core::task::{ImageRef, OperationSpec, TaskSpec};
 use fades_core::{GuestId, TaskId};
 use fades_testkit::{Script, ScriptedBackend, ScriptedNetwork};
@@ -131,8 +132,9 @@ impl Shell {
         None
     }
 
-    fn start(&mut self, order: &GuestOrder) -> Result<GuestInput, String> {
-        let port = self.network.attach(order.role).map_err(|error| error.to_string())?;
+    fn start(&mut self, order: &GuestOrder) -> Result<GuestInput, Fault> {
+        let refused = |error: NetworkError| Fault::new(codes::GUEST_START_FAILED, error.to_string());
+        let port = self.network.attach(order.role).map_err(refused)?;
         let spec = GuestSpec {
             name: order.guest.to_string(),
             role: order.role,
@@ -148,7 +150,7 @@ impl Shell {
             Ok(guest) => guest,
             Err(error) => {
                 self.network.detach(port.id);
-                return Err(error.to_string());
+                return Err(Fault::not_started(&error));
             }
         };
         // What the guest says meanwhile waits in the channel.

@@ -61,4 +61,8 @@ catalogue! {
         "The digest over what was sent differs from the one over what arrived.";
     GUEST_FAILURE_UNKNOWN = 3029, 500, "guest failed for a reason this node does not know", "Use an image of the same version as the node.",
         "The guest named a failure number that this version has no words for; its own words are in the detail.";
+    DOMAIN_MEMORY = 3030, 503, "no memory for the guest's domain", "Submit it again when fewer tasks run; lower `memory_mib` under `[limits]` in fades.toml, or give dom0 less.",
+        "A domain of Xen has memory of its own, all of it from its start. The host had not that much left, as the detail tells.";
+    DOMAIN_DIED = 3031, 500, "guest's domain died", "Look at the reason and the console in the detail.",
+        "The guest's domain of Xen ended otherwise than by powering off, as when it crashes or a fault resets it. Xen's reason is in the detail.";
 }

@@ -43,4 +43,10 @@ catalogue! {
         "The switch inside the daemon did not come up.";
     SETUP_FAILED = 6020, 503, "setting up failed", "Run the command that the message names by hand and look at its output.",
         "A tool that prepares the machine ended with an error.";
+    XEN_NOT_DOM0 = 6021, 503, "not in the control domain of a Xen host", "Run fadesd in dom0, with xenfs on /proc/xen, or remove `kind` under `[backend]` in fades.toml.",
+        "Only Xen's control domain can build domains. The message tells what was found here in place of one.";
+    XEN_TOOLSTACK_MISSING = 6022, 503, "Xen's toolstack is missing", "Install it: on Debian, xen-utils.",
+        "Domains are built and ended by xl, which is in none of the folders that the message names.";
+    XEN_TOO_OLD = 6023, 503, "Xen is too old", "Install Xen 4.14 or newer.",
+        "The hypervisor that runs is older than what guests are built for: it names the options of their domains otherwise.";
 }

@@ -1,6 +1,5 @@
 //! Why `xl` did not do what was asked, in words that a person can act on.
 
-use super::Reason;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,14 +49,6 @@ pub enum XlError {
         name: String,
         /// The line of what `xl` said that tells most.
         last: String,
-    },
-    /// The domain ended otherwise than by powering off.
-    #[error("domain {name} died: {reason}")]
-    Died {
-        /// The domain.
-        name: String,
-        /// Why.
-        reason: Reason,
     },
     /// It took too long and was ended.
     #[error("{what} took longer than {} ms", after.as_millis())]
