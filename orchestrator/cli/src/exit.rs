@@ -81,6 +81,7 @@ impl Exit {
             | codes::GUEST_CONTROL_LOST
             | codes::GUEST_TRIPLE_FAULT
             | codes::GUEST_ABORTED
+            | codes::DOMAIN_DIED
             | codes::BROKER_DIED
             | codes::BROKER_GIVEN_UP => Self::GuestCrashed,
             codes::NODE_FOLDER_EXISTS | codes::NODE_RUNNING_ALREADY => Self::Failed,
@@ -161,12 +162,17 @@ mod tests {
             ("E3001", Exit::GuestCrashed),
             ("E3002", Exit::TimedOut),
             ("E3011", Exit::Failed),
+            ("E3030", Exit::Failed),
+            ("E3031", Exit::GuestCrashed),
             ("E4000", Exit::Failed),
             ("E5000", Exit::Failed),
             ("E5007", Exit::Refused),
             ("E6000", Exit::NotReady),
             ("E6009", Exit::Failed),
             ("E6014", Exit::Usage),
+            ("E6021", Exit::NotReady),
+            ("E6022", Exit::NotReady),
+            ("E6023", Exit::NotReady),
             ("E7000", Exit::NotReady),
             ("E9999", Exit::Failed),
         ] {

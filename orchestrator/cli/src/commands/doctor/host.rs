@@ -106,7 +106,7 @@ fn backend(settings: &Settings) -> Vec<Finding> {
                 ),
             }
         }
-        Err(error) => Finding::coded("backend", codes::BACKEND_NONE, chain(&error)),
+        Err(error) => Finding::coded("backend", error.code(), chain(&error)),
     });
     findings
 }
@@ -212,6 +212,17 @@ mod tests {
         assert_eq!((findings[0].verdict, findings[0].code), (Verdict::Fail, Some(codes::QEMU_MISSING)));
         assert!(findings[0].advice.contains("apt-get install"));
         assert!(!findings.iter().any(|finding| finding.what == "backend"));
+    }
+
+    #[test]
+    fn xen_where_there_is_none_fails_with_its_own_code() {
+        if XenBackend::is_dom0() {
+            return;
+        }
+        let settings = Settings { qemu: PROGRAM.to_owned(), wanted: Wanted::Only(BackendKind::Xen) };
+        let findings = backend(&settings);
+        let last = findings.last().unwrap();
+        assert_eq!((last.verdict, last.code), (Verdict::Fail, Some(codes::XEN_NOT_DOM0)), "{last:?}");
     }
 
     #[test]
