@@ -77,8 +77,10 @@ impl Lab {
 /// What is run inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// The whole line's tests.
+    /// All tests of a lab.
     Tests,
+    /// Those of them that run with all other tests.
+    Always,
     /// A command line of busybox' shell.
     Command(String),
     /// A console.
@@ -107,7 +109,7 @@ pub(crate) fn missing() -> Option<&'static str> {
 /// As of [`run`].
 pub(crate) fn run_built(options: &Options) -> Result<()> {
     let (lab, run) = (options.lab, &options.run);
-    let tests = building("tests", "a minute", || suite::build(lab))?;
+    let tests = building("tests", "a minute", || suite::build(lab, !matches!(run, Run::Always)))?;
     let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     let folder = lab.folder();
@@ -119,7 +121,7 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     let console = matches!(run, Run::Shell);
     let limit = match run {
         Run::Shell => options.limit,
-        Run::Tests | Run::Command(_) => Some(options.limit.unwrap_or(LIMIT)),
+        Run::Tests | Run::Always | Run::Command(_) => Some(options.limit.unwrap_or(LIMIT)),
     };
     stage(&format!("lab {}", lab.name()), || {
         let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
@@ -129,7 +131,7 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
         // Whoever typed has seen what became of it.
         _ if console => Ok(()),
-        Ok(code) if code == "0" && matches!(run, Run::Tests) => {
+        Ok(code) if code == "0" && matches!(run, Run::Tests | Run::Always) => {
             stage("results", || same::check(&tests[0].program, tests[0].filters, &out.join("results")))
         }
         Ok(code) if code == "0" => Ok(()),
@@ -148,7 +150,7 @@ fn script(lab: Lab, run: &Run, tests: &[suite::Built]) -> String {
     match run {
         Run::Shell => script.push_str("setsid cttyhack sh -i\n"),
         Run::Command(command) => script.push_str(&format!("{command}\n")),
-        Run::Tests => {
+        Run::Tests | Run::Always => {
             for test in tests {
                 let (name, program) = (test.name, inside(&test.program).display().to_string());
                 let (filters, least) = (test.filters.join(" "), test.filters.len().max(1));

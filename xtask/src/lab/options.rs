@@ -22,6 +22,12 @@ impl Options {
         Self { lab, run: Run::Tests, limit: None }
     }
 
+    /// The tests that run with all other tests.
+    #[must_use]
+    pub const fn always(lab: Lab) -> Self {
+        Self { lab, run: Run::Always, limit: None }
+    }
+
     /// Reads them.
     ///
     /// # Errors

@@ -21,8 +21,13 @@ pub(super) struct Packages {
 
 /// Fetches what is missing. What was fetched once is used until Debian has another kernel.
 pub(super) fn fetch() -> Result<Packages> {
+    again_with_todays_lists(find)
+}
+
+/// Fetches, and if that fails once more. Debian takes packages away for which it has newer ones: lists of yesterday may name
+/// what is not there any more.
+pub(super) fn again_with_todays_lists<T>(find: impl Fn() -> Result<T>) -> Result<T> {
     find().or_else(|error| {
-        // Debian takes packages away for which it has newer ones: lists of yesterday may name what is not there any more.
         eprintln!("   {error:#}: once more, with Debian's lists of today");
         setup::refresh()?;
         find()

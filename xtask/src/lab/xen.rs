@@ -56,6 +56,10 @@ pub(super) struct Xen {
 
 /// Fetches what is missing.
 pub(super) fn fetch() -> Result<Xen> {
+    packages::again_with_todays_lists(find)
+}
+
+fn find() -> Result<Xen> {
     let folder = packages::folder()?;
     let mut roots = Vec::new();
     for package in PACKAGES {
