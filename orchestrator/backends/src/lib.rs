@@ -6,7 +6,7 @@
 //! | `qemu-tcg` | QEMU's code generator | KVM did not run them; said aloud with its cost |
 //! | `xen` | domains of a Xen host | this is its dom0 |
 //!
-//! To add a backend: a module here that implements `Backend` and `Guest`, a [`BackendKind`](fades_core::backend::BackendKind),
+//! To add a backend: a module here that implements `Backend` and `Guest`, a [`BackendKind`],
 //! and one line in the daemon's `wiring.rs`.
 
 mod console;
