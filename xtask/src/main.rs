@@ -12,9 +12,9 @@ cargo xtask COMMAND
   setup                  install what is missing (Debian), or say what to install
   demo [--points N] [--json] [--keep]
                          the whole line once, on a testbed of its own; `demo --help` says more
-  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and both labs;
-                         options go to cargo test and leave out the labs, as FADES_NO_LAB=1 does
-  lab kvm|xen [--limit SECONDS] [--shell | -- COMMAND]
+  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and a part of
+                         lab xen; options go to cargo test and leave out the lab, as FADES_NO_LAB=1 does
+  lab kvm|xen [--limit SECONDS] [--linux] [--shell | -- COMMAND]
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
                          or the dom0 of a Xen host; it is ended after 360 seconds if nothing else is said,
                          a console never is
@@ -24,6 +24,9 @@ cargo xtask COMMAND
                          every figure beside its promise in bench/budgets.toml
   machines [BOOTS]       how long a guest takes to main on pc, q35 and microvm; in a lab:
                          lab kvm -- xtask machines
+  figures [--boots N] [--tasks N] [--mib N] | --record
+                         boot and stages of a task, as a unikernel and as a Linux guest; in a lab:
+                         lab kvm --limit 1800 --linux -- xtask figures; the last into bench/labs.toml
 ";
 
 const DEMO_HELP: &str = "\
@@ -55,7 +58,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["demo", options @ ..] if options.iter().any(|word| is_help(word)) => return Ok(help(DEMO_HELP)),
         // Options of `test` go to cargo, which has a help of its own.
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
-        ["setup" | "images" | "prepush" | "bench" | "machines", options @ ..]
+        ["setup" | "images" | "prepush" | "bench" | "figures" | "machines", options @ ..]
             if options.iter().any(|word| is_help(word)) =>
         {
             return Ok(help(HELP));
@@ -78,6 +81,11 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["machines", runs] => match runs.parse() {
             Ok(runs @ 1..) => bench::machines::run(runs)?,
             _ => return Ok(misused(&format!("{runs} is no number of boots"), HELP)),
+        },
+        ["figures", "--record"] => bench::figures::record()?,
+        ["figures", options @ ..] => match bench::figures::Options::parse(options) {
+            Ok(options) => bench::figures::run(&options)?,
+            Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
         },
         ["prepush"] => prepush::run()?,
         ["bench", options @ ..] => match bench::Options::parse(options) {

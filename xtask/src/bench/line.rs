@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use super::median;
 use super::memory::{Memory, guests};
+use super::task::{Data, MEASUREMENT, POINTS_PER_MIB, STAGES, Task, end_ns, milliseconds};
 use crate::demo::submit;
 use crate::images::Images;
 use crate::stage::{stage, target};
 use crate::testbed::generator::START_NS;
-use crate::testbed::influx::{DATABASE, Influx};
-use crate::testbed::node::{Node, Programs, SOURCE};
+use crate::testbed::influx::DATABASE;
+use crate::testbed::node::{Node, Programs};
 
 /// A size: its points in columns take so many MiB, at 16 bytes a point.
 struct Size {
@@ -50,19 +51,13 @@ const SIZES: [Size; 3] = [
         influx: "line/influxdb_128_mib",
     },
 ];
-const POINTS_PER_MIB: u64 = 65_536;
-/// Series of the measurement, which divide every size.
-const ROOMS: u64 = 4;
-const MEASUREMENT: &str = "bench";
-const STEP_NS: u64 = 1_000_000_000;
-/// Stages of DESIGN section 8 that a line's table shows.
-const STAGES: [&str; 8] = ["verify", "queue", "boot", "retrieve", "transfer", "compute", "return", "total"];
+/// Memory of a function, MiB.
+const MEMORY_MIB: u32 = 64;
 
-/// A node with its source, and how many MiB of points that holds.
+/// A node with its source.
 struct Bed {
-    influx: Influx,
+    data: Data,
     node: Node,
-    held: u64,
 }
 
 /// Starts a testbed and measures.
@@ -71,12 +66,11 @@ struct Bed {
 /// A program does not start, or a task does not succeed with the right count.
 pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<Measured>> {
     let folder = target().join("bench");
-    let influx = Influx::start(&folder.join("influx"))?;
-    influx.query(&format!("CREATE DATABASE {DATABASE}"))?;
-    let node = Node::start(Programs::of("release"), &folder.join("node"), images, &influx)?;
-    let mut bed = Bed { influx, node, held: 0 };
+    let mut data = Data::start(&folder.join("influx"))?;
+    let node = Node::start(Programs::of("release"), &folder.join("node"), images, &data.influx)?;
+    data.load(POINTS_PER_MIB)?;
+    let mut bed = Bed { data, node };
     let mut measured = Vec::new();
-    bed.load(1)?;
     // The first task makes what later ones find: caches of files, of the source, of the broker.
     bed.run(1)?;
     if memory {
@@ -94,7 +88,7 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
 
 impl Bed {
     fn size(&mut self, size: &Size) -> Result<Vec<Measured>> {
-        self.load(size.mib)?;
+        self.data.load(size.mib * POINTS_PER_MIB)?;
         let documents: Vec<Value> = (0..size.runs).map(|_| self.run(size.mib)).collect::<Result<_>>()?;
         table(&documents);
         let mut measured = vec![figure(size.total, median(milliseconds(&documents, "total")))?];
@@ -108,60 +102,18 @@ impl Bed {
         Ok(measured)
     }
 
-    /// Fills the measurement up to `mib` MiB of points.
-    fn load(&mut self, mib: u64) -> Result<()> {
-        let steps = |mib: u64| mib * POINTS_PER_MIB / ROOMS;
-        let (mut at, end) = (steps(self.held), steps(mib));
-        while at < end {
-            let mut block = String::new();
-            for step in at..end.min(at + 5_000) {
-                for room in 1..=ROOMS {
-                    let thousandths = (step * 37 + room * 7_919) % 10_000;
-                    let time = START_NS.unsigned_abs() + step * STEP_NS;
-                    let whole = 15 + thousandths / 1000;
-                    block += &format!(
-                        "{MEASUREMENT},room=r{room} value={whole}.{:03} {time}\n",
-                        thousandths % 1000
-                    );
-                }
-            }
-            self.influx.write(&block)?;
-            at = end.min(at + 5_000);
-        }
-        self.held = self.held.max(mib);
-        Ok(())
-    }
-
-    /// Submits a task over the first `mib` MiB of points and waits for its result.
+    /// A task over the first `mib` MiB of points.
     fn run(&self, mib: u64) -> Result<Value> {
-        let document = submit(&self.node, &self.wrapper(mib)?)?;
-        let groups = document["result"]["groups"].as_array().context("the result has no groups")?;
-        let count: u64 = groups.iter().filter_map(|group| group["count"].as_u64()).sum();
-        if count != mib * POINTS_PER_MIB {
-            bail!("{count} points were reduced instead of {}", mib * POINTS_PER_MIB);
-        }
-        Ok(document)
-    }
-
-    fn wrapper(&self, mib: u64) -> Result<std::path::PathBuf> {
-        let file = self.node.folder().join(format!("bench-{mib}.toml"));
-        let image = self.node.image("stats")?;
-        let time = |ns: i64| jiff::Timestamp::from_nanosecond(i128::from(ns));
-        let text = format!(
-            "schema = \"fades.task.v1\"\n[credentials]\npriority = 5\n[[drb.operations]]\nid = \"all\"\n\
-             source = \"{SOURCE}\"\nmeasurement = \"{MEASUREMENT}\"\nfield = \"value\"\nfrom = \"{}\"\nto = \"{}\"\n\
-             group_by = [\"room\"]\n[dmf]\nimage = \"{image}\"\n[dmf.resources]\nmemory_mib = 64\ntimeout_ms = 600000\n",
-            time(START_NS)?,
-            time(end_ns(mib))?,
-        );
-        fs::write(&file, text)?;
-        Ok(file)
+        task(mib).run(&self.node)
     }
 
     /// The same as a plain process.
     fn plain(&self, mib: u64) -> Result<()> {
-        let (host, from, to) =
-            (format!("127.0.0.1:{}", self.influx.port()), START_NS.to_string(), end_ns(mib).to_string());
+        let (host, from, to) = (
+            format!("127.0.0.1:{}", self.data.influx.port()),
+            START_NS.to_string(),
+            end_ns(mib * POINTS_PER_MIB).to_string(),
+        );
         let program = target().join("release/examples/plain");
         let output = Command::new(&program)
             .args([&host, DATABASE, MEASUREMENT, &from, &to])
@@ -182,9 +134,9 @@ impl Bed {
         let query = format!(
             "SELECT {} FROM {MEASUREMENT} WHERE time >= {START_NS} AND time < {} GROUP BY room",
             columns.join(", "),
-            end_ns(mib)
+            end_ns(mib * POINTS_PER_MIB)
         );
-        let series = self.influx.query(&query)?;
+        let series = self.data.influx.query(&query)?;
         let counts = series.as_array().context("influxd gave no series")?;
         let count: u64 = counts.iter().filter_map(|series| series["values"][0][1].as_u64()).sum();
         if count != mib * POINTS_PER_MIB {
@@ -204,8 +156,8 @@ impl Bed {
         measured.extend(Memory::of(daemon)?.figures(names));
         let names = ["memory/broker_rss", "memory/broker_pss", "memory/broker_private_dirty"];
         measured.extend(Memory::of(broker)?.figures(names));
-        let wrapper = self.wrapper(1)?;
-        signal("-STOP", self.influx.pid())?;
+        let wrapper = task(1).wrapper(&self.node)?;
+        signal("-STOP", self.data.influx.pid())?;
         let function = std::thread::scope(|scope| {
             let task = scope.spawn(|| submit(&self.node, &wrapper));
             std::thread::sleep(Duration::from_secs(5));
@@ -213,7 +165,7 @@ impl Bed {
                 let function = found.into_iter().find(|pid| *pid != broker);
                 Memory::of(function.context("no function runs")?)
             });
-            signal("-CONT", self.influx.pid())?;
+            signal("-CONT", self.data.influx.pid())?;
             let ended = task.join();
             ended.ok().context("the task's thread has ended")??;
             function
@@ -224,10 +176,8 @@ impl Bed {
     }
 }
 
-/// The first instant after `mib` MiB of points.
-fn end_ns(mib: u64) -> i64 {
-    let range = mib * POINTS_PER_MIB / ROOMS * STEP_NS;
-    START_NS.saturating_add_unsigned(range)
+const fn task(mib: u64) -> Task {
+    Task { points: mib * POINTS_PER_MIB, memory_mib: MEMORY_MIB }
 }
 
 fn figure(name: &str, value: Option<f64>) -> Result<Measured> {
@@ -240,11 +190,6 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64() * 1e3)
-}
-
-fn milliseconds(documents: &[Value], stage: &str) -> Vec<f64> {
-    let one = |document: &Value| Some(document["timings_us"][stage].as_f64()? / 1000.0);
-    documents.iter().filter_map(one).collect()
 }
 
 /// Medians of all stages, with the fastest and the slowest.

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: criterion's benches, the whole line, and what both are held to.
 
+pub mod figures;
 mod line;
 pub mod machines;
 mod memory;
 mod report;
+mod task;
 
 use std::fs;
 use std::path::Path;

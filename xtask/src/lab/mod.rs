@@ -9,6 +9,7 @@
 //! processors: only ratios within one run do.
 
 mod archive;
+pub(crate) mod linux;
 mod machine;
 mod options;
 mod packages;
@@ -117,7 +118,9 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     let _ = fs::remove_dir_all(&out);
     fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
     let archive = folder.join("root.cpio");
-    stage("root", || tree::write(&archive, &kernel, xen.as_ref(), &tests, &script(lab, run, &tests)))?;
+    let linux = if options.linux { building("Linux guest", "a minute", linux::build)? } else { Vec::new() };
+    let content = tree::Content { packages: &kernel, xen: xen.as_ref(), tests: &tests, linux: &linux };
+    stage("root", || tree::write(&archive, &content, &script(lab, run, &tests)))?;
     let console = matches!(run, Run::Shell);
     let limit = match run {
         Run::Shell => options.limit,

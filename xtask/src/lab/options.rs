@@ -1,4 +1,4 @@
-//! How a lab is asked for: `NAME [--limit SECONDS] [--shell | -- COMMAND]`.
+//! How a lab is asked for: `NAME [--limit SECONDS] [--linux] [--shell | -- COMMAND]`.
 
 use std::time::Duration;
 
@@ -13,13 +13,15 @@ pub struct Options {
     pub(super) run: Run,
     /// The whole life of the machine; without it a limit of the lab's own, and none for a console.
     pub(super) limit: Option<Duration>,
+    /// Whether a Linux guest is put in, for figures.
+    pub(super) linux: bool,
 }
 
 impl Options {
     /// All tests of a lab.
     #[must_use]
     pub const fn tests(lab: Lab) -> Self {
-        Self { lab, run: Run::Tests, limit: None }
+        Self { lab, run: Run::Tests, limit: None, linux: false }
     }
 
     /// The tests that run with all other tests.
@@ -43,6 +45,10 @@ impl Options {
                     options.limit = Some(Duration::from_secs(limit));
                     words = rest;
                 }
+                ["--linux", rest @ ..] => {
+                    options.linux = true;
+                    words = rest;
+                }
                 ["--shell"] => {
                     options.run = Run::Shell;
                     return Ok(options);
@@ -51,7 +57,9 @@ impl Options {
                     options.run = Run::Command(command.join(" "));
                     return Ok(options);
                 }
-                [other, ..] => bail!("a lab has --limit SECONDS and --shell or -- COMMAND, and no {other}"),
+                [other, ..] => {
+                    bail!("a lab has --limit SECONDS, --linux and --shell or -- COMMAND, and no {other}")
+                }
             }
         }
     }
@@ -66,8 +74,8 @@ mod tests {
         let tests = Options::tests(Lab::Kvm);
         assert_eq!(Options::parse(&["kvm"]).unwrap(), tests);
         let limit = Some(Duration::from_secs(9));
-        let all = Options { run: Run::Command("sleep 1".to_owned()), limit, ..tests };
-        assert_eq!(Options::parse(&["kvm", "--limit", "9", "--", "sleep", "1"]).unwrap(), all);
+        let all = Options { run: Run::Command("sleep 1".to_owned()), limit, linux: true, ..tests };
+        assert_eq!(Options::parse(&["kvm", "--limit", "9", "--linux", "--", "sleep", "1"]).unwrap(), all);
         for wrong in
             [&[][..], &["vax"], &["kvm", "--limit"], &["kvm", "--limit", "x"], &["kvm", "--"], &["kvm", "ls"]]
         {

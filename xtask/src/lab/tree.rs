@@ -43,14 +43,19 @@ const TRANSLATOR: &str = "/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so";
 
 pub(super) type Root = Archive<BufWriter<File>>;
 
+/// What of this machine is put in.
+pub(super) struct Content<'a> {
+    pub(super) packages: &'a Packages,
+    pub(super) xen: Option<&'a Xen>,
+    /// Test programs.
+    pub(super) tests: &'a [Built],
+    /// Parts of a Linux guest.
+    pub(super) linux: &'a [PathBuf],
+}
+
 /// Writes the archive.
-pub(super) fn write(
-    archive: &Path,
-    packages: &Packages,
-    xen: Option<&Xen>,
-    tests: &[Built],
-    script: &str,
-) -> Result<()> {
+pub(super) fn write(archive: &Path, content: &Content<'_>, script: &str) -> Result<()> {
+    let Content { packages, xen, tests, linux } = content;
     let file = File::create(archive).with_context(|| format!("write {}", archive.display()))?;
     let mut root = Root::new(BufWriter::new(file));
     for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/out", "/root"] {
@@ -66,6 +71,9 @@ pub(super) fn write(
     programs(&mut root, tests)?;
     firmware(&mut root)?;
     images(&mut root)?;
+    for file in *linux {
+        root.file(file, 0o644, &read(file)?)?;
+    }
     root.finish().context("write the lab's file system")?;
     Ok(())
 }
