@@ -14,8 +14,12 @@ const SIOCSIFFLAGS: Opcode = 0x8914;
 const SIOCSIFADDR: Opcode = 0x8916;
 const SIOCSIFNETMASK: Opcode = 0x891c;
 const SIOCSIFMTU: Opcode = 0x8922;
+const SIOCGIFINDEX: Opcode = 0x8933;
 const SIOCETHTOOL: Opcode = 0x8946;
+const SIOCBRADDBR: Opcode = 0x89a0;
+const SIOCBRADDIF: Opcode = 0x89a2;
 const ETHTOOL_GLINK: u32 = 0xa;
+const ETHTOOL_GTXCSUM: u32 = 0x16;
 const ETHTOOL_STXCSUM: u32 = 0x17;
 const IFF_UP: u16 = 0x1;
 
@@ -53,10 +57,28 @@ impl Interface {
         Ok(interface)
     }
 
-    /// Gives it its address, and sets it up.
-    pub(crate) fn configure(&self, address: Ipv4Addr, mask: Ipv4Addr) -> Result<()> {
+    /// A bridge with this one port, to which it gives frames whole.
+    pub(crate) fn bridge(name: &str, port: &Self) -> Result<Self> {
+        let mut bytes = [0; 16];
+        bytes.get_mut(..name.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(name.as_bytes());
+        // SAFETY: SIOCBRADDBR reads a name of 16 bytes, and keeps no pointer to it.
+        unsafe { ioctl(&port.socket, Setter::<SIOCBRADDBR, [u8; 16]>::new(bytes))? };
+        let bridge = Self::wait(name)?;
+        let mut index = Request { name: port.name, value: [0; 24] };
+        // SAFETY: SIOCGIFINDEX reads the name of a `struct ifreq` and writes into its union; `Request` is one.
+        unsafe { ioctl(&port.socket, Updater::<SIOCGIFINDEX, Request>::new(&mut index))? };
+        bridge.set::<SIOCBRADDIF>(&index.value[..4])?;
+        bridge.send_whole_frames()?;
+        bridge.set_up()?;
+        Ok(bridge)
+    }
+
+    pub(crate) fn set_address(&self, address: Ipv4Addr, mask: Ipv4Addr) -> Result<()> {
         self.set::<SIOCSIFADDR>(&socket_address(address))?;
-        self.set::<SIOCSIFNETMASK>(&socket_address(mask))?;
+        self.set::<SIOCSIFNETMASK>(&socket_address(mask))
+    }
+
+    pub(crate) fn set_up(&self) -> Result<()> {
         let flags = self.flags()? | IFF_UP;
         self.set::<SIOCSIFFLAGS>(&flags.to_ne_bytes())
     }
@@ -67,13 +89,14 @@ impl Interface {
         until(|| Ok(self.is_joined()?.then_some(())))
     }
 
-    /// Sends frames whole and with their checksums. A domain's device leaves both to the other end, which here is no Linux.
-    pub(crate) fn send_whole_frames(&self) -> Result<()> {
-        match self.ethtool(ETHTOOL_STXCSUM) {
-            // A device that cannot but do so.
-            Err(Errno::OPNOTSUPP) => Ok(()),
-            done => done.map(drop),
-        }
+    /// Whether frames leave with their checksums. A domain's device leaves IPv4's to the other end, which here is no Linux, and
+    /// cannot be told otherwise.
+    pub(crate) fn sends_whole_frames(&self) -> Result<bool> {
+        Ok(self.ethtool(ETHTOOL_GTXCSUM)? == 0)
+    }
+
+    fn send_whole_frames(&self) -> Result<()> {
+        self.ethtool(ETHTOOL_STXCSUM).map(drop)
     }
 
     fn is_joined(&self) -> Result<bool> {

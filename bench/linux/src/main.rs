@@ -24,6 +24,8 @@ const ORDER: &str = "/modules/order";
 const FUNCTION: &str = "/function";
 /// The only device.
 const DEVICE: &str = "eth0";
+/// Made in front of it where it sends what only another Linux would understand.
+const BRIDGE: &str = "br0";
 
 /// Why no function runs.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +67,16 @@ fn run() -> Result<(), Failure> {
             .map_err(|source| Failure::System { what: format!("open {}", path.display()), source })?;
         finit_module(&file, c"", 0).map_err(system(&format!("load {module}")))?;
     }
-    let interface = Interface::wait(DEVICE).map_err(system("wait for the network device"))?;
-    interface.configure(line.address, line.mask).map_err(system("give the interface its address"))?;
-    interface.wait_until_it_is_joined().map_err(system("wait for the interface"))?;
-    interface.send_whole_frames().map_err(system("have whole frames sent"))?;
+    let mut interface = Interface::wait(DEVICE).map_err(system("wait for the network device"))?;
+    interface.set_up().map_err(system("set the network device up"))?;
+    interface.wait_until_it_is_joined().map_err(system("wait for the network device's other end"))?;
     interface.set_mtu(line.mtu).map_err(system("set the MTU"))?;
+    if !interface.sends_whole_frames().map_err(system("ask for checksums"))? {
+        interface = Interface::bridge(BRIDGE, &interface).map_err(system("make a bridge"))?;
+        interface.wait_until_it_is_joined().map_err(system("wait for the bridge"))?;
+        interface.set_mtu(line.mtu).map_err(system("set the bridge's MTU"))?;
+    }
+    interface.set_address(line.address, line.mask).map_err(system("give the interface its address"))?;
     let status = Command::new(FUNCTION)
         .envs(line.variables)
         .status()
