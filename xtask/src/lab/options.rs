@@ -27,7 +27,7 @@ impl Options {
     /// The tests that run with all other tests.
     #[must_use]
     pub const fn always(lab: Lab) -> Self {
-        Self { lab, run: Run::Always, limit: None }
+        Self { lab, run: Run::Always, limit: None, linux: false }
     }
 
     /// Reads them.
