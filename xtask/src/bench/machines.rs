@@ -4,14 +4,16 @@
 //! Without a network, which kernel 0.11 does not have on `microvm`: the rest is the node's own set of options.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
-use super::median;
+use super::{figures, median};
 use crate::images::probe;
 
 /// Machines by name, each with the firmware that takes least time.
@@ -48,12 +50,13 @@ impl Drop for Running {
     }
 }
 
-/// Boots each machine `runs` times and prints the medians.
+/// Boots each machine `runs` times, prints the medians, and leaves them as JSON where `figures` leaves its own.
 ///
 /// # Errors
 /// The probe is not there, or a machine that booted once does not boot again.
 pub fn run(runs: usize) -> Result<()> {
     let (loader, application) = probe("hello")?;
+    let mut rows = Vec::new();
     let mut table = format!("{runs} boots of each; medians in ms from the start of QEMU\n");
     writeln!(table, "{:<10} {:<8} {:>10} {:>10}", "", "machine", "to main", "to its end")?;
     for (accelerator, processor) in ACCELERATORS {
@@ -74,12 +77,18 @@ pub fn run(runs: usize) -> Result<()> {
             let of = |what: fn(&Boot) -> f64| median(boots.iter().map(what).collect()).unwrap_or(f64::NAN);
             let (main, end) = (of(|boot| boot.main), of(|boot| boot.end));
             writeln!(table, "{name:<10} {machine:<8} {main:>10.0} {end:>10.0}")?;
+            rows.push(
+                json!({"accelerator": name, "machine": machine, "main": main.round(), "end": end.round()}),
+            );
         }
     }
-    if std::env::var_os("FADES_LAB").is_some() {
-        writeln!(table, "emulated processor: ratios only")?;
+    if figures::in_a_lab() {
+        writeln!(table, "{}", figures::EMULATED)?;
     }
     print(&table);
+    let file = figures::out()?.join("machines.json");
+    let document = json!({"boots": runs, "unit": "ms, medians", "rows": rows});
+    fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))?;
     Ok(())
 }
 

@@ -117,7 +117,7 @@ pub fn run(options: &Options) -> Result<()> {
             let measured = stage(&name, || measure(options, &backend, kind, &folder, &images, &data));
             report.add(&backend, kind, measured.map_err(|error| error.root_cause().to_string()));
             // What was measured is kept, whatever becomes of the rest.
-            report.write(&out())?;
+            report.write(&out()?)?;
         }
     }
     drop(data);
@@ -143,12 +143,18 @@ fn backends() -> Vec<String> {
     lab.filter(|backend| *backend != translator).into_iter().chain([translator]).collect()
 }
 
-fn in_a_lab() -> bool {
+pub(super) fn in_a_lab() -> bool {
     std::env::var_os("FADES_LAB").is_some()
 }
 
-fn out() -> PathBuf {
-    if in_a_lab() { PathBuf::from("/out") } else { target().join("bench") }
+/// Where figures are left.
+pub(super) fn out() -> Result<PathBuf> {
+    if in_a_lab() {
+        return Ok(PathBuf::from("/out"));
+    }
+    let folder = target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn measure(

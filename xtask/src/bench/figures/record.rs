@@ -24,12 +24,15 @@ const HEAD: &str = "\
 pub(super) fn record() -> Result<()> {
     let mut text = format!("{HEAD}\nwords = {EMULATED:?}\n");
     let mut found = 0;
-    for (name, file) in documents() {
-        let Ok(bytes) = fs::read(&file) else { continue };
-        let document: Value =
-            serde_json::from_slice(&bytes).with_context(|| format!("read {}", file.display()))?;
-        text += &table(name, &document).with_context(|| format!("{} has no figures", file.display()))?;
-        found += 1;
+    for (name, folder) in folders() {
+        for (file, table) in [("figures.json", table as fn(&str, &Value) -> _), ("machines.json", machines)] {
+            let file = folder.join(file);
+            let Ok(bytes) = fs::read(&file) else { continue };
+            let document: Value =
+                serde_json::from_slice(&bytes).with_context(|| format!("read {}", file.display()))?;
+            text += &table(name, &document).with_context(|| format!("{} has no figures", file.display()))?;
+            found += 1;
+        }
     }
     if found == 0 {
         bail!("nothing was measured: `cargo xtask figures`, `cargo xtask lab kvm --linux -- xtask figures`");
@@ -38,10 +41,27 @@ pub(super) fn record() -> Result<()> {
     fs::write(&file, text).with_context(|| format!("write {}", file.display()))
 }
 
-/// Tables, and what they are made of.
-fn documents() -> [(&'static str, PathBuf); 3] {
-    let lab = |name: &str| target().join("lab").join(name).join("out/figures.json");
-    [("here", target().join("bench/figures.json")), ("kvm", lab("kvm")), ("xen", lab("xen"))]
+/// Tables, and where what they are made of lies.
+fn folders() -> [(&'static str, PathBuf); 3] {
+    let lab = |name: &str| target().join("lab").join(name).join("out");
+    [("here", target().join("bench")), ("kvm", lab("kvm")), ("xen", lab("xen"))]
+}
+
+/// Of `xtask machines`.
+fn machines(name: &str, document: &Value) -> Option<String> {
+    let mut text =
+        format!("\n# From QEMU's start to the first line of `main`, and to QEMU's end.\n[{name}.machines]\n");
+    // A String takes every write.
+    let _ = write!(text, "boots = {}\nmedians = [\n", document["boots"].as_u64()?);
+    for row in document["rows"].as_array()? {
+        let (accelerator, machine) = (row["accelerator"].as_str()?, row["machine"].as_str()?);
+        let (main, end) = (row["main"].as_f64()?, row["end"].as_f64()?);
+        let _ = writeln!(
+            text,
+            "    {{ accelerator = {accelerator:?}, machine = {machine:?}, main = {main:.1}, end = {end:.1} }},"
+        );
+    }
+    Some(text + "]\n")
 }
 
 fn table(name: &str, document: &Value) -> Option<String> {
@@ -96,5 +116,14 @@ mod tests {
         assert_eq!((guests[0]["boot"].as_float(), read["xen"]["mib"].as_integer()), (Some(1.0), Some(16)));
         assert_eq!(guests[1]["not_measured"].as_str(), Some("it was \"late\""));
         assert_eq!(table("xen", &json!({"boots": 5})), None);
+    }
+
+    #[test]
+    fn machines_have_a_table_of_their_own() {
+        let row = json!({"accelerator": "kvm", "machine": "pc", "main": 2204.0, "end": 2244.0});
+        let text = machines("kvm", &json!({"boots": 3, "rows": [row]})).unwrap();
+        let read: toml::Table = toml::from_str(&text).unwrap();
+        let medians = read["kvm"]["machines"]["medians"].as_array().unwrap();
+        assert_eq!(medians[0]["main"].as_float(), Some(2204.0));
     }
 }
