@@ -80,7 +80,8 @@ pub trait Backend: Send + Sync {
     /// Which machinery this is.
     fn kind(&self) -> BackendKind;
 
-    /// Starts a guest and returns as soon as its process (or domain) exists; the guest is not yet ready then.
+    /// Starts a guest and returns once its process, or its domain with its devices, exists; the guest is not yet ready then. A
+    /// domain may take long to build, and cannot be ended before this has returned.
     ///
     /// # Errors
     /// When nothing was started; nothing is left behind in that case.
