@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use fades_backends::XenBackend;
 use fades_core::Role;
 use fades_core::backend::{Backend, ExitCause, Guest, GuestExit, GuestSpec};
+use fades_core::network::PortId;
 use fades_xen_store::DomainId;
 use fades_xen_toolstack::{DomainName, Store};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -51,6 +52,7 @@ fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: 
         ),
         loader: sealed(&fs::read(loader).unwrap()),
         application: sealed(&fs::read(application).unwrap()),
+        port: PortId(1),
         link: link.into(),
         mac: [2, 0, 10, 77, 0, 9],
         time_limit: limit,

@@ -13,6 +13,7 @@ use fades_api::codes::{self, Code};
 use fades_wire::exit::{END_MARK, ExitCode};
 
 use crate::ids::Role;
+use crate::network::PortId;
 
 /// Which machinery runs guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +68,8 @@ pub struct GuestSpec {
     pub loader: OwnedFd,
     /// Sealed memfd with the application.
     pub application: OwnedFd,
+    /// The guest's port of the virtual network, under which its control connection is known.
+    pub port: PortId,
     /// One end of a stream socket pair: frames, each behind its length as u32 big-endian.
     pub link: OwnedFd,
     /// Address of the guest's network device.
@@ -105,6 +108,11 @@ pub trait Guest: Send + Sync {
 
     /// The last part of what the guest wrote to its console, bounded (backends keep at least 16 KiB).
     fn console(&self) -> String;
+
+    /// The guest's domain, where guests are domains of one host and meet there to share memory.
+    fn domain(&self) -> Option<u16> {
+        None
+    }
 
     /// The process that runs the guest, where there is one.
     fn pid(&self) -> Option<u32>;

@@ -9,6 +9,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use fades_wire::address::Control;
+
 use crate::ids::Role;
 
 /// One port of the switch. Given out by the network, never used twice in one run.
@@ -34,6 +36,8 @@ pub struct Port {
     pub mtu: u16,
     /// The guest's end of the link, for the backend.
     pub link: OwnedFd,
+    /// How the guest reaches the orchestrator.
+    pub control: Control,
 }
 
 /// Where a source really is, as seen from the host. Resolved and checked anew for every connection.

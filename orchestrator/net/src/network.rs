@@ -11,6 +11,7 @@ use fades_core::Role;
 use fades_core::network::{
     NetEventSink, Network, NetworkCounters, NetworkError, Port, PortId, SourceAddress, SourceEndpoint,
 };
+use fades_wire::address::{CONTROL_PORT, Control, Endpoint};
 use mio::Poll;
 
 use crate::address::{AddressPool, FIRST_SOURCE_PORT, GATEWAY};
@@ -188,7 +189,8 @@ impl Network for VirtualNetwork {
         if role == Role::Broker {
             book.broker = Some(id);
         }
-        Ok(Port { id, address, mac: facts.mac().0, mtu: self.config.mtu, link: guests.into() })
+        let control = Control::Network(Endpoint::new(GATEWAY, CONTROL_PORT));
+        Ok(Port { id, address, mac: facts.mac().0, mtu: self.config.mtu, link: guests.into(), control })
     }
 
     fn detach(&self, port: PortId) {

@@ -11,7 +11,7 @@ use fades_core::network::{
     NetEvent, NetEventSink, Network, NetworkCounters, NetworkError, Port, PortId, SourceAddress,
     SourceEndpoint,
 };
-use fades_wire::address::{FIRST_SOURCE_PORT, GATEWAY};
+use fades_wire::address::{CONTROL_PORT, Control, Endpoint, FIRST_SOURCE_PORT, GATEWAY};
 
 use crate::line::Arrival;
 
@@ -131,7 +131,8 @@ impl Network for ScriptedNetwork {
         table.ports.insert(id, station);
         // Above the gateway's own .0.1 for as many guests as a test can start.
         let address = Ipv4Addr::new(10, 77, high + 1, low);
-        Ok(Port { id, address, mac, mtu: 9000, link: theirs.into() })
+        let control = Control::Network(Endpoint::new(GATEWAY, CONTROL_PORT));
+        Ok(Port { id, address, mac, mtu: 9000, link: theirs.into(), control })
     }
 
     fn detach(&self, port: PortId) {

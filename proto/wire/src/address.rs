@@ -1,7 +1,8 @@
-//! Addresses and ports of the virtual network.
+//! Where guests find the orchestrator and each other: in the virtual network, or as domains of one Xen host.
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Where guests reach the orchestrator: this port on [`GATEWAY`].
@@ -37,6 +38,56 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.address, self.port)
+    }
+}
+
+/// How a guest reaches the orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// By TCP over the virtual network.
+    Network(Endpoint),
+    /// Through nodes of its own in XenStore (`fades_xen_store::mailbox`).
+    Store,
+}
+
+/// [`Control::Store`] in words.
+const STORE: &str = "xenstore";
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(endpoint) => endpoint.fmt(f),
+            Self::Store => f.write_str(STORE),
+        }
+    }
+}
+
+impl FromStr for Control {
+    type Err = core::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == STORE {
+            return Ok(Self::Store);
+        }
+        text.parse::<SocketAddrV4>().map(|address| Self::Network(address.into()))
+    }
+}
+
+/// Where a guest is, for another one that takes data from it or gives data to it. Numbers on the wire: network 0, domain 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the virtual network, at its data port.
+    Network(Endpoint),
+    /// The domain of this number on the same Xen host, which shares memory.
+    Domain(u16),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(endpoint) => endpoint.fmt(f),
+            Self::Domain(number) => write!(f, "domain {number}"),
+        }
     }
 }
 

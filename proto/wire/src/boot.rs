@@ -9,18 +9,18 @@
 //! | seed | `env=FADES_SEED` | kernel, which hides it | emulated machines have no entropy |
 //! | time | `env=FADES_TIME` | kernel | there may be no clock |
 //! | role | `env=FADES_ROLE` | application | refuses to serve as something else |
-//! | control endpoint | `env=FADES_CONTROL` | application | where to connect |
+//! | control | `env=FADES_CONTROL` | application | where to connect, or `xenstore` |
 //! | log level | `env=FADES_LOG` | application | what to report |
 //!
 //! Nothing else: no task, no source, no credential, no name of the node. Every value is a word of letters,
 //! digits, dots, colons and dashes, so that the line needs no quoting.
 
-use crate::address::Endpoint;
+use crate::address::Control;
 use crate::ids::Role;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write as _;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::Ipv4Addr;
 
 /// Bytes of an Ethernet header, which the kernel counts into its MTU.
 const ETHERNET_HEADER: u32 = 14;
@@ -57,8 +57,8 @@ pub struct BootParameters {
 pub struct GuestParameters {
     /// What the guest is for.
     pub role: Role,
-    /// Where the orchestrator listens.
-    pub control: Endpoint,
+    /// How to reach the orchestrator.
+    pub control: Control,
     /// Log level: 0 nothing, 1 errors, to 5 everything.
     pub log: u8,
 }
@@ -114,9 +114,7 @@ impl GuestParameters {
     pub fn from_env(mut lookup: impl FnMut(&'static str) -> Option<String>) -> Result<Self, BootError> {
         Ok(Self {
             role: parse(&mut lookup, ROLE, Role::from_name)?,
-            control: parse(&mut lookup, CONTROL, |text| {
-                text.parse::<SocketAddrV4>().ok().map(Endpoint::from)
-            })?,
+            control: parse(&mut lookup, CONTROL, |text| text.parse().ok())?,
             log: parse(&mut lookup, LOG, |text| text.parse().ok())?,
         })
     }

@@ -17,7 +17,7 @@
 //!                    <------------------  Shutdown
 //! ```
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Place};
 use crate::cap;
 use crate::data::StreamSummary;
 use crate::failure::{Failure, clip};
@@ -192,8 +192,10 @@ pub struct Ping {
 pub struct Retrieve {
     /// The task.
     pub task: TaskKey,
-    /// What the function will show at the data port.
+    /// What the function will show when it connects.
     pub ticket: Ticket,
+    /// The function's domain on the same Xen host, to meet it there; `None` if it connects to the data port.
+    pub domain: Option<u16>,
     /// 0 lowest to 9 highest.
     pub priority: u8,
     /// Time left for the whole task, in microseconds from the receipt of this message.
@@ -304,8 +306,8 @@ pub struct Run {
     pub task: TaskKey,
     /// What to show at the broker.
     pub ticket: Ticket,
-    /// The broker's data port.
-    pub broker: Endpoint,
+    /// Where the broker is.
+    pub broker: Place,
     /// The streams to expect, in the order of their indices.
     #[serde(with = "cap::List::<MAX_OPERATIONS>")]
     pub operations: Vec<OperationName>,

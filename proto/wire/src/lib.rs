@@ -27,4 +27,4 @@ pub mod ids;
 pub mod message;
 
 /// Version of the messages, told in [`control::Hello`].
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;

@@ -1,6 +1,6 @@
 //! Boot parameters: what the host writes is what the guest reads.
 
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Control, Endpoint};
 use fades_wire::boot::{BootError, BootParameters, GuestParameters};
 use fades_wire::ids::Role;
 use proptest::prelude::*;
@@ -9,9 +9,11 @@ use std::collections::HashMap;
 fn parameters() -> impl Strategy<Value = BootParameters> {
     let role = prop_oneof![Just(Role::Broker), Just(Role::Function), Just(Role::Probe)];
     let network = any::<([u8; 4], [u8; 4], u16, u32)>();
-    let guest = (role, any::<([u8; 4], u16, u8)>()).prop_map(|(role, (control, port, log))| {
-        GuestParameters { role, control: Endpoint::new(control.into(), port), log }
-    });
+    let endpoint = any::<([u8; 4], u16)>()
+        .prop_map(|(address, port)| Control::Network(Endpoint::new(address.into(), port)));
+    let control = prop_oneof![4 => endpoint, 1 => Just(Control::Store)];
+    let guest =
+        (role, control, any::<u8>()).prop_map(|(role, control, log)| GuestParameters { role, control, log });
     (network, 0..=40u8, any::<(Option<u32>, u64, [u8; 32])>(), guest).prop_map(
         |((address, gateway, mtu, tcp_buffer), mask_bits, (tsc_mhz, time_unix_us, seed), guest)| {
             let (address, gateway) = (address.into(), gateway.into());
@@ -67,8 +69,8 @@ proptest! {
 
 #[test]
 fn the_line_is_what_the_kernel_reads() {
-    let guest =
-        GuestParameters { role: Role::Function, control: Endpoint::new([10, 77, 0, 1].into(), 7000), log: 3 };
+    let control = Control::Network(Endpoint::new([10, 77, 0, 1].into(), 7000));
+    let guest = GuestParameters { role: Role::Function, control, log: 3 };
     let mut parameters = BootParameters {
         address: [10, 77, 0, 9].into(),
         gateway: [10, 77, 0, 1].into(),
@@ -92,4 +94,6 @@ fn the_line_is_what_the_kernel_reads() {
     parameters.tsc_mhz = None;
     parameters.mask_bits = 0;
     assert!(parameters.command_line().contains(" -mask 0.0.0.0 env="));
+    parameters.guest.control = Control::Store;
+    assert!(parameters.command_line().ends_with(" env=FADES_CONTROL=xenstore env=FADES_LOG=3"));
 }

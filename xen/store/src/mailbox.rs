@@ -8,6 +8,19 @@
 //! by watches. What the other side wrote is foreign input: a count that runs ahead or back is an error, and what a peer
 //! can make the other hold is bounded by the window.
 
+//!
+//! What each writes, by names below the guest's home (`/local/domain/N`), which is where a guest's own names begin:
+//!
+//! | node | written by | read by |
+//! |---|---|---|
+//! | [`UP`]`/0`, `/1`, … | guest | orchestrator |
+//! | [`UP_TAKEN`] | orchestrator | guest |
+//! | [`DOWN`]`/0`, `/1`, … | orchestrator | guest |
+//! | [`DOWN_TAKEN`] | guest | orchestrator |
+//!
+//! Under `data` everything is the guest's own, and nobody else but dom0 may read it. What dom0 makes beside it the guest may
+//! read, as all of its home, and not write.
+
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -18,6 +31,15 @@ use core::fmt;
 pub const PIECE_MAX: usize = 1536;
 /// Pieces written and not yet read. A store allows a domain 1,000 nodes.
 pub const WINDOW: u64 = 8;
+
+/// Pieces of what the guest says.
+pub const UP: &str = "data/fades/up";
+/// How many of them were read.
+pub const UP_TAKEN: &str = "fades/up-taken";
+/// Pieces of what the guest is told.
+pub const DOWN: &str = "fades/down";
+/// How many of them were read.
+pub const DOWN_TAKEN: &str = "data/fades/down-taken";
 
 /// The end that bytes go in at.
 #[derive(Debug, Default)]

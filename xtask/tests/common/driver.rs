@@ -15,7 +15,7 @@ use fades_core::backend::{Backend, Guest, GuestExit, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
 use fades_net::testpeer::{PeerListener, PeerStream, TestPeer};
 use fades_net::{CONTROL_PORT, DATA_PORT, GATEWAY, MASK_BITS, NetConfig, VirtualNetwork};
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Control as ControlPlace, Endpoint, Place};
 use fades_wire::boot::{BootParameters, GuestParameters};
 use fades_wire::control::{
     Finished, FromGuest, Heartbeat, OperationName, Ping, Run, Shutdown, ToGuest, Welcome,
@@ -79,7 +79,7 @@ impl Driver {
             time_unix_us: 1,
             guest: GuestParameters {
                 role: Role::Function.into(),
-                control: Endpoint::new(GATEWAY, CONTROL_PORT),
+                control: ControlPlace::Network(Endpoint::new(GATEWAY, CONTROL_PORT)),
                 log: 3,
             },
         };
@@ -91,6 +91,7 @@ impl Driver {
             command_line: parameters.command_line(),
             loader: sealed("loader", image.loader()),
             application: sealed("application", image.application()),
+            port: port.id,
             link: port.link,
             mac: port.mac,
             time_limit: Some(Duration::from_secs(600)),
@@ -120,7 +121,7 @@ impl Driver {
         let run = Run {
             task: TaskKey([1; 16]),
             ticket: TICKET,
-            broker: Endpoint::new(self.broker.address(), DATA_PORT),
+            broker: Place::Network(Endpoint::new(self.broker.address(), DATA_PORT)),
             operations: vec![OperationName { index: 0, id: "op".into() }],
             parameters: "{}".to_owned(),
             result_limit: 1 << 20,

@@ -48,6 +48,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use fades_core::ids::Role;
+    use fades_core::network::PortId;
 
     use super::*;
 
@@ -60,6 +61,7 @@ mod tests {
             command_line: "-ip 10.0.0.2 env=FADES_ROLE=dmf".to_owned(),
             loader: fd(),
             application: fd(),
+            port: PortId(1),
             link: fd(),
             mac: [2, 0, 0, 0, 0, 7],
             time_limit: None,

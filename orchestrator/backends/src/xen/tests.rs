@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use fades_core::ids::Role;
+use fades_core::network::PortId;
 use fades_xen_store::{Decoder, Kind, Message, Request, Token, WatchEvent};
 
 use super::*;
@@ -128,6 +129,7 @@ impl Host {
             command_line: "-ip 10.0.0.2".to_owned(),
             loader: file(),
             application: file(),
+            port: PortId(1),
             link: UnixStream::pair().unwrap().0.into(),
             mac: [2, 0, 0, 0, 0, 7],
             time_limit: None,

@@ -1,7 +1,7 @@
 //! The broker's supervision.
 //!
 //! ```text
-//! down ──(pause over)──> booting ──(address known, Hello)──> ready
+//! down ──(pause over)──> booting ──(place known, Hello)──> ready
 //!   ^                       │                                  │
 //!   │      (exit, deadline, disconnect, silence, protocol error, start failed)
 //!   └──(guest gone)──── dying <────────────────────────────────┘
@@ -11,9 +11,8 @@
 //! through the control channel, so a live machine with a dead network counts as dead. A missed ping only counts when it
 //! was sent: a daemon that slept does not take its broker for dead.
 
-use std::net::Ipv4Addr;
-
 use fades_wire::PROTOCOL;
+use fades_wire::address::Place;
 use fades_wire::control::{Heartbeat, Hello, Ping, Welcome};
 use fades_wire::ids::Role as WireRole;
 
@@ -35,7 +34,7 @@ pub struct BrokerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Down { retry_us: u64 },
-    Booting { guest: GuestId, since_us: u64, deadline_us: u64, address: Option<Ipv4Addr>, greeted: bool },
+    Booting { guest: GuestId, since_us: u64, deadline_us: u64, place: Option<Place>, greeted: bool },
     Ready(Ready),
     Dying { guest: GuestId },
 }
@@ -43,7 +42,7 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ready {
     guest: GuestId,
-    address: Ipv4Addr,
+    place: Place,
     since_us: u64,
     ping_us: u64,
     sent: u64,
@@ -70,8 +69,8 @@ pub struct BrokerStatus {
     pub phase: &'static str,
     /// The guest that runs it, if there is one.
     pub guest: Option<GuestId>,
-    /// Its address, once ready.
-    pub address: Option<Ipv4Addr>,
+    /// Where functions find it, once ready.
+    pub place: Option<Place>,
     /// Ready since, monotonic µs.
     pub ready_since_us: Option<u64>,
     /// From its order to its hello, of the last start that came so far, µs.
@@ -94,10 +93,10 @@ impl Broker {
         self.config.memory_mib
     }
 
-    /// The ready broker and its address.
-    pub(super) const fn ready(&self) -> Option<(GuestId, Ipv4Addr)> {
+    /// The ready broker and its place.
+    pub(super) const fn ready(&self) -> Option<(GuestId, Place)> {
         match &self.phase {
-            Phase::Ready(ready) => Some((ready.guest, ready.address)),
+            Phase::Ready(ready) => Some((ready.guest, ready.place)),
             _ => None,
         }
     }
@@ -134,13 +133,8 @@ impl Broker {
                 };
                 let guest = guests.order(&wanted, out);
                 let deadline_us = now.mono_us.saturating_add(patience.broker_boot_us);
-                self.phase = Phase::Booting {
-                    guest,
-                    since_us: now.mono_us,
-                    deadline_us,
-                    address: None,
-                    greeted: false,
-                };
+                self.phase =
+                    Phase::Booting { guest, since_us: now.mono_us, deadline_us, place: None, greeted: false };
             }
             Phase::Booting { deadline_us, since_us, .. } if *deadline_us <= now.mono_us => {
                 return Err(format!("was not ready after {} ms", (now.mono_us - *since_us) / 1000));
@@ -163,9 +157,9 @@ impl Broker {
     }
 
     /// The backend has started it.
-    pub(super) fn started(&mut self, at: Ipv4Addr, now: Now, patience: &Patience) {
-        if let Phase::Booting { address, .. } = &mut self.phase {
-            *address = Some(at);
+    pub(super) fn started(&mut self, at: Place, now: Now, patience: &Patience) {
+        if let Phase::Booting { place, .. } = &mut self.phase {
+            *place = Some(at);
         }
         self.get_ready(now, patience);
     }
@@ -194,13 +188,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Ready once both the address is known and the hello has come, in whichever order.
+    /// Ready once both the place is known and the hello has come, in whichever order.
     fn get_ready(&mut self, now: Now, patience: &Patience) {
-        if let Phase::Booting { guest, address: Some(address), greeted: true, since_us, .. } = self.phase {
+        if let Phase::Booting { guest, place: Some(place), greeted: true, since_us, .. } = self.phase {
             self.last_boot_us = Some(now.mono_us.saturating_sub(since_us));
             self.phase = Phase::Ready(Ready {
                 guest,
-                address,
+                place,
                 since_us: now.mono_us,
                 ping_us: now.mono_us.saturating_add(patience.heartbeat_us),
                 sent: 0,
@@ -280,7 +274,7 @@ impl Broker {
         BrokerStatus {
             phase,
             guest,
-            address: ready.map(|ready| ready.address),
+            place: ready.map(|ready| ready.place),
             ready_since_us: ready.map(|ready| ready.since_us),
             boot_us: self.last_boot_us,
             heap_used: ready.map_or(0, |ready| ready.heap_used),

@@ -13,6 +13,7 @@
 //! broke by the broker's death. Such a fault is held back for a while ([`Held`]) and stands if nothing explains it.
 
 use fades_api::codes;
+use fades_wire::address::Place;
 use fades_wire::control::{FromGuest, Hello, Ping};
 use fades_wire::failure::{Code as FailureCode, Failure};
 use fades_wire::ids::Role as WireRole;
@@ -38,6 +39,8 @@ struct Held {
 pub(super) struct Attempt {
     pub(super) guest: GuestId,
     pub(super) ordered_us: u64,
+    /// Where the broker finds it.
+    pub(super) place: Option<Place>,
     pub(super) hello_us: Option<u64>,
     pub(super) intake: Intake,
     /// Of the boot, then of the task.
@@ -65,6 +68,7 @@ impl Attempt {
         Self {
             guest,
             ordered_us: now.mono_us,
+            place: None,
             hello_us: None,
             intake,
             deadline_us: now.mono_us.saturating_add(patience.boot_us),

@@ -1,7 +1,6 @@
 //! What goes into the engine and what comes out of it.
 
-use std::net::Ipv4Addr;
-
+use fades_wire::address::Place;
 use fades_wire::control::{FromGuest, ToGuest};
 use fades_wire::data::StreamSummary;
 
@@ -38,10 +37,10 @@ pub enum Input {
 /// What happened to a guest.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GuestInput {
-    /// The backend has started it; its address in the virtual network.
+    /// The backend has started it.
     Started {
-        /// As given out by the network.
-        address: Ipv4Addr,
+        /// Where other guests find it.
+        place: Place,
     },
     /// It could not be attached or started; it does not exist and never will.
     StartFailed(Fault),

@@ -2,7 +2,7 @@
 //! role or task is that guest's protocol error, and nobody else's.
 
 use fades_api::codes;
-use fades_wire::address::{DATA_PORT, Endpoint};
+use fades_wire::address::Place;
 use fades_wire::control::{FromGuest, Hello, OperationName, Retrieve, Run};
 use fades_wire::ids::{TaskKey, Ticket};
 
@@ -38,8 +38,8 @@ impl Engine {
 
     fn broker_input(&mut self, guest: GuestId, input: GuestInput, now: Now) {
         let result = match input {
-            GuestInput::Started { address } => {
-                self.broker.started(address, now, &self.config.patience);
+            GuestInput::Started { place } => {
+                self.broker.started(place, now, &self.config.patience);
                 Ok(())
             }
             GuestInput::Connected => Ok(()),
@@ -132,7 +132,11 @@ impl Engine {
         let patience = self.config.patience;
         let Some(attempt) = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut()) else { return };
         let result = match input {
-            GuestInput::Started { .. } | GuestInput::Connected => Ok(()),
+            GuestInput::Started { place } => {
+                attempt.place = Some(place);
+                Ok(())
+            }
+            GuestInput::Connected => Ok(()),
             GuestInput::Message(FromGuest::Hello(hello)) => self.function_hello(id, &hello, now),
             GuestInput::Message(message) => attempt.message(message, now, &patience),
             GuestInput::ProtocolError(why) => Err(protocol(&format!("broke the protocol: {why}"))),
@@ -154,8 +158,8 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let Some(attempt) = &mut task.attempt else { return Ok(()) };
         attempt.hello(hello, now, &patience)?;
-        let guest = attempt.guest;
-        let Some((broker, address)) = self.broker.ready() else {
+        let (guest, place) = (attempt.guest, attempt.place);
+        let Some((broker, broker_place)) = self.broker.ready() else {
             // Cannot be: a task under way goes back in line the moment its broker is lost.
             return Err(Fault::new(codes::BROKER_NOT_READY, "the broker is not ready"));
         };
@@ -165,6 +169,10 @@ impl Engine {
         let retrieve = Retrieve {
             task: id.into(),
             ticket,
+            domain: match place {
+                Some(Place::Domain(number)) => Some(number),
+                Some(Place::Network(_)) | None => None,
+            },
             priority: spec.priority,
             deadline_us: broker_time_us(spec.timeout_ms),
             operations: spec.operations.iter().map(|operation| operation.order.clone()).collect(),
@@ -177,7 +185,7 @@ impl Engine {
         let run = Run {
             task: id.into(),
             ticket,
-            broker: Endpoint::new(address, DATA_PORT),
+            broker: broker_place,
             operations: names.collect(),
             parameters: spec.parameters.clone(),
             result_limit: spec.result_limit,

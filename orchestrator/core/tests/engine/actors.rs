@@ -6,12 +6,18 @@ use std::net::Ipv4Addr;
 use fades_core::engine::{GuestInput, GuestOrder};
 use fades_core::{Role, TaskId};
 use fades_wire::PROTOCOL;
+use fades_wire::address::{Endpoint, Place};
 use fades_wire::control::{
     Finished, FromGuest, Heartbeat, Hello, OperationEnded, OperationTimes, ResultPart, Started, ToGuest,
 };
 use fades_wire::data::StreamSummary;
 
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
+
+/// Where every guest of these tests is.
+pub(crate) const fn place() -> Place {
+    Place::Network(Endpoint::new(ADDRESS, 7001))
+}
 
 /// What both ends count for an operation when nothing goes wrong.
 pub(crate) fn truth(task: TaskId, operation: u16) -> StreamSummary {
@@ -77,7 +83,7 @@ impl Actor {
     /// What comes next from this guest, if anything.
     pub(crate) fn next(&mut self) -> Option<GuestInput> {
         let opening = match self.steps {
-            0 => Some(GuestInput::Started { address: ADDRESS }),
+            0 => Some(GuestInput::Started { place: place() }),
             1 => Some(GuestInput::Connected),
             2 => Some(GuestInput::Message(self.hello())),
             _ => None,

@@ -7,6 +7,7 @@ use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
 use fades_core::task::TaskState::{self, Accepted, Computing, Queued, Starting, Streaming, Succeeded};
 use fades_core::{GuestId, Role};
+use fades_wire::PROTOCOL;
 use fades_wire::control::{
     Failed, FromGuest, Hello, OperationEnded, OperationFailed, OperationProgress, OperationTimes, ResultPart,
     Started, ToGuest,
@@ -14,7 +15,7 @@ use fades_wire::control::{
 use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::Role as WireRole;
 
-use crate::actors::{RESULT, finished, truth};
+use crate::actors::{RESULT, finished, place, truth};
 use crate::world::{SECOND, World, exited, spec, task};
 
 pub(crate) fn panicked() -> ExitCause {
@@ -122,7 +123,7 @@ fn the_broker_hears_of_the_task_before_the_function_does() {
         (retrieve.priority, retrieve.deadline_us, retrieve.operations.len()),
         (5, 20 * SECOND - SECOND / 4, 2)
     );
-    assert_eq!((run.ticket, run.result_limit, run.broker.port), (retrieve.ticket, 100, 7001));
+    assert_eq!((run.ticket, run.result_limit, run.broker), (retrieve.ticket, 100, place()));
     assert_eq!(run.operations[1].id.0, "op1");
 }
 
@@ -358,7 +359,7 @@ fn a_function_that_does_not_boot_fails_in_time() {
     world.exit(world.function(3), ExitCause::Code(0));
     assert_eq!(world.failure(3), "GUEST_EXITED", "before its hello nothing can be on its way");
     world.accept(spec(4, 1));
-    let hello = Hello { protocol: 2, role: WireRole::Function, image: "x".into() };
+    let hello = Hello { protocol: PROTOCOL + 1, role: WireRole::Function, image: "x".into() };
     world.message(world.function(4), hello);
     assert_eq!(world.failure(4), "GUEST_PROTOCOL_VERSION");
     world.accept(spec(5, 1));

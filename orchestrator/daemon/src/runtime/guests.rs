@@ -13,6 +13,7 @@ use fades_core::fault::Fault;
 use fades_core::limits::Bucket;
 use fades_core::network::{Network, PortId};
 use fades_core::{GuestId, Role};
+use fades_wire::address::Place;
 use fades_wire::control::{FromGuest, ToGuest};
 use fades_wire::frame::{Decoder, Encoder};
 
@@ -114,10 +115,10 @@ impl Guests {
         }
     }
 
-    pub(super) fn started(&mut self, guest: GuestId, port: super::Attachment) -> Vec<(GuestId, GuestInput)> {
+    pub(super) fn started(&mut self, guest: GuestId, place: Place) -> Vec<(GuestId, GuestInput)> {
         let Some(entry) = self.entries.get_mut(&guest) else { return Vec::new() };
         entry.started = true;
-        let first = GuestInput::Started { address: port.address };
+        let first = GuestInput::Started { place };
         let early = std::mem::take(&mut entry.early);
         std::iter::once(first).chain(early).map(|input| (guest, input)).collect()
     }

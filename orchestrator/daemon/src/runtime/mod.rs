@@ -24,6 +24,7 @@ use fades_core::backend::GuestExit;
 use fades_core::fault::Fault;
 use fades_core::network::{NetEvent, Network, NetworkCounters, PortId};
 use fades_core::task::TaskSpec;
+use fades_wire::address::Place;
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
@@ -32,13 +33,6 @@ pub use actor::{Consumed, RuntimeError};
 pub(crate) use receipt::Signer;
 pub(crate) use recover::{Recovered, recover};
 pub(crate) use start::Starter;
-
-/// What is left of a port once the guest has its link.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attachment {
-    /// The guest's address.
-    pub(crate) address: std::net::Ipv4Addr,
-}
 
 /// What the actor hears.
 pub(crate) enum Message {
@@ -55,7 +49,7 @@ pub(crate) enum Message {
     /// A port was made for a guest that is being started.
     Attached(GuestId, PortId),
     /// The guest exists.
-    Started(GuestId, Attachment),
+    Started(GuestId, Place),
     /// The guest does not exist and never will.
     StartFailed(GuestId, Fault),
     /// The guest has ended.

@@ -10,7 +10,7 @@ use fades_core::engine::GuestOrder;
 use fades_core::fault::Fault;
 use fades_core::network::{Network, Port, PortId};
 use fades_envelope::Digest;
-use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY, MASK_BITS};
+use fades_wire::address::{DATA_PORT, Endpoint, GATEWAY, MASK_BITS, Place};
 use fades_wire::boot::{BootParameters, GuestParameters};
 use tokio::sync::mpsc;
 
@@ -57,13 +57,7 @@ impl Starter {
         drop(self.inbox.send(message));
     }
 
-    fn spec(
-        &self,
-        order: &GuestOrder,
-        name: String,
-        port: Port,
-        trust: &Trust,
-    ) -> Result<(GuestSpec, super::Attachment), String> {
+    fn spec(&self, order: &GuestOrder, name: String, port: Port, trust: &Trust) -> Result<GuestSpec, String> {
         let bootable =
             self.images.bootable(Digest(order.image.digest), trust).map_err(|refusal| refusal.to_string())?;
         let mut seed = [0; 32];
@@ -77,24 +71,20 @@ impl Starter {
             tsc_mhz: self.tsc_mhz,
             seed,
             time_unix_us: self.clock.now().unix_us,
-            guest: GuestParameters {
-                role: order.role.into(),
-                control: Endpoint::new(GATEWAY, CONTROL_PORT),
-                log: LOG,
-            },
+            guest: GuestParameters { role: order.role.into(), control: port.control, log: LOG },
         };
-        let spec = GuestSpec {
+        Ok(GuestSpec {
             name,
             role: order.role,
             memory_mib: order.memory_mib,
             command_line: parameters.command_line(),
             loader: bootable.loader,
             application: bootable.application,
+            port: port.id,
             link: port.link,
             mac: port.mac,
             time_limit: order.time_limit_us.map(Duration::from_micros),
-        };
-        Ok((spec, super::Attachment { address: port.address }))
+        })
     }
 }
 
@@ -125,10 +115,12 @@ impl Watch<'_> {
         let port = starter.network.attach(order.role).map_err(|error| fault(error.to_string()))?;
         self.port = Some(port.id);
         starter.tell(Message::Attached(self.guest, port.id));
-        let (spec, attachment) = starter.spec(order, name, port, trust).map_err(fault)?;
+        let data = Endpoint::new(port.address, DATA_PORT);
+        let spec = starter.spec(order, name, port, trust).map_err(fault)?;
         let guest = starter.backend.start(spec).map_err(|error| Fault::not_started(&error))?;
         self.control.started(&guest);
-        starter.tell(Message::Started(self.guest, attachment));
+        let place = guest.domain().map_or(Place::Network(data), Place::Domain);
+        starter.tell(Message::Started(self.guest, place));
         Ok(guest)
     }
 

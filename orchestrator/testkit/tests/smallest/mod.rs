@@ -16,7 +16,7 @@ use fades_core::network::{NetEvent, Network, NetworkError, PortId};
 use fades_core::task::{ImageRef, OperationSpec, TaskSpec};
 use fades_core::{GuestId, TaskId};
 use fades_testkit::{Script, ScriptedBackend, ScriptedNetwork};
-use fades_wire::address::{Endpoint, GATEWAY};
+use fades_wire::address::{DATA_PORT, Endpoint, GATEWAY, Place};
 use fades_wire::control::{FromGuest, Operation, SourceKind};
 use fades_wire::frame::{Decoder, Encoder};
 
@@ -142,6 +142,7 @@ impl Shell {
             command_line: String::new(),
             loader: file(),
             application: file(),
+            port: port.id,
             link: port.link,
             mac: port.mac,
             time_limit: order.time_limit_us.map(Duration::from_micros),
@@ -160,7 +161,7 @@ impl Shell {
         let machine =
             Machine { port: port.id, guest, encoder: Encoder::control(), decoder: Decoder::control() };
         self.machines.insert(order.guest, machine);
-        Ok(GuestInput::Started { address: port.address })
+        Ok(GuestInput::Started { place: Place::Network(Endpoint::new(port.address, DATA_PORT)) })
     }
 
     fn net(&mut self, event: NetEvent) {

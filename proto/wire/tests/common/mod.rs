@@ -1,6 +1,6 @@
 //! Strategies for every message.
 
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Endpoint, Place};
 use fades_wire::control::*;
 use fades_wire::data::*;
 use fades_wire::failure::{Code, Failure};
@@ -66,18 +66,22 @@ prop_compose! {
     }
 }
 
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![endpoint().prop_map(Place::Network), any::<u16>().prop_map(Place::Domain)]
+}
+
 prop_compose! {
     fn retrieve()(
-        task in key(), ticket: [u8; 32], priority: u8, deadline_us: u64, operations in vec(operation(), 0..4),
-        budget_bytes: u64,
+        task in key(), ticket: [u8; 32], domain: Option<u16>, priority: u8, deadline_us: u64,
+        operations in vec(operation(), 0..4), budget_bytes: u64,
     ) -> Retrieve {
-        Retrieve { task, ticket: Ticket(ticket), priority, deadline_us, operations, budget_bytes }
+        Retrieve { task, ticket: Ticket(ticket), domain, priority, deadline_us, operations, budget_bytes }
     }
 }
 
 prop_compose! {
     fn run()(
-        task in key(), ticket: [u8; 32], broker in endpoint(), names in vec((any::<u16>(), name()), 0..4),
+        task in key(), ticket: [u8; 32], broker in place(), names in vec((any::<u16>(), name()), 0..4),
         parameters in text(), result_limit: u64, window_bytes: u64,
     ) -> Run {
         let operations = names.into_iter().map(|(index, id)| OperationName { index, id }).collect();
