@@ -7,7 +7,7 @@
 
 mod support;
 
-use fades_drb::broker::{Action, Broker, FunctionId, Layout, Limits, Micros, SourceId};
+use fades_drb::broker::{Action, Broker, Caller, FunctionId, Layout, Limits, Micros, SourceId};
 use fades_wire::control::{FromGuest, Retrieve};
 use fades_wire::data::{Abort, Credit, Open, ToBroker};
 use fades_wire::failure::{Code, Failure};
@@ -26,6 +26,7 @@ struct Story {
     broker: Broker,
     connects: Vec<(SourceId, u16)>,
     closed: Vec<FunctionId>,
+    meetings: Vec<u16>,
     ends: Vec<(usize, u16, Result<u64, Failure>)>,
     progress: usize,
     logs: usize,
@@ -34,7 +35,15 @@ struct Story {
 impl Story {
     fn new(limits: Limits) -> Self {
         let broker = Broker::new(limits);
-        Self { broker, connects: vec![], closed: vec![], ends: vec![], progress: 0, logs: 0 }
+        Self {
+            broker,
+            connects: vec![],
+            closed: vec![],
+            meetings: vec![],
+            ends: vec![],
+            progress: 0,
+            logs: 0,
+        }
     }
 
     fn told(&mut self) {
@@ -43,6 +52,7 @@ impl Story {
                 Action::Connect { source, endpoint } => self.connects.push((source, endpoint.port)),
                 Action::CloseSource(source) => self.connects.retain(|(open, _)| *open != source),
                 Action::CloseFunction(id) => self.closed.push(id),
+                Action::Meet(domain) => self.meetings.push(domain),
                 Action::Tell(FromGuest::OperationEnded(it)) => {
                     self.ends.push((number(it.task.0), it.operation, Ok(it.summary.points)));
                 }
@@ -410,6 +420,28 @@ fn progress_is_told_five_times_a_second() {
     }
     assert!((8..=10).contains(&story.progress), "{} reports in two seconds", story.progress);
     assert!(matches!(story.ends[..], [(0, 0, Ok(400_000))]));
+}
+
+#[test]
+fn a_function_in_a_domain_is_met_there() {
+    let mut story = Story::new(Limits::default());
+    let meet = |task| Retrieve { domain: Some(7 + task as u16), ..order(task, 1, 1 << 20) };
+    story.retrieve(meet(0));
+    story.retrieve(meet(1));
+    story.retrieve(order(2, 1, 1 << 20));
+    assert_eq!(story.meetings, [7, 8], "who comes to the data port is not met");
+    let function = story.broker.function_connected(Caller::Domain(7), 0);
+    story.broker.function_received(function, &Peer::new(1, 0).open(ticket(0)), 0);
+    // A meeting that failed is no news for a task whose function is there, nor for tasks of others.
+    for domain in [7, 8, 9] {
+        story.broker.function_unmet(domain, "did not come", 0);
+    }
+    story.told();
+    assert_eq!((story.ends.len(), story.ends[0].0), (1, 1));
+    assert_eq!((story.failure(0).code, &*story.failure(0).message), (Code::PeerSilent, "did not come"));
+    story.broker.abandon(key(0), 0);
+    story.told();
+    assert_eq!(story.closed, [function]);
 }
 
 #[test]

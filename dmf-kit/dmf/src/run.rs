@@ -1,10 +1,10 @@
 //! The unikernel around a function: orchestrator on one side, broker on the other, one task, then the end.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 use fades_guest::control::ControlSender;
+use fades_guest::data::DataLink;
 use fades_guest::{Identity, boot, exit};
 use fades_wire::control::{Failed, Finished, MAX_RESULT_PART, Progress, ResultPart, Run, Started, ToGuest};
 use fades_wire::data::{Open, ToBroker};
@@ -88,7 +88,7 @@ fn tell(sender: &ControlSender, message: impl Into<fades_wire::control::FromGues
 
 /// The connection to the broker.
 struct Link {
-    stream: TcpStream,
+    stream: DataLink,
     decoder: Decoder,
     encoder: Encoder,
     out: Vec<u8>,
@@ -96,11 +96,8 @@ struct Link {
 
 impl Link {
     fn open(task: &Run) -> Result<Self, Failure> {
-        let address = SocketAddrV4::from(task.broker);
-        let stream = TcpStream::connect(address)
-            .map_err(|error| Failure::new(Code::PeerSilent, format!("broker at {address}: {error}")))?;
-        // Grants are small and urgent. A kernel that cannot do this is only slower.
-        let _ = stream.set_nodelay(true);
+        let stream = DataLink::connect(task.broker)
+            .map_err(|error| Failure::new(Code::PeerSilent, format!("broker at {}: {error}", task.broker)))?;
         let mut link = Self { stream, decoder: Decoder::data(), encoder: Encoder::data(), out: Vec::new() };
         link.put(0, Open { ticket: task.ticket }.into())?;
         link.flush()?;

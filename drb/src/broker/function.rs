@@ -1,12 +1,11 @@
 //! A function's connection to the data port, as far as it concerns the connection alone.
 
-use super::Micros;
+use super::{Caller, Micros};
 use fades_wire::data::{Abort, ToBroker};
 use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::{Decoder, Kind, encode};
 use fades_wire::ids::{TaskKey, Ticket};
 use fades_wire::message::to_body;
-use std::net::IpAddr;
 
 use super::reason;
 
@@ -22,7 +21,7 @@ pub(super) enum Said {
 
 #[derive(Debug)]
 pub(super) struct Function {
-    pub(super) from: IpAddr,
+    pub(super) from: Caller,
     pub(super) since: Micros,
     pub(super) task: Option<TaskKey>,
     decoder: Decoder,
@@ -37,7 +36,7 @@ pub(super) struct Function {
 }
 
 impl Function {
-    pub(super) fn new(from: IpAddr, since: Micros) -> Self {
+    pub(super) fn new(from: Caller, since: Micros) -> Self {
         let decoder = Decoder::new(MAX_BODY);
         Self {
             from,

@@ -1,7 +1,7 @@
 //! What happens on connections, to sources and from functions.
 
 use super::function::{Function, Said};
-use super::{Action, Broker, FunctionId, Micros, SourceId};
+use super::{Action, Broker, Caller, FunctionId, Micros, SourceId};
 use crate::broker::operation::Operation;
 use crate::broker::task::Task;
 use fades_wire::control::MAX_OPERATIONS;
@@ -10,7 +10,6 @@ use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::Ticket;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Connections to sources. What is said about one that was closed is ignored.
 impl Broker {
@@ -75,12 +74,12 @@ impl Broker {
 
 /// Connections from functions. What is said about one that was closed is ignored.
 impl Broker {
-    /// Somebody connected to the data port. With too many strangers there, whoever has most of them loses the oldest: one
+    /// Somebody connected to the data port, or was met. With too many strangers there, whoever has most of them loses the oldest: one
     /// that floods the port is in its own way only, and guests that are gone make room for those that came.
-    pub fn function_connected(&mut self, from: IpAddr, now: Micros) -> FunctionId {
+    pub fn function_connected(&mut self, from: impl Into<Caller>, now: Micros) -> FunctionId {
         let id = FunctionId(self.fresh_id());
-        self.functions.insert(id, Function::new(from, now));
-        let mut shares: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        self.functions.insert(id, Function::new(from.into(), now));
+        let mut shares: BTreeMap<Caller, usize> = BTreeMap::new();
         let strangers: Vec<(FunctionId, &Function)> = self
             .functions
             .iter()
@@ -101,6 +100,22 @@ impl Broker {
             self.actions.push_back(Action::CloseFunction(oldest));
         }
         id
+    }
+
+    /// A function's domain was not met: what waits for it fails.
+    pub fn function_unmet(&mut self, domain: u16, words: &str, now: Micros) {
+        let waits =
+            |task: &&mut Task| task.domain == Some(domain) && task.function.is_none() && !task.is_over();
+        let failure = Failure::new(Code::PeerSilent, words);
+        let mut keys = Vec::new();
+        for task in self.tasks.values_mut().filter(waits) {
+            task.fail_all(&failure, now, &mut self.told);
+            keys.push(task.key);
+        }
+        for key in keys {
+            self.settle(key, now);
+        }
+        self.admit(now);
     }
 
     /// Bytes came on it; a few KiB at once at most, as they are copied.

@@ -38,6 +38,7 @@ use fades_wire::control::FromGuest;
 use fades_wire::ids::TaskKey;
 use function::Function;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use task::Task;
 
 /// Microseconds on a clock that never goes back.
@@ -58,6 +59,21 @@ pub struct SourceId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionId(pub u64);
 
+/// Who connected. A guest cannot choose what it is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Caller {
+    /// The guest of this address in the virtual network.
+    Address(IpAddr),
+    /// The domain of this number on the same Xen host.
+    Domain(u16),
+}
+
+impl From<IpAddr> for Caller {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -68,6 +84,8 @@ pub enum Action {
         /// Where to.
         endpoint: Endpoint,
     },
+    /// Meet a function's domain, and say what came of it.
+    Meet(u16),
     /// Close a connection to a source; it is not to be spoken of again.
     CloseSource(SourceId),
     /// Close a function's connection; it is not to be spoken of again.

@@ -14,6 +14,7 @@ impl Broker {
             Ok(layout) => {
                 let arrival = self.fresh_id();
                 let ticket = order.ticket;
+                self.actions.extend(order.domain.map(Action::Meet));
                 self.tasks.insert(order.task, Task::new(order, layout, arrival, now));
                 self.match_ticket(ticket, now);
                 self.admit(now);

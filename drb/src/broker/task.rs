@@ -36,6 +36,8 @@ struct Leaving {
 pub(super) struct Task {
     pub(super) key: TaskKey,
     pub(super) ticket: Ticket,
+    /// The function's, if it is met there.
+    pub(super) domain: Option<u16>,
     pub(super) weight: u64,
     pub(super) deadline: Micros,
     pub(super) arrival: u64,
@@ -64,6 +66,7 @@ impl Task {
         Self {
             key: order.task,
             ticket: order.ticket,
+            domain: order.domain,
             weight: u64::from(order.priority) + 1,
             deadline: now.saturating_add(order.deadline_us),
             arrival,

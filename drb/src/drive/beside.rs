@@ -1,12 +1,16 @@
-//! What is done beside the poll, as it would block: connecting, accepting, waiting for orders.
+//! What is done beside the poll, as it would block: connecting, accepting, meeting domains, waiting for orders and events.
 
 use fades_drb::broker::SourceId;
+#[cfg(target_os = "hermit")]
+use fades_guest::{exit::words, xen::link::Link};
 use fades_wire::address::Endpoint;
 use fades_wire::control::ToGuest;
 use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
+#[cfg(target_os = "hermit")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +20,15 @@ const STACK: usize = 64 * 1024;
 /// Events that wait to be read; whoever has another waits then. A flood of connections waits in the kernel, which has few
 /// places for it.
 const WAITING: usize = 16;
+/// How long a function's domain may take to come: it hears of the meeting at the same time as we do.
+#[cfg(target_os = "hermit")]
+const MEETING: Duration = Duration::from_secs(20);
+/// Pages through which a function is sent its data: 256 KiB, as much as a TCP buffer has.
+#[cfg(target_os = "hermit")]
+const PAGES: usize = 64;
+/// Longest single wait for an event.
+#[cfg(target_os = "hermit")]
+const WAIT: Duration = Duration::from_secs(3600);
 /// Pause after a failed accept, so that a lasting failure does not take all of the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,12 +40,18 @@ pub(crate) enum Event {
     Function(TcpStream, SocketAddr),
     /// A connection to a source came about, or did not.
     Connected(SourceId, io::Result<TcpStream>),
+    /// A function's domain was met, or was not, for a reason.
+    #[cfg(target_os = "hermit")]
+    Met(u16, Result<Link, String>),
 }
 
 /// The queue of events; who puts one in wakes the poll.
 pub(crate) struct Mailbox {
     poster: Poster,
     events: Receiver<Event>,
+    /// Some domain has news that nobody has looked at. Not in the queue, as it is true once, however often it is said.
+    #[cfg(target_os = "hermit")]
+    upcall: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -53,7 +72,12 @@ impl Mailbox {
     pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
         let waker = Arc::new(Waker::new(registry, Token(0))?);
         let (queue, events) = sync_channel(WAITING);
-        Ok(Self { poster: Poster { queue, waker }, events })
+        Ok(Self {
+            poster: Poster { queue, waker },
+            events,
+            #[cfg(target_os = "hermit")]
+            upcall: Arc::default(),
+        })
     }
 
     /// The next event, if there is one.
@@ -99,6 +123,40 @@ impl Mailbox {
         spawn("connect", move || {
             let result = TcpStream::connect(SocketAddr::V4(SocketAddrV4::from(endpoint))).and_then(unblocked);
             poster.post(Event::Connected(source, result));
+        })
+    }
+}
+
+/// What there is to do in a Xen domain only.
+#[cfg(target_os = "hermit")]
+impl Mailbox {
+    /// Meets a function's domain.
+    pub(crate) fn meet(&self, domain: u16) -> io::Result<()> {
+        let poster = self.poster.clone();
+        spawn("meet", move || {
+            let met = Link::meet(domain, PAGES, MEETING).map_err(|error| words(&error));
+            poster.post(Event::Met(domain, met));
+        })
+    }
+
+    /// Whether some domain has had news since this was last asked.
+    pub(crate) fn upcall(&self) -> bool {
+        self.upcall.swap(false, Ordering::SeqCst)
+    }
+
+    /// Has [`Self::upcall`] tell that domains have news, where this is one.
+    pub(crate) fn follow_upcalls(&self) -> io::Result<()> {
+        let Some(upcalls) = fades_guest::xen::here().map(fades_guest::xen::Here::upcalls) else {
+            return Ok(());
+        };
+        let (waker, upcall) = (Arc::clone(&self.poster.waker), Arc::clone(&self.upcall));
+        spawn("upcalls", move || {
+            loop {
+                upcalls.pause(WAIT);
+                if !upcall.swap(true, Ordering::SeqCst) && waker.wake().is_err() {
+                    return;
+                }
+            }
         })
     }
 }

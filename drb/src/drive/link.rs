@@ -1,4 +1,4 @@
-//! One socket that never blocks, and what is known of its readiness.
+//! One connection that never blocks, and what is known of its readiness: a socket, or memory shared with another domain.
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -15,9 +15,15 @@ pub(crate) enum Flow {
     Ended(Option<String>),
 }
 
+enum Stream {
+    Tcp(TcpStream),
+    #[cfg(target_os = "hermit")]
+    Domain(fades_guest::xen::link::Link),
+}
+
 /// Readiness is told once: each direction is good for use until it blocks.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     readable: bool,
     writable: bool,
     over: bool,
@@ -30,7 +36,22 @@ impl Link {
         let _ = stream.set_nodelay(true);
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let stream = Stream::Tcp(stream);
         Ok(Self { stream, readable: true, writable: true, over: false })
+    }
+
+    /// A connection to another domain.
+    #[cfg(target_os = "hermit")]
+    pub(crate) fn met(link: fades_guest::xen::link::Link) -> Self {
+        Self { stream: Stream::Domain(link), readable: true, writable: true, over: false }
+    }
+
+    /// An event came from some domain: a look tells whether it was this one.
+    #[cfg(target_os = "hermit")]
+    pub(crate) fn note_upcall(&mut self) {
+        if let Stream::Domain(_) = self.stream {
+            (self.readable, self.writable) = (true, true);
+        }
     }
 
     pub(crate) fn note(&mut self, event: &Event) {
@@ -47,12 +68,20 @@ impl Link {
     }
 
     pub(crate) fn read(&mut self, space: &mut [u8]) -> Flow {
-        let result = self.stream.read(space);
+        let result = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(space),
+            #[cfg(target_os = "hermit")]
+            Stream::Domain(link) => link.read(space),
+        };
         self.flow(result, |link| link.readable = false)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Flow {
-        let result = self.stream.write(bytes);
+        let result = match &mut self.stream {
+            Stream::Tcp(stream) => stream.write(bytes),
+            #[cfg(target_os = "hermit")]
+            Stream::Domain(link) => link.write(bytes),
+        };
         self.flow(result, |link| link.writable = false)
     }
 
@@ -77,7 +106,11 @@ impl Link {
 
     /// Closes the connection. The kernel sees to what is still on its way.
     pub(crate) fn close(mut self, registry: &Registry) {
-        // Hermit's polls go by file descriptor alone: it must be taken out before its number is used again.
-        let _ = registry.deregister(&mut self.stream);
+        match &mut self.stream {
+            // Hermit's polls go by file descriptor alone: it must be taken out before its number is used again.
+            Stream::Tcp(stream) => drop(registry.deregister(stream)),
+            #[cfg(target_os = "hermit")]
+            Stream::Domain(_) => {}
+        }
     }
 }

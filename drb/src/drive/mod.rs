@@ -7,6 +7,8 @@ mod beside;
 mod link;
 
 use beside::{Event, Mailbox};
+#[cfg(target_os = "hermit")]
+use fades_drb::broker::Caller;
 use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
 use fades_guest::control::{ControlChannel, ControlError, ControlSender};
 use fades_wire::control::ToGuest;
@@ -25,6 +27,9 @@ const TURNS: usize = 8;
 const FUNCTION_READ: usize = 2048;
 /// Reads from one function in one turn: who sends without end must not keep the others waiting.
 const FUNCTION_READS: usize = 8;
+/// Pause between two tries to take pages back.
+#[cfg(target_os = "hermit")]
+const RECLAIM: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(crate) struct Driver {
@@ -45,6 +50,8 @@ impl Driver {
         let (control, inbox) = control.split();
         mailbox.forward(inbox)?;
         let address = mailbox.listen(data)?;
+        #[cfg(target_os = "hermit")]
+        mailbox.follow_upcalls()?;
         control.log(fades_guest::log::level::INFORMATION, format!("serving functions at {address}"));
         Ok(Self {
             broker: Broker::new(Limits::default()),
@@ -72,6 +79,8 @@ impl Driver {
             // back what woke the poll before, and a letter that came meanwhile would lie here unread.
             moved |= self.read_mail()?;
             let patience = if moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
+            #[cfg(target_os = "hermit")]
+            let patience = Self::reclaim(patience);
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -80,6 +89,14 @@ impl Driver {
                 self.note(event);
             }
         }
+    }
+
+    /// Takes back pages that domains have let go of, and comes back soon for those that some still have: that a domain
+    /// is gone, nobody tells.
+    #[cfg(target_os = "hermit")]
+    fn reclaim(patience: Option<Duration>) -> Option<Duration> {
+        let left = fades_guest::xen::here().map_or(0, fades_guest::xen::Here::reclaim);
+        if left == 0 { patience } else { Some(patience.map_or(RECLAIM, |patience| patience.min(RECLAIM))) }
     }
 
     fn now(&self) -> Micros {
@@ -104,6 +121,11 @@ impl Driver {
 
     fn read_mail(&mut self) -> io::Result<bool> {
         let mut any = false;
+        #[cfg(target_os = "hermit")]
+        if self.mailbox.upcall() {
+            any = true;
+            self.functions.values_mut().for_each(Link::note_upcall);
+        }
         while let Some(event) = self.mailbox.next() {
             any = true;
             let now = self.now();
@@ -120,6 +142,13 @@ impl Driver {
                     self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                 }
                 Event::Connected(id, result) => self.connected(id, result)?,
+                #[cfg(target_os = "hermit")]
+                Event::Met(domain, Ok(link)) => {
+                    let id = self.broker.function_connected(Caller::Domain(domain), now);
+                    self.functions.insert(id, Link::met(link));
+                }
+                #[cfg(target_os = "hermit")]
+                Event::Met(domain, Err(words)) => self.broker.function_unmet(domain, &words, now),
             }
         }
         Ok(any)
@@ -209,6 +238,13 @@ impl Driver {
                 Action::Connect { source, endpoint } => {
                     self.sources.insert(source, None);
                     self.mailbox.connect(source, endpoint)?;
+                }
+                #[cfg(target_os = "hermit")]
+                Action::Meet(domain) => self.mailbox.meet(domain)?,
+                #[cfg(not(target_os = "hermit"))]
+                Action::Meet(domain) => {
+                    let now = self.now();
+                    self.broker.function_unmet(domain, "this broker is no Xen domain", now);
                 }
                 Action::CloseSource(id) => {
                     if let Some(link) = self.sources.remove(&id).flatten() {

@@ -22,6 +22,7 @@
 
 pub mod control;
 pub mod crash;
+pub mod data;
 pub mod exit;
 pub mod heap;
 pub mod log;

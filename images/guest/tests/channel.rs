@@ -5,6 +5,7 @@ mod common;
 use common::{PATIENCE, Peer, hello, listen};
 use fades_guest::control::{ControlChannel, ControlError, Ended, MAX_WAITING, Settings};
 use fades_guest::log::level;
+use fades_wire::address::Control;
 use fades_wire::control::*;
 use fades_wire::exit::ExitCode;
 use fades_wire::frame::{Kind, encode};
@@ -39,7 +40,7 @@ fn with_peer<T: Send + 'static>(
     let (listener, endpoint) = listen();
     let script = thread::spawn(move || script(listener));
     let (settings, ended) = settings();
-    (ControlChannel::connect(endpoint, hello(), settings_of(settings)), ended, script)
+    (ControlChannel::connect(Control::Network(endpoint), hello(), settings_of(settings)), ended, script)
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn an_orchestrator_that_comes_late_is_found() {
     });
     let (settings, _ended) = settings();
     let settings = Settings { connect_within: PATIENCE, ..settings };
-    ControlChannel::connect(endpoint, hello(), settings).unwrap();
+    ControlChannel::connect(Control::Network(endpoint), hello(), settings).unwrap();
     script.join().unwrap();
 }
 
@@ -116,7 +117,7 @@ fn an_orchestrator_that_is_not_there_is_given_up() {
     let (listener, endpoint) = listen();
     drop(listener);
     let start = Instant::now();
-    let error = ControlChannel::connect(endpoint, hello(), settings().0).unwrap_err();
+    let error = ControlChannel::connect(Control::Network(endpoint), hello(), settings().0).unwrap_err();
     assert!(matches!(error, ControlError::Connect { attempts: 2.., .. }), "{error:?}");
     assert_eq!(error.exit_code(), ExitCode::Unreachable);
     assert!(start.elapsed() < PATIENCE);

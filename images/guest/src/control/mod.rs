@@ -1,4 +1,5 @@
-//! The control channel: one framed TCP connection to the orchestrator, from the first message to the last.
+//! The control channel: one framed connection to the orchestrator, from the first message to the last; by TCP, or in a Xen
+//! domain through XenStore ([`line`]).
 //!
 //! ```text
 //! connect (retried) -> Hello -> Welcome -> messages -> Shutdown, or lost
@@ -8,12 +9,13 @@
 //! several heartbeats, as not every kernel has read timeouts.
 
 mod connect;
+mod line;
 mod reader;
 mod sender;
 
 pub use sender::ControlSender;
 
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Control, Endpoint};
 use fades_wire::control::{FromGuest, Hello, ToGuest, Welcome};
 use fades_wire::exit::ExitCode;
 use fades_wire::frame::FrameError;
@@ -82,6 +84,9 @@ pub enum ControlError {
         #[source]
         source: io::Error,
     },
+    /// There is no XenStore to reach it by.
+    #[error("the orchestrator is to be reached through XenStore, and there is none")]
+    NoStore(#[source] Option<io::Error>),
     /// The connection broke.
     #[error("control connection failed in {0}")]
     Io(&'static str, #[source] io::Error),
@@ -113,7 +118,7 @@ impl ControlError {
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Connect { .. } => ExitCode::Unreachable,
+            Self::Connect { .. } | Self::NoStore(_) => ExitCode::Unreachable,
             Self::Io(..) | Self::Closed(_) | Self::Silent(_) | Self::Ended => ExitCode::ControlLost,
             Self::Frame(_) | Self::Message(_) | Self::Unexpected(_) | Self::Flooded => ExitCode::Protocol,
         }
@@ -133,8 +138,8 @@ impl ControlChannel {
     ///
     /// # Errors
     /// The orchestrator cannot be reached, or says something else, or nothing.
-    pub fn connect(endpoint: Endpoint, hello: Hello, settings: Settings) -> Result<Self, ControlError> {
-        connect::open(endpoint, hello, settings)
+    pub fn connect(control: Control, hello: Hello, settings: Settings) -> Result<Self, ControlError> {
+        connect::open(control, hello, settings)
     }
 
     /// What the orchestrator said first.

@@ -1,11 +1,11 @@
 //! The reading half: answers pings at once, follows a shutdown, and hands everything else to the application.
 
+use super::line::{Closer, In};
 use super::{ControlError, ControlSender, Ended, OnEnd};
 use crate::heap;
 use fades_wire::control::{Heartbeat, ToGuest, Welcome};
 use fades_wire::frame::Decoder;
-use std::io::{ErrorKind, Read};
-use std::net::{Shutdown, TcpStream};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What reader and watch share: when the orchestrator was last heard, and whether it is over.
 pub(super) struct Life {
-    stream: TcpStream,
+    closer: Closer,
     start: Instant,
     heard_ms: AtomicU64,
     over: AtomicBool,
@@ -22,9 +22,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(stream: TcpStream, on_end: OnEnd) -> Self {
+    pub(super) fn new(closer: Closer, on_end: OnEnd) -> Self {
         let (heard_ms, over) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { stream, start: Instant::now(), heard_ms, over, on_end }
+        Self { closer, start: Instant::now(), heard_ms, over, on_end }
     }
 
     fn now_ms(&self) -> u64 {
@@ -43,8 +43,8 @@ impl Life {
     pub(super) fn close(&self) -> bool {
         let first = !self.over.swap(true, Ordering::SeqCst);
         if first {
-            // The reader wakes by it. That the stream is closed already is as good.
-            let _ = self.stream.shutdown(Shutdown::Both);
+            // The reader wakes by it.
+            self.closer.close();
         }
         first
     }
@@ -69,7 +69,7 @@ pub(super) fn watch(life: &Life, interval: Duration, intervals: u32) {
 }
 
 pub(super) struct Reader {
-    stream: TcpStream,
+    input: In,
     decoder: Decoder,
     sender: ControlSender,
     to_application: SyncSender<ToGuest>,
@@ -78,12 +78,12 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        stream: TcpStream,
+        input: In,
         sender: ControlSender,
         to_application: SyncSender<ToGuest>,
         life: Arc<Life>,
     ) -> Self {
-        Self { stream, decoder: Decoder::control(), sender, to_application, life }
+        Self { input, decoder: Decoder::control(), sender, to_application, life }
     }
 
     /// Reads until the end. What happens before the welcome is told to who waits for that, not as an end.
@@ -134,7 +134,7 @@ impl Reader {
             if let Some(frame) = self.decoder.next()? {
                 return Ok(ToGuest::from_frame(frame.kind, frame.body)?);
             }
-            match self.stream.read(self.decoder.space()) {
+            match self.input.read(self.decoder.space()) {
                 Ok(0) => return Err(ControlError::Closed(self.decoder.buffered())),
                 Ok(count) => {
                     self.decoder.filled(count);

@@ -1,21 +1,20 @@
 //! Sending on the control channel, from any thread.
 
 use super::ControlError;
+use super::line::Out;
 use crate::exit::console;
 use crate::log::{Budget, level};
 use fades_wire::control::{Failed, FromGuest, Log};
 use fades_wire::failure::Failure;
 use fades_wire::frame::Encoder;
-use std::io::Write;
-use std::net::TcpStream;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 /// The sending half of a control channel.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ControlSender(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     writer: Mutex<Writer>,
     budget: Mutex<Budget>,
@@ -24,9 +23,8 @@ struct Shared {
 
 /// Numbers frames and writes them. A frame that was written in part leaves the stream useless, so the first
 /// error is the last attempt.
-#[derive(Debug)]
 struct Writer {
-    stream: TcpStream,
+    out: Out,
     encoder: Encoder,
     buffer: Vec<u8>,
     broken: bool,
@@ -39,16 +37,22 @@ impl Writer {
         }
         self.buffer.clear();
         self.encoder.frame(message.kind(), 0, &message.to_body()?, &mut self.buffer)?;
-        self.stream.write_all(&self.buffer).map_err(|error| {
+        self.out.write_all(&self.buffer).map_err(|error| {
             self.broken = true;
             ControlError::Io("writing", error)
         })
     }
 }
 
+impl fmt::Debug for ControlSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlSender").field("log", &self.0.log).finish_non_exhaustive()
+    }
+}
+
 impl ControlSender {
-    pub(super) fn new(stream: TcpStream, log: u8) -> Self {
-        let writer = Writer { stream, encoder: Encoder::control(), buffer: Vec::new(), broken: false };
+    pub(super) fn new(out: Out, log: u8) -> Self {
+        let writer = Writer { out, encoder: Encoder::control(), buffer: Vec::new(), broken: false };
         Self(Arc::new(Shared {
             writer: Mutex::new(writer),
             budget: Mutex::new(Budget::new(Instant::now())),

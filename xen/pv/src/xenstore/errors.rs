@@ -41,6 +41,11 @@ impl StoreError {
     pub fn is_missing(&self) -> bool {
         self.refusal().is_some_and(|name| name.name() == "ENOENT")
     }
+
+    /// Whether the node, or if it is not there the one above it, is not for this domain.
+    pub fn is_forbidden(&self) -> bool {
+        self.refusal().is_some_and(|name| name.name() == "EACCES")
+    }
 }
 
 impl From<ReplyError> for StoreError {

@@ -3,11 +3,19 @@
 //!
 //! An event interrupts the kernel, which counts it and wakes who waits for the count ([`Upcalls`]); what it is about, each
 //! driver sees in its own ring.
+//!
+//! A guest of a node uses it through [`here`]: [`Mail`](mail) to its orchestrator and a [`Link`](link) to another guest.
+
+mod here;
+pub mod link;
+pub mod mail;
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+pub use here::{Here, Watched, here};
 
 use fades_xen_pv::detect;
 use fades_xen_pv::grant::{ENTRIES_PER_FRAME, Grants};
@@ -51,8 +59,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// A guest's own domain.
 pub struct Domain {
     calls: Hypercalls,
-    share: Share,
+    store: Option<(OwnPage, Port)>,
     upcalls: &'static AtomicU32,
+    first_grant_frame: u32,
 }
 
 impl Domain {
@@ -69,8 +78,13 @@ impl Domain {
         }
         // SAFETY: the kernel's counter is an atomic and lives as long as the kernel.
         let upcalls = unsafe { AtomicU32::from_ptr(share.upcalls.cast_mut()) };
+        let at = NonNull::new(share.store)?;
+        // SAFETY: the kernel keeps the page mapped, does not look at it any more, and it is taken once.
+        let page = unsafe { OwnPage::new(at, Frame(share.store_frame)) };
         // SAFETY: a Hermit application runs in ring 0, and the instruction is this processor's.
-        Some(Self { calls: unsafe { Hypercalls::new(found.instruction) }, share, upcalls })
+        let calls = unsafe { Hypercalls::new(found.instruction) };
+        let store = Some((page, Port(share.store_port)));
+        Some(Self { calls, store, upcalls, first_grant_frame: share.first_grant_frame })
     }
 
     /// Xen.
@@ -94,13 +108,8 @@ impl Domain {
     /// # Errors
     /// What Xen says, when it does not deliver the store's events.
     pub fn store(&mut self) -> Result<Option<Xenstore<Hypercalls, Upcalls>>, HypercallError> {
-        let Some(at) = NonNull::new(std::mem::replace(&mut self.share.store, ptr::null_mut())) else {
-            return Ok(None);
-        };
-        let port = Port(self.share.store_port);
+        let Some((page, port)) = self.store.take() else { return Ok(None) };
         self.calls.unmask(port)?;
-        // SAFETY: the kernel keeps the page mapped, does not look at it any more, and it is taken once.
-        let page = unsafe { OwnPage::new(at, Frame(self.share.store_frame)) };
         Ok(Some(Xenstore::new(page.share(), port, self.calls, self.upcalls())))
     }
 
@@ -109,7 +118,7 @@ impl Domain {
     /// # Errors
     /// What Xen says, or that there is no memory.
     pub fn grants(&self, frames: u32) -> Result<Grants, PlaceError> {
-        let first = self.share.first_grant_frame;
+        let first = self.first_grant_frame;
         let install = |index: u32| {
             let page = OwnPages.take().ok_or(PlaceError::Install(HypercallError::NoMemory))?;
             page::install(&self.calls, page, MapSpace::GrantTable, index.into())
@@ -127,6 +136,16 @@ pub struct Upcalls {
     count: &'static AtomicU32,
     seen: Cell<u32>,
     begun: Instant,
+}
+
+impl Upcalls {
+    /// Waits for an event, of whatever port of the application's, for so long at most. One that came since the last wait
+    /// counts.
+    pub fn pause(&self, longest: Duration) {
+        let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        // The count does not tell ports apart.
+        self.wait(Port(0), self.now().saturating_add(micros.max(1)));
+    }
 }
 
 impl Wait for Upcalls {
