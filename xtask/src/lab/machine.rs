@@ -1,12 +1,13 @@
 //! The emulated machine around a lab.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::StoodStill;
+use super::emulator::Emulator;
 
 /// SVM for domains of their own processor mode, and what guests' kernels ask of a processor. Nested paging, whatever stands at
 /// [`PROCESSOR`]: Debian builds Xen without the other kind.
@@ -19,6 +20,8 @@ const XEN_ARGUMENTS: &str = "console=com1 com1=115200,8n1 dom0_mem=1536M,max:153
 
 /// A machine to be booted.
 pub(super) struct Boot<'a> {
+    /// What it runs in.
+    pub(super) emulator: &'a Emulator,
     /// The hypervisor that is booted first, if any.
     pub(super) hypervisor: Option<&'a Path>,
     /// Linux, as a boot loader takes it.
@@ -43,17 +46,14 @@ impl Drop for Machine {
     }
 }
 
-/// One processor. With two, and guests on both, QEMU 7.2's emulation of SVM corrupts the lab's own Linux about once in three
-/// minutes ("corrupted stack end detected inside scheduler"), or it stands still.
-const PROCESSORS: &str = "1";
-/// Without nested paging. With it, guests lost a vector register now and then (`images/probes/registers`: in 3 of 18 runs of six
-/// guests and a minute, in none of 7 without), which once made a wrong mean. Without it, two of three runs of all tests still
-/// had a wrong number. Neither TCG, nor Linux in the lab, nor a Linux guest on its KVM ever lost one.
-const PROCESSOR: &str = "max,-npt";
+/// As many as this machine has at least.
+const PROCESSORS: &str = "2";
+/// All that the emulator can.
+const PROCESSOR: &str = "max";
 
 /// Boots it, with its console on this one, and waits for its end.
 pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = boot.emulator.command();
     command.args(["-m", "3G", "-accel", "tcg,thread=multi,tb-size=512"]).args([
         "-nodefaults",
         "-no-user-config",
@@ -91,7 +91,7 @@ pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
     } else {
         command.args(["-serial", "stdio"]).stdin(Stdio::null());
     }
-    let mut machine = Machine(command.spawn().context("start qemu-system-x86_64")?);
+    let mut machine = Machine(command.spawn().context("start the lab's QEMU")?);
     let started = Instant::now();
     loop {
         if let Some(status) = machine.0.try_wait().context("wait for the lab's machine")? {

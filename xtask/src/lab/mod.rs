@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: the same images and programs on hardware virtualisation that this machine need not have.
 //!
 //! ```text
-//! packages (Debian's kernel, busybox) --+
+//! packages (Debian's kernel, busybox) --+      QEMU of Debian's backports
 //! QEMU, influxd and their libraries ----+--> one cpio archive --> QEMU, emulating a processor with SVM
 //! programs, images, test programs ------+                              |  console, exit code, target/lab/NAME/out
 //! ```
@@ -9,6 +9,7 @@
 //! processors: only ratios within one run do.
 
 mod archive;
+mod emulator;
 pub(crate) mod linux;
 mod machine;
 mod options;
@@ -80,8 +81,6 @@ impl Lab {
 pub enum Run {
     /// All tests of a lab.
     Tests,
-    /// Those of them that run with all other tests.
-    Always,
     /// A command line of busybox' shell.
     Command(String),
     /// A console.
@@ -110,8 +109,8 @@ pub(crate) fn missing() -> Option<&'static str> {
 /// As of [`run`].
 pub(crate) fn run_built(options: &Options) -> Result<()> {
     let (lab, run) = (options.lab, &options.run);
-    let tests = building("tests", "a minute", || suite::build(lab, !matches!(run, Run::Always)))?;
-    let kernel = stage("packages", packages::fetch)?;
+    let tests = building("tests", "a minute", || suite::build(lab))?;
+    let (kernel, emulator) = stage("packages", || Ok((packages::fetch()?, emulator::fetch()?)))?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     let folder = lab.folder();
     let out = folder.join("out");
@@ -124,17 +123,18 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     let console = matches!(run, Run::Shell);
     let limit = match run {
         Run::Shell => options.limit,
-        Run::Tests | Run::Always | Run::Command(_) => Some(options.limit.unwrap_or(LIMIT)),
+        Run::Tests | Run::Command(_) => Some(options.limit.unwrap_or(LIMIT)),
     };
     stage(&format!("lab {}", lab.name()), || {
         let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
         let kernel = &kernel.image;
-        machine::boot(&machine::Boot { hypervisor, kernel, archive: &archive, out: &out, console, limit })
+        let (emulator, archive, out) = (&emulator, &*archive, &*out);
+        machine::boot(&machine::Boot { emulator, hypervisor, kernel, archive, out, console, limit })
     })?;
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
         // Whoever typed has seen what became of it.
         _ if console => Ok(()),
-        Ok(code) if code == "0" && matches!(run, Run::Tests | Run::Always) => {
+        Ok(code) if code == "0" && matches!(run, Run::Tests) => {
             stage("results", || same::check(&tests[0].program, tests[0].filters, &out.join("results")))
         }
         Ok(code) if code == "0" => Ok(()),
@@ -153,7 +153,7 @@ fn script(lab: Lab, run: &Run, tests: &[suite::Built]) -> String {
     match run {
         Run::Shell => script.push_str("setsid cttyhack sh -i\n"),
         Run::Command(command) => script.push_str(&format!("{command}\n")),
-        Run::Tests | Run::Always => {
+        Run::Tests => {
             for test in tests {
                 let (name, program) = (test.name, inside(&test.program).display().to_string());
                 let (filters, least) = (test.filters.join(" "), test.filters.len().max(1));

@@ -24,12 +24,6 @@ impl Options {
         Self { lab, run: Run::Tests, limit: None, linux: false }
     }
 
-    /// The tests that run with all other tests.
-    #[must_use]
-    pub const fn always(lab: Lab) -> Self {
-        Self { lab, run: Run::Always, limit: None, linux: false }
-    }
-
     /// Reads them.
     ///
     /// # Errors

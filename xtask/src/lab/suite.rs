@@ -22,9 +22,6 @@ const EVERYWHERE: [Part; 5] = [
 /// The parts of the drivers, without a node.
 const ON_XEN: Part = ("xen", &[]);
 
-/// What of them runs with all other tests: what has never failed for the emulator's sake.
-const ALWAYS: [&str; 2] = ["line", "xen"];
-
 /// A test program that is built.
 pub(super) struct Built {
     pub(super) name: &'static str,
@@ -33,10 +30,9 @@ pub(super) struct Built {
     pub(super) program: PathBuf,
 }
 
-/// Builds the test programs of a lab: all of them, or those that run with all other tests.
-pub(super) fn build(lab: Lab, all: bool) -> Result<Vec<Built>> {
-    let parts = EVERYWHERE.into_iter().chain((lab == Lab::Xen).then_some(ON_XEN));
-    let parts: Vec<Part> = parts.filter(|(name, _)| all || ALWAYS.contains(name)).collect();
+/// Builds the test programs of a lab.
+pub(super) fn build(lab: Lab) -> Result<Vec<Built>> {
+    let parts: Vec<Part> = EVERYWHERE.into_iter().chain((lab == Lab::Xen).then_some(ON_XEN)).collect();
     let mut arguments =
         vec!["test", "--package", "xtask", "--no-run", "--message-format=json-render-diagnostics"];
     for (name, _) in &parts {
