@@ -98,6 +98,8 @@ fn key(builder: &Builder) -> Result<String, BuildError> {
             key.add(&files::read(&patch)?);
         }
     }
+    // The workspace's, which the crates that are linked have as well.
+    key.add(env!("CARGO_PKG_VERSION").as_bytes());
     for linked in LINKED {
         let folder = builder.workspace_root().join(linked);
         key.add(&files::read(&folder.join("Cargo.toml"))?);

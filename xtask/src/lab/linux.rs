@@ -10,19 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::archive::Archive;
 use super::packages::{self, Packages};
-use super::tree::read;
+use super::tree::{VIRTIO, read};
 use crate::stage::{cargo, check, target};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const INIT: &str = "fades-bench-linux";
 const FUNCTION: &str = "dmf-stats";
-/// In the order in which they are loaded.
-const VIRTIO: [&str; 8] = [
-    "drivers/virtio/virtio_ring",
-    "drivers/virtio/virtio",
-    "drivers/virtio/virtio_pci_modern_dev",
-    "drivers/virtio/virtio_pci_legacy_dev",
-    "drivers/virtio/virtio_pci",
+/// Its network device's, in the order in which they are loaded.
+const NETWORK: [&str; 3] = [
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
@@ -82,9 +77,9 @@ pub(crate) fn build() -> Result<Vec<PathBuf>> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     programs()?;
     let mut files = Vec::new();
-    for (devices, modules) in [("virtio", &VIRTIO[..]), ("xen", &XEN)] {
+    for (devices, modules) in [("virtio", [&VIRTIO[..], &NETWORK].concat()), ("xen", XEN.to_vec())] {
         let parts = Parts::named(devices);
-        ramdisk(&parts.ramdisk, &packages, modules)?;
+        ramdisk(&parts.ramdisk, &packages, &modules)?;
         files.push(parts.ramdisk);
         if !files.contains(&parts.kernel) {
             kernel(&packages.image, &parts.kernel)?;

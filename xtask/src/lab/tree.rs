@@ -17,13 +17,16 @@ use crate::images::PROBES;
 use crate::stage::{check, root, target};
 
 const INIT: &str = include_str!("init.sh");
-/// Kernel modules, in the order in which they are loaded: virtio, the shared folder, KVM.
-const MODULES: [&str; 13] = [
+/// Kernel modules for devices of QEMU's, in the order in which they are loaded.
+pub(super) const VIRTIO: [&str; 5] = [
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_modern_dev",
     "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci",
+];
+/// Those behind them: the shared folder, KVM.
+const MODULES: [&str; 8] = [
     "fs/netfs/netfs",
     "fs/fscache/fscache",
     "net/9p/9pnet",
@@ -91,7 +94,7 @@ fn modules(root: &mut Root, folder: &Path, xen: bool) -> Result<()> {
     let mut order = String::new();
     // Under Xen Linux has no processor of its own to make machines on.
     let (own, xens): (&[_], &[_]) = if xen { (&[], &xen::MODULES) } else { (&[KVM_AMD], &[]) };
-    for module in MODULES.iter().chain(own).chain(xens) {
+    for module in VIRTIO.iter().chain(&MODULES).chain(own).chain(xens) {
         let path = folder.join("kernel").join(module).with_extension("ko");
         // Some are part of the kernel in some of Debian's kernels.
         if path.is_file() {
