@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fades_backends::XenBackend;
+use fades_backends::{XenBackend, XenPost};
 use fades_core::Role;
 use fades_core::backend::{Backend, ExitCause, Guest, GuestExit, GuestSpec};
 use fades_core::network::PortId;
@@ -22,7 +22,7 @@ use xtask::images::probe;
 /// A backend, where there is one; elsewhere that is said.
 fn backend(instance: &str) -> Option<XenBackend> {
     if XenBackend::is_dom0() {
-        return Some(XenBackend::new(instance).unwrap());
+        return Some(XenBackend::new(instance, XenPost::new(Arc::new(|_| ()))).unwrap());
     }
     eprintln!("skipped: this is no dom0; `cargo xtask lab xen` runs it in one");
     None
@@ -42,9 +42,11 @@ struct Probe {
 fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: Option<Duration>) -> Probe {
     let (loader, application) = probe(name).unwrap();
     let (ours, link) = UnixStream::pair().unwrap();
+    // Only a broker has a network device, which is one of the parts that this probe looks at.
+    let role = if name == "xen" { Role::Broker } else { Role::Function };
     let spec = GuestSpec {
         name: guest.to_owned(),
-        role: Role::Function,
+        role,
         memory_mib: 64,
         command_line: format!(
             "-ip 10.77.0.9 -gateway 10.77.0.1 -mask 255.255.0.0 -freq {} {arguments}",

@@ -19,4 +19,4 @@ pub use fades_core::backend::BackendKind;
 pub use qemu::probe::Probe;
 pub use qemu::{Accelerator, PROGRAM, QemuBackend};
 pub use select::{Selection, Wanted, select};
-pub use xen::XenBackend;
+pub use xen::{XenBackend, XenNetwork, XenPost};

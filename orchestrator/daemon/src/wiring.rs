@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
+use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, XenBackend, XenNetwork, XenPost, select};
 use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
@@ -52,7 +53,7 @@ pub type Wiring = Box<dyn FnOnce(&Config, &str, Sinks) -> Result<Wired, WiringEr
 /// # Errors
 /// When nothing runs guests here, or the network's thread cannot be started.
 pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, WiringError> {
-    let (backend, info) = backend(config, instance)?;
+    let (backend, info, post) = backend(config, instance, &sinks.events)?;
     let link_lost = sinks.link_lost;
     let reports = Arc::new(move |report: Report| match report {
         Report::LinkLost { port, why } => {
@@ -65,21 +66,38 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
         Report::Broken(error) => tracing::error!(%error, "the virtual network has failed"),
     });
     let network = Arc::new(VirtualNetwork::start(NetConfig::default(), sinks.events, reports)?);
-    let consumer = Arc::clone(&network);
-    let consumed: Consumed = Arc::new(move |port, bytes| consumer.consumed(port, bytes));
+    let (network, consumed): (Arc<dyn Network>, Consumed) = match post {
+        Some(post) => {
+            let consumer = Arc::clone(&post);
+            (
+                Arc::new(XenNetwork::new(network, post)),
+                Arc::new(move |port, bytes| consumer.consumed(port, bytes)),
+            )
+        }
+        None => {
+            let consumer = Arc::clone(&network);
+            (network, Arc::new(move |port, bytes| consumer.consumed(port, bytes)))
+        }
+    };
     Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed })
 }
 
-fn backend(config: &Config, instance: &str) -> Result<(Arc<dyn Backend>, BackendInfo), BackendError> {
-    use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, XenBackend, select};
+/// A backend, what it is, and the post where its guests write to the daemon through XenStore.
+type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<XenPost>>);
+
+fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Chosen, BackendError> {
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
     let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
+    let mut post = None;
     let backend: Arc<dyn Backend> = match chosen.kind {
         BackendKind::QemuKvm => Arc::new(QemuBackend::new(Accelerator::Kvm, &program, instance)?),
         BackendKind::QemuTcg => Arc::new(QemuBackend::new(Accelerator::Tcg, &program, instance)?),
-        BackendKind::Xen => Arc::new(XenBackend::new(instance)?),
+        BackendKind::Xen => {
+            let post = post.insert(XenPost::new(Arc::clone(events)));
+            Arc::new(XenBackend::new(instance, Arc::clone(post))?)
+        }
     };
     let kind = chosen.kind.word().to_owned();
-    Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }))
+    Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }, post))
 }

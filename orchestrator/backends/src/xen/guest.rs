@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use fades_core::backend::{Guest, GuestExit};
+use fades_xen_store::DomainId;
 
 use super::supervise::{Shared, Supervisor};
 
@@ -13,6 +14,7 @@ use super::supervise::{Shared, Supervisor};
 pub(super) struct XenGuest {
     pid: u32,
     memory_bytes: u64,
+    domain: OnceLock<DomainId>,
     pub(super) shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -39,7 +41,12 @@ impl XenGuest {
         let thread = thread::Builder::new().name("fades-domain".to_owned()).spawn(live)?;
         let pid = told.recv().map_err(io::Error::other)??;
         let memory_bytes = u64::from(memory_mib) << 20;
-        Ok(Self { pid, memory_bytes, shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { pid, memory_bytes, domain: OnceLock::new(), shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Its domain is there, and this is its number. Said once.
+    pub(super) fn is_domain(&self, domain: DomainId) {
+        self.domain.get_or_init(|| domain);
     }
 }
 
@@ -54,6 +61,10 @@ impl Guest for XenGuest {
 
     fn console(&self) -> String {
         self.shared.console.tail()
+    }
+
+    fn domain(&self) -> Option<u16> {
+        self.domain.get().map(|domain| domain.get())
     }
 
     fn pid(&self) -> Option<u32> {

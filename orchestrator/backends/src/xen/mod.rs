@@ -2,17 +2,22 @@
 //!
 //! A guest is a PVH domain that one `xl` builds and watches (`fades_xen_toolstack::Monitor`). Its kernel and ramdisk are
 //! inherited descriptors of sealed memory, its configuration is one as well. Its console is read from dom0's pty, and its
-//! network device is joined to the virtual network by a thread that carries frames: no bridge, no address, no other way.
+//! control messages go through nodes of its own in XenStore ([`mail`]). The broker, which has sources to reach, has a
+//! network device: a thread that carries frames joins it to the virtual network; no bridge, no address, no other way.
+//! Functions have none: what they need of the broker they share memory for, so there is nothing that they could reach.
 //!
-//! The daemon's death does not end its domains, as it ends processes: their control connections end, upon which they end
-//! themselves and their `xl` clears up. What does not is found by its name when the daemon is back.
+//! The daemon's death does not end its domains, as it ends processes, nor does anything tell them. They notice that it is
+//! silent: after 15 intervals of its heartbeat they end themselves (`images/guest/src/control/mod.rs`), and their `xl` clears
+//! up. What does not is found by its name when the daemon is back.
 
+mod control;
 mod device;
 mod exit;
 mod failure;
 mod fence;
 mod guest;
 mod inherit;
+mod mail;
 mod network;
 mod packet;
 mod plan;
@@ -29,6 +34,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Lack, Orphan};
+use fades_core::ids::Role;
+use fades_core::network::PortId;
 use fades_xen_store::{DomainId, Path};
 use fades_xen_toolstack::{
     ConsoleError, DomainConfig, DomainName, End, Info, Monitor, Store, StoreError, Watch, Xl, XlError,
@@ -36,10 +43,13 @@ use fades_xen_toolstack::{
 };
 use rustix::fs::{MemfdFlags, SealFlags};
 
+pub use self::control::XenNetwork;
 use self::failure::{refused, system, unusable, words};
 use self::guest::XenGuest;
+use self::mail::OpenError;
+pub use self::mail::XenPost;
 use self::network::NetworkError;
-use self::supervise::{BUILDING, DESTROYING, Shared, Supervisor};
+use self::supervise::{BUILDING, DESTROYING, Joined, Shared, Supervisor};
 
 /// How long a domain's console and network device may take, once it is there.
 const ATTACHING: Duration = Duration::from_secs(20);
@@ -54,28 +64,23 @@ pub struct XenBackend {
     instance: String,
     /// Part of all names: no domain that an earlier run had begun is taken for one of this run.
     run: u32,
-    /// A connection for each start, so that a store that was started anew is found.
-    connect: Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
+    /// Opens their mailboxes, and has the connection to XenStore.
+    post: Arc<XenPost>,
     attaching: Duration,
 }
 
 impl XenBackend {
     /// A backend for the node folder that `instance` names (letters and digits): domains of other nodes on the same host
-    /// are left alone when orphans are ended. Checks dom0, `xl`, its version and XenStore, once.
+    /// are left alone when orphans are ended. Their control messages go by `post`. Checks dom0, `xl`, its version and
+    /// XenStore, once.
     ///
     /// # Errors
     /// [`BackendError::Unusable`] with what is missing, [`BackendError::Spec`] for an instance that is no part of a name.
-    pub fn new(instance: &str) -> Result<Self, BackendError> {
+    pub fn new(instance: &str, post: Arc<XenPost>) -> Result<Self, BackendError> {
         let (xl, _) = find()?;
         DomainName::of_guest(instance, "x", 0)
             .map_err(|error| BackendError::Spec { name: instance.to_owned(), reason: error.to_string() })?;
-        Ok(Self {
-            xl,
-            instance: instance.to_owned(),
-            run: std::process::id(),
-            connect: Box::new(Store::connect),
-            attaching: ATTACHING,
-        })
+        Ok(Self { xl, instance: instance.to_owned(), run: std::process::id(), post, attaching: ATTACHING })
     }
 
     /// Whether this is the dom0 of a Xen host.
@@ -122,7 +127,7 @@ impl Backend for XenBackend {
         BackendKind::Xen
     }
 
-    /// Returns when the domain is built, runs, and has its console and its network, or has ended by itself.
+    /// Returns when the domain is built, runs, and has all that is to be joined to it, or has ended by itself.
     fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
         let config = plan::domain(
             &self.instance,
@@ -132,8 +137,8 @@ impl Backend for XenBackend {
             spec.application.as_raw_fd(),
         )?;
         let unreached = |error| system(format!("ask XenStore for guest {}", spec.name), error);
-        let store = (self.connect)().map_err(unreached)?;
-        let (building, taken) = introductions(&store, &config.name).map_err(unreached)?;
+        let (store, building, taken) =
+            self.post.ask(|store| introductions(store, &config.name)).map_err(unreached)?;
         if let Some(domain) = taken {
             let reason = format!("domain {domain} has its name {} already", config.name);
             return Err(BackendError::Spec { name: spec.name, reason });
@@ -144,12 +149,15 @@ impl Backend for XenBackend {
         })?;
         // From here on, dropping the guest destroys its domain.
         let guest = Arc::new(guest);
-        let joined = built(&store, &config.name, &building, &guest)
-            .and_then(|domain| join(&store, domain, &guest.shared, spec.link, self.attaching));
+        let wanted = Wanted { role: spec.role, port: spec.port, link: spec.link };
+        let joined = built(&store, &config.name, &building, &guest).and_then(|domain| {
+            guest.is_domain(domain);
+            self.join(&store, domain, &guest.shared, wanted)
+        });
         match joined {
             Ok(()) => Ok(guest),
             Err(error) => {
-                guest.shared.attached(None, None);
+                guest.shared.attached(Joined::default());
                 let telling = if error.is_gone() { TELLING } else { TELLING_ELSE };
                 match guest.shared.ended(Instant::now() + telling) {
                     Some(End::ShutDown(_) | End::Destroyed) => Ok(guest),
@@ -175,7 +183,7 @@ impl Backend for XenBackend {
     }
 }
 
-/// Why a domain could not be joined to its console and network.
+/// Why a domain could not be joined to its mailbox, its console and its network.
 #[derive(Debug, thiserror::Error)]
 enum JoinError {
     /// XenStore could not say what is built.
@@ -187,6 +195,9 @@ enum JoinError {
     /// Its `xl` ended, or its domain.
     #[error("its domain ended before it ran")]
     Ended,
+    /// It has no mailbox.
+    #[error("its control connection cannot be made")]
+    Mail(#[from] OpenError),
     /// It has no console.
     #[error("its console is not there")]
     Console(#[from] ConsoleError),
@@ -220,8 +231,9 @@ fn find() -> Result<(Xl, Info), BackendError> {
 }
 
 /// Watches what is introduced; with who has the name already: an `xl` would refuse it, and we would find the other.
-fn introductions(store: &Store, name: &DomainName) -> Result<(Watch, Option<DomainId>), StoreError> {
-    Ok((store.watch(&Path::new("@introduceDomain")?)?, store.domain_of_name(name)?))
+fn introductions(store: &Store, name: &DomainName) -> Result<(Store, Watch, Option<DomainId>), StoreError> {
+    let watch = store.watch(&Path::new("@introduceDomain")?)?;
+    Ok((store.clone(), watch, store.domain_of_name(name)?))
 }
 
 /// Waits until the domain is introduced, which is before its devices are made and before it runs.
@@ -246,42 +258,64 @@ fn built(
     }
 }
 
-/// Joins console and network to the domain, each with a thread of its own.
-fn join(
+/// What a guest's domain is joined to.
+struct Wanted {
+    role: Role,
+    port: PortId,
+    link: OwnedFd,
+}
+
+impl XenBackend {
+    /// Joins mailbox, console and network to the domain, each with a thread of its own.
+    fn join(
+        &self,
+        store: &Store,
+        domain: DomainId,
+        shared: &Arc<Shared>,
+        wanted: Wanted,
+    ) -> Result<(), JoinError> {
+        let deadline = Instant::now() + self.attaching;
+        // First, as a guest without a network device may write at once.
+        let mail = self.post.open(wanted.port, domain, &shared.console)?;
+        let mut joined = Joined { mail: Some(mail), ..Joined::default() };
+        let rest = || -> Result<(), JoinError> {
+            let terminal = console::open(store, domain, self.attaching)?;
+            let console = shared.console.clone();
+            let reader = thread::Builder::new().name("fades-console".to_owned());
+            joined.reader = Some(reader.spawn(move || console.fill_from(terminal))?);
+            joined.stop = Some(match wanted.role {
+                Role::Broker => carry(store, domain, shared, wanted.link, deadline)?,
+                // It has no network device, so nothing goes over its link. That is kept to the end all the same: a link
+                // that ends says that everything was told of its guest.
+                Role::Function => wanted.link,
+            });
+            Ok(())
+        };
+        let done = rest();
+        // What it said is worth keeping, whatever became of the rest.
+        shared.attached(joined);
+        done
+    }
+}
+
+/// Starts what carries frames between the domain's network device and `link`; it stops when what this gives is closed.
+fn carry(
     store: &Store,
     domain: DomainId,
-    shared: &Arc<Shared>,
+    shared: &Shared,
     link: OwnedFd,
-    attaching: Duration,
-) -> Result<(), JoinError> {
-    let deadline = Instant::now() + attaching;
-    let terminal = console::open(store, domain, attaching)?;
+    deadline: Instant,
+) -> Result<OwnedFd, JoinError> {
+    let device = network::attach(store, domain, deadline)?;
+    let (asleep, stop) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
     let console = shared.console.clone();
-    let reader =
-        thread::Builder::new().name("fades-console".to_owned()).spawn(move || console.fill_from(terminal))?;
-    let carry = || -> Result<OwnedFd, JoinError> {
-        let device = network::attach(store, domain, deadline)?;
-        let (asleep, stop) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-        let console = shared.console.clone();
-        thread::Builder::new().name("fades-frames".to_owned()).spawn(move || {
-            if let Err(error) = pump::run(&link, &device, &asleep) {
-                console.note(&format!("the network of this guest has ended: {error}"));
-            }
-        })?;
-        Ok(stop)
-    };
-    match carry() {
-        Ok(stop) => {
-            shared.attached(Some(reader), Some(stop));
-            Ok(())
+    thread::Builder::new().name("fades-frames".to_owned()).spawn(move || {
+        if let Err(error) = pump::run(&link, &device, &asleep) {
+            console.note(&format!("the network of this guest has ended: {error}"));
         }
-        Err(error) => {
-            // What it said is worth keeping, whatever became of its network.
-            shared.attached(Some(reader), None);
-            Err(error)
-        }
-    }
+    })?;
+    Ok(stop)
 }
 
 /// A file in memory that nobody can change.

@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use fades_core::backend::{BackendError, GuestSpec};
+use fades_core::ids::Role;
 use fades_xen_toolstack::config::{CommandLine, ConfigError, FilePath, Mac, Memory, Network};
 use fades_xen_toolstack::{DomainConfig, DomainName};
 
@@ -28,11 +29,15 @@ pub(super) fn domain(
         ramdisk: Some(descriptor(ramdisk).map_err(value)?),
         command_line: CommandLine::new(&spec.command_line).map_err(value)?,
         memory: Memory::mib(spec.memory_mib).map_err(value)?,
-        network: Some(Network {
-            mac: Mac::new(spec.mac).map_err(value)?,
-            interface: None,
-            script: FilePath::new(SCRIPT).map_err(value)?,
-        }),
+        network: match spec.role {
+            Role::Broker => Some(Network {
+                mac: Mac::new(spec.mac).map_err(value)?,
+                interface: None,
+                script: FilePath::new(SCRIPT).map_err(value)?,
+            }),
+            // Control goes through XenStore, data through memory shared with the broker: nothing is left for a network.
+            Role::Function => None,
+        },
     })
 }
 
@@ -47,7 +52,6 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    use fades_core::ids::Role;
     use fades_core::network::PortId;
 
     use super::*;
@@ -79,10 +83,20 @@ mod tests {
             "cmdline=\"-ip 10.0.0.2 env=FADES_ROLE=dmf\"",
             "memory=64",
             "on_crash=\"destroy\"",
-            "vif=[\"mac=02:00:00:00:00:07,script=/bin/true\"]",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn only_the_broker_has_a_network_device() {
+        let network = |role| {
+            let spec = GuestSpec { role, ..spec() };
+            let text = domain("0f", 0x2a, &spec, 5, 6).unwrap().text();
+            text.lines().filter(|line| line.starts_with("vif")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(network(Role::Broker), ["vif=[\"mac=02:00:00:00:00:07,script=/bin/true\"]"]);
+        assert_eq!(network(Role::Function), Vec::<String>::new());
     }
 
     #[test]
@@ -95,6 +109,6 @@ mod tests {
         assert!(said(|spec| spec.name = "a b".to_owned()).contains("\"fades-0f-a b-2a\""));
         assert!(said(|spec| spec.command_line = "\"".to_owned()).contains("command line"));
         assert!(said(|spec| spec.memory_mib = 1).contains("memory of 1"));
-        assert!(said(|spec| spec.mac = [0xff; 6]).contains("ff:ff:ff:ff:ff:ff"));
+        assert!(said(|spec| (spec.role, spec.mac) = (Role::Broker, [0xff; 6])).contains("ff:ff:ff:ff:ff:ff"));
     }
 }

@@ -17,6 +17,7 @@ use fades_xen_toolstack::{DomainName, End, Monitor, Reason, Xl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::exit::{Known, cause};
+use super::mail::Mailbox;
 use crate::console::Console;
 
 /// How long a domain may take to be built: others before it in `xl`'s lock, and its own memory to be filled.
@@ -25,7 +26,8 @@ pub(super) const BUILDING: Duration = Duration::from_secs(120);
 pub(super) const DESTROYING: Duration = Duration::from_secs(60);
 /// How long after a failure destroying is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How long after the domain's end its console is still read, and is waited for if it was not open by then.
+/// How long after the domain's end its console and its mailbox are still read, and are waited for if they were not open by
+/// then.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What the thread and those who ask share.
@@ -39,14 +41,22 @@ pub(super) struct Shared {
     changed: Condvar,
 }
 
+/// What was joined to a domain: all, some, or nothing.
+#[derive(Default)]
+pub(super) struct Joined {
+    /// Its control connection.
+    pub(super) mail: Option<Mailbox>,
+    /// Reads the console.
+    pub(super) reader: Option<JoinHandle<()>>,
+    /// Closed, it stops what carries frames, and the link to the virtual network ends.
+    pub(super) stop: Option<OwnedFd>,
+}
+
 #[derive(Default)]
 struct State {
     /// Whether what hangs on the domain was tried to be joined to it.
     attached: bool,
-    /// Reads the console.
-    reader: Option<JoinHandle<()>>,
-    /// Closed, it stops what carries frames.
-    stop: Option<OwnedFd>,
+    joined: Joined,
     /// How the domain ended.
     end: Option<End>,
     /// How the guest ended; last of all.
@@ -90,11 +100,11 @@ impl Shared {
         let _ = rustix::io::write(&self.wake, &[0]);
     }
 
-    /// What was joined to the domain, all or some or nothing of it. Said once; what is said later is not heard.
-    pub(super) fn attached(&self, reader: Option<JoinHandle<()>>, stop: Option<OwnedFd>) {
+    /// What was joined to the domain. Said once; what is said later is not heard.
+    pub(super) fn attached(&self, joined: Joined) {
         let mut state = self.state();
         if !state.attached {
-            (state.attached, state.reader, state.stop) = (true, reader, stop);
+            (state.attached, state.joined) = (true, joined);
             self.changed.notify_all();
         }
     }
@@ -155,8 +165,13 @@ impl Supervisor {
 
         // A domain may end before all is joined to it; its last words are worth a moment.
         let mut state = self.shared.until(Instant::now() + GRACE, |state| state.attached);
-        let (reader, stop) = (state.reader.take(), state.stop.take());
-        drop((state, stop));
+        let Joined { mail, reader, stop } = std::mem::take(&mut state.joined);
+        drop(state);
+        // Before its link, whose end says that everything was told.
+        if let Some(mail) = mail {
+            mail.finish(GRACE);
+        }
+        drop(stop);
         if let Some(reader) = reader {
             let until = Instant::now() + GRACE;
             while !reader.is_finished() && Instant::now() < until {
@@ -315,7 +330,7 @@ esac
                 time_limit,
                 destroying: Duration::from_secs(3),
             };
-            shared.attached(None, None);
+            shared.attached(Joined::default());
             Self { folder, shared, thread: std::thread::spawn(move || supervisor.run()) }
         }
 

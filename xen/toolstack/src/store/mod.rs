@@ -27,7 +27,7 @@ const DEVICE: &str = "/dev/xen/xenbus";
 /// How long a request may take. The store does each in well under a millisecond, one after another.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that wait in a watch before the next are dropped.
-const EVENTS: usize = 64;
+pub const EVENTS: usize = 64;
 
 /// A connection; clones are the same one.
 #[derive(Clone)]
@@ -195,7 +195,7 @@ pub struct Watch {
 
 impl Watch {
     /// The next event: at which node something happened. `None`: none by `deadline`. Events tell that something is
-    /// different, not what: look. While 64 wait, further ones are dropped.
+    /// different, not what: look. While [`EVENTS`] wait, further ones are dropped.
     ///
     /// # Errors
     /// [`StoreError::Over`].
