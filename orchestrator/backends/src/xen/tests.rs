@@ -351,13 +351,11 @@ fn a_guests_end_comes_after_what_it_said() {
     let (_terminal, toolstack) = host.toolstack();
     let guest = host.start_as(Role::Function, UnixStream::pair().unwrap().0).unwrap();
     toolstack.join().unwrap();
-    // Nobody tells of these: only at the end of its domain its nodes are looked at once more.
-    let quietly = |name: &str, value: &[u8]| {
-        let mut values = host.values.lock().unwrap();
-        values.values.insert(format!("/local/domain/3/data/fades/up/{name}"), value.to_vec());
-    };
-    quietly("0", b"hello");
-    quietly("1", b"bye");
+    set(&host.values, "/local/domain/3/data/fades/up/0", b"hello");
+    host.wait_for("/local/domain/3/fades/up-taken", Some(b"1"));
+    // Nobody tells of this: only at the end of its domain its nodes are looked at once more.
+    let last = "/local/domain/3/data/fades/up/1".to_owned();
+    host.values.lock().unwrap().values.insert(last, b"bye".to_vec());
     std::fs::remove_file(host.folder.join("domain")).unwrap();
     assert_eq!(guest.wait().cause, ExitCause::Signal(9));
     let port = PortId(1);
