@@ -14,6 +14,7 @@ use fades_backends::{XenBackend, XenPost};
 use fades_core::Role;
 use fades_core::backend::{Backend, ExitCause, Guest, GuestExit, GuestSpec};
 use fades_core::network::PortId;
+use fades_wire::address::Control;
 use fades_xen_store::DomainId;
 use fades_xen_toolstack::{DomainName, Store};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -55,6 +56,7 @@ fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: 
         loader: sealed(&fs::read(loader).unwrap()),
         application: sealed(&fs::read(application).unwrap()),
         port: PortId(1),
+        control: Control::Store,
         link: link.into(),
         mac: [2, 0, 10, 77, 0, 9],
         time_limit: limit,

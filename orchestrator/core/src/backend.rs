@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fades_api::codes::{self, Code};
+use fades_wire::address::Control;
 use fades_wire::exit::{END_MARK, ExitCode};
 
 use crate::ids::Role;
@@ -70,6 +71,9 @@ pub struct GuestSpec {
     pub application: OwnedFd,
     /// The guest's port of the virtual network, under which its control connection is known.
     pub port: PortId,
+    /// How the guest reaches the orchestrator; by its own means, a backend that has them gives it no network device either
+    /// unless it is a broker, whose sources are there.
+    pub control: Control,
     /// One end of a stream socket pair: frames, each behind its length as u32 big-endian.
     pub link: OwnedFd,
     /// Address of the guest's network device.

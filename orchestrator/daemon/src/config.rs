@@ -48,6 +48,9 @@ pub struct BackendConfig {
     pub kind: Option<String>,
     /// The QEMU program; without it `qemu-system-x86_64` from PATH.
     pub qemu: Option<PathBuf>,
+    /// On Xen: control and data go over the virtual network as everywhere else, not through XenStore and shared memory. For
+    /// guests that know no other way, and to compare.
+    pub network_only: bool,
 }
 
 /// `[broker]`

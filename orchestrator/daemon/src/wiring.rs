@@ -99,5 +99,7 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
         }
     };
     let kind = chosen.kind.word().to_owned();
+    // Guests of a port of the virtual network's own are told to connect there.
+    let post = post.filter(|_| !config.backend.network_only);
     Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }, post))
 }

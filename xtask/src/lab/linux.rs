@@ -17,11 +17,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const INIT: &str = "fades-bench-linux";
 const FUNCTION: &str = "dmf-stats";
 /// Its network device's, in the order in which they are loaded.
-const NETWORK: [&str; 3] = [
-    "net/core/failover",
-    "drivers/net/net_failover",
-    "drivers/net/virtio_net",
-];
+const NETWORK: [&str; 3] = ["net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net"];
 /// With a bridge, as the device alone leaves checksums to Linux in dom0 (`bench/linux/src/interface.rs`).
 const XEN: [&str; 4] = ["net/llc/llc", "net/802/stp", "net/bridge/bridge", "drivers/net/xen-netfront"];
 

@@ -92,6 +92,7 @@ impl Driver {
             loader: sealed("loader", image.loader()),
             application: sealed("application", image.application()),
             port: port.id,
+            control: port.control,
             link: port.link,
             mac: port.mac,
             time_limit: Some(Duration::from_secs(600)),

@@ -91,7 +91,15 @@ impl Link {
         ends.offer(pages)?;
         let until = Instant::now() + patience;
         while !ends.step(&theirs)? {
-            wait(&watched, until, peer, &theirs, patience)?;
+            if let Err(error) = wait(&watched, until, peer, &theirs, patience) {
+                let before = (ends.receiver.is_some(), ends.sender.is_some());
+                let late = ends.step(&theirs);
+                let after = (ends.receiver.is_some(), ends.sender.is_some());
+                return Err(MeetError::Own(io::Error::other(format!(
+                    "DEBUG {error} before {before:?} late {late:?} after {after:?} now fired {:?}",
+                    watched.has_fired()
+                ))));
+            }
         }
         Ok(Self { ends })
     }

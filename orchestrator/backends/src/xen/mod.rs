@@ -34,8 +34,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Lack, Orphan};
-use fades_core::ids::Role;
 use fades_core::network::PortId;
+use fades_wire::address::Control;
 use fades_xen_store::{DomainId, Path};
 use fades_xen_toolstack::{
     ConsoleError, DomainConfig, DomainName, End, Info, Monitor, Store, StoreError, Watch, Xl, XlError,
@@ -149,9 +149,12 @@ impl Backend for XenBackend {
         })?;
         // From here on, dropping the guest destroys its domain.
         let guest = Arc::new(guest);
-        let wanted = Wanted { role: spec.role, port: spec.port, link: spec.link };
+        let mailbox = (spec.control == Control::Store).then_some(spec.port);
+        let wanted = Wanted { mailbox, has_network: config.network.is_some(), link: spec.link };
         let joined = built(&store, &config.name, &building, &guest).and_then(|domain| {
-            guest.is_domain(domain);
+            if mailbox.is_some() {
+                guest.is_domain(domain);
+            }
             self.join(&store, domain, &guest.shared, wanted)
         });
         match joined {
@@ -260,8 +263,9 @@ fn built(
 
 /// What a guest's domain is joined to.
 struct Wanted {
-    role: Role,
-    port: PortId,
+    /// The port under which its mailbox is known, if it has one.
+    mailbox: Option<PortId>,
+    has_network: bool,
     link: OwnedFd,
 }
 
@@ -276,18 +280,19 @@ impl XenBackend {
     ) -> Result<(), JoinError> {
         let deadline = Instant::now() + self.attaching;
         // First, as a guest without a network device may write at once.
-        let mail = self.post.open(wanted.port, domain, &shared.console)?;
-        let mut joined = Joined { mail: Some(mail), ..Joined::default() };
+        let mail = wanted.mailbox.map(|port| self.post.open(port, domain, &shared.console)).transpose()?;
+        let mut joined = Joined { mail, ..Joined::default() };
         let rest = || -> Result<(), JoinError> {
             let terminal = console::open(store, domain, self.attaching)?;
             let console = shared.console.clone();
             let reader = thread::Builder::new().name("fades-console".to_owned());
             joined.reader = Some(reader.spawn(move || console.fill_from(terminal))?);
-            joined.stop = Some(match wanted.role {
-                Role::Broker => carry(store, domain, shared, wanted.link, deadline)?,
-                // It has no network device, so nothing goes over its link. That is kept to the end all the same: a link
-                // that ends says that everything was told of its guest.
-                Role::Function => wanted.link,
+            joined.stop = Some(if wanted.has_network {
+                carry(store, domain, shared, wanted.link, deadline)?
+            } else {
+                // Nothing goes over its link. That is kept to the end all the same: a link that ends says that everything was
+                // told of its guest.
+                wanted.link
             });
             Ok(())
         };

@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 
 use fades_core::backend::{BackendError, GuestSpec};
 use fades_core::ids::Role;
+use fades_wire::address::Control;
 use fades_xen_toolstack::config::{CommandLine, ConfigError, FilePath, Mac, Memory, Network};
 use fades_xen_toolstack::{DomainConfig, DomainName};
 
@@ -29,14 +30,14 @@ pub(super) fn domain(
         ramdisk: Some(descriptor(ramdisk).map_err(value)?),
         command_line: CommandLine::new(&spec.command_line).map_err(value)?,
         memory: Memory::mib(spec.memory_mib).map_err(value)?,
-        network: match spec.role {
-            Role::Broker => Some(Network {
+        network: match (spec.role, spec.control) {
+            (Role::Broker, _) | (Role::Function, Control::Network(_)) => Some(Network {
                 mac: Mac::new(spec.mac).map_err(value)?,
                 interface: None,
                 script: FilePath::new(SCRIPT).map_err(value)?,
             }),
             // Control goes through XenStore, data through memory shared with the broker: nothing is left for a network.
-            Role::Function => None,
+            (Role::Function, Control::Store) => None,
         },
     })
 }
@@ -53,6 +54,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use fades_core::network::PortId;
+    use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY};
 
     use super::*;
 
@@ -66,6 +68,7 @@ mod tests {
             loader: fd(),
             application: fd(),
             port: PortId(1),
+            control: Control::Store,
             link: fd(),
             mac: [2, 0, 0, 0, 0, 7],
             time_limit: None,
@@ -89,14 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_broker_has_a_network_device() {
-        let network = |role| {
-            let spec = GuestSpec { role, ..spec() };
+    fn only_who_needs_it_has_a_network_device() {
+        let network = |role, control| {
+            let spec = GuestSpec { role, control, ..spec() };
             let text = domain("0f", 0x2a, &spec, 5, 6).unwrap().text();
             text.lines().filter(|line| line.starts_with("vif")).map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(network(Role::Broker), ["vif=[\"mac=02:00:00:00:00:07,script=/bin/true\"]"]);
-        assert_eq!(network(Role::Function), Vec::<String>::new());
+        let device = ["vif=[\"mac=02:00:00:00:00:07,script=/bin/true\"]"];
+        let by_network = Control::Network(Endpoint::new(GATEWAY, CONTROL_PORT));
+        assert_eq!(network(Role::Broker, Control::Store), device);
+        assert_eq!(network(Role::Function, Control::Store), Vec::<String>::new());
+        assert_eq!(network(Role::Function, by_network), device);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use fades_core::backend::ExitCause;
+use fades_core::ids::Role;
 use fades_core::network::{
     NetEvent, Network, NetworkCounters, NetworkError, Port, SourceAddress, SourceEndpoint,
 };
-use fades_wire::address::{Control, Endpoint, GATEWAY};
+use fades_wire::address::{Endpoint, GATEWAY};
 use fades_xen_store::{Decoder, Kind, Message, Request, Token, WatchEvent};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -185,6 +186,7 @@ impl Host {
             loader: file(),
             application: file(),
             port: PortId(1),
+            control: Control::Store,
             link: link.into(),
             mac: [2, 0, 0, 0, 0, 7],
             time_limit: None,

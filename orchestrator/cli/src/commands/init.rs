@@ -135,6 +135,8 @@ impl Init {
              {kind}\n\
              # The QEMU program; without it qemu-system-x86_64 from PATH.\n\
              {qemu}\n\
+             # On Xen: no XenStore and no shared memory between guests, but TCP as everywhere else.\n\
+             # network_only = false\n\
              \n\
              [broker]\n\
              # image = \"drb@sha256:...\" # without it the newest broker image\n\

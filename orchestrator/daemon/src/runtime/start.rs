@@ -81,6 +81,7 @@ impl Starter {
             loader: bootable.loader,
             application: bootable.application,
             port: port.id,
+            control: port.control,
             link: port.link,
             mac: port.mac,
             time_limit: order.time_limit_us.map(Duration::from_micros),

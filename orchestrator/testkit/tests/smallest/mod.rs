@@ -143,6 +143,7 @@ impl Shell {
             loader: file(),
             application: file(),
             port: port.id,
+            control: port.control,
             link: port.link,
             mac: port.mac,
             time_limit: order.time_limit_us.map(Duration::from_micros),

@@ -22,6 +22,7 @@ use crate::setup;
 use crate::stage::{building, cargo, check, stage, target};
 use crate::testbed::node::{EXPECT_BACKEND, Node, Programs};
 
+const XEN: &str = "xen";
 /// Points of the tasks of which only the boot counts.
 const FEW: u64 = 4096;
 /// Said of every figure that an emulated processor made.
@@ -70,6 +71,8 @@ impl Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Unikernel,
+    /// On Xen: the same by TCP, which is what a Linux guest there is to be compared with.
+    ByNetwork,
     Linux,
 }
 
@@ -77,6 +80,7 @@ impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Unikernel => "unikernel",
+            Self::ByNetwork => "unikernel by TCP",
             Self::Linux => "linux",
         }
     }
@@ -84,7 +88,7 @@ impl Kind {
     /// Of the guest. A Linux guest's is the least in which this kernel came up with the function, in steps of 32.
     const fn memory_mib(self) -> u32 {
         match self {
-            Self::Unikernel => 64,
+            Self::Unikernel | Self::ByNetwork => 64,
             Self::Linux => linux::MEMORY_MIB,
         }
     }
@@ -112,7 +116,8 @@ pub fn run(options: &Options) -> Result<()> {
     stage("points", || data.load(options.mib * POINTS_PER_MIB))?;
     let mut report = Report::new(options);
     for backend in backends() {
-        for kind in [Kind::Unikernel, Kind::Linux] {
+        let kinds = [Kind::Unikernel, Kind::ByNetwork, Kind::Linux];
+        for kind in kinds.into_iter().filter(|kind| *kind != Kind::ByNetwork || backend == XEN) {
             let name = format!("{} on {backend}", kind.name());
             let measured = stage(&name, || measure(options, &backend, kind, &folder, &images, &data));
             report.add(&backend, kind, measured.map_err(|error| error.root_cause().to_string()));
@@ -167,8 +172,11 @@ fn measure(
 ) -> Result<Figures> {
     let mut node = Node::make(Programs::of("debug"), &folder.join("node"))?;
     node.set("kind", &format!("{backend:?}"))?;
+    if backend == XEN && kind != Kind::Unikernel {
+        node.set("network_only", "true")?;
+    }
     let linux = match kind {
-        Kind::Unikernel => None,
+        Kind::Unikernel | Kind::ByNetwork => None,
         Kind::Linux => Some(Linux::instead_of_functions(&node, backend)?),
     };
     node.run()?;
