@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use fades_wire::address::{Endpoint, GATEWAY, MASK_BITS};
+use fades_wire::address::{Control, Endpoint, GATEWAY, MASK_BITS};
 use fades_wire::boot::{BootParameters, GuestParameters};
 use fades_wire::control::{FromGuest, Ping, Shutdown, ToGuest, Welcome};
 use fades_wire::failure::Code;
@@ -60,7 +60,7 @@ fn connect(mode: &str, heartbeat_ms: u32) -> (Machine, Peer) {
         time_unix_us: 1_767_225_600_000_000,
         guest: GuestParameters {
             role: Role::Probe,
-            control: Endpoint::new(GATEWAY, listener.local_addr().unwrap().port()),
+            control: Control::Network(Endpoint::new(GATEWAY, listener.local_addr().unwrap().port())),
             log: 3,
         },
     };

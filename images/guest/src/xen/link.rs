@@ -17,7 +17,7 @@ use fades_xen_pv::grant::GrantRef;
 use fades_xen_pv::hypercall::{self, Hypercalls, Port, Ports};
 use fades_xen_store::Path;
 
-use super::here::{Here, Watched, path};
+use super::here::{Here, path};
 use super::{OwnPages, here};
 
 /// Why two domains did not meet.
@@ -46,13 +46,13 @@ pub enum MeetError {
         /// Where.
         node: String,
     },
-    /// The other one did not come.
-    #[error("domain {peer} did not come to {node} in {} ms", after.as_millis())]
+    /// The other one did not come, or not all the way.
+    #[error("domain {peer} made no {missing} in {} ms", after.as_millis())]
     Silent {
         /// The other one.
         peer: u16,
-        /// Where it was waited for.
-        node: String,
+        /// What was waited for.
+        missing: &'static str,
         /// How long.
         after: Duration,
     },
@@ -91,31 +91,13 @@ impl Link {
         ends.offer(pages)?;
         let until = Instant::now() + patience;
         while !ends.step(&theirs)? {
-            if let Err(error) = wait(&watched, until, peer, &theirs, patience) {
-                let before = (ends.receiver.is_some(), ends.sender.is_some());
-                let late = ends.step(&theirs);
-                let after = (ends.receiver.is_some(), ends.sender.is_some());
-                return Err(MeetError::Own(io::Error::other(format!(
-                    "DEBUG {error} before {before:?} late {late:?} after {after:?} now fired {:?}",
-                    watched.has_fired()
-                ))));
+            if !watched.next(Some(until))? {
+                let missing = if ends.receiver.is_none() { "offer" } else { "answer" };
+                return Err(MeetError::Silent { peer, missing, after: patience });
             }
         }
         Ok(Self { ends })
     }
-}
-
-fn wait(
-    watched: &Watched,
-    until: Instant,
-    peer: u16,
-    theirs: &Path,
-    patience: Duration,
-) -> Result<(), MeetError> {
-    if watched.next(Some(until))? {
-        return Ok(());
-    }
-    Err(MeetError::Silent { peer, node: theirs.to_string(), after: patience })
 }
 
 impl Ends {

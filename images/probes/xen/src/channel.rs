@@ -49,6 +49,7 @@ pub(crate) fn consume(domain: &Domain, store: &mut Store) -> Answer<()> {
     let mut grants = domain.grants(GRANT_FRAMES)?;
     let [peer] = told(store, "data/peer")?;
     let peer = hypercall::Domain(u16::try_from(peer)?);
+    nothing_of_others(store, peer)?;
     let [reference, port] = told(store, "data/offer")?;
     let reference = GrantRef::from_number(reference);
     let mut receiver = Receiver::join(&calls, &OwnPages, &mut grants, calls, peer, reference, Port(port))?;
@@ -60,6 +61,22 @@ pub(crate) fn consume(domain: &Domain, store: &mut Store) -> Answer<()> {
     unmapped?;
     take_back(leftover, &mut grants, &upcalls, port)?;
     println!("channel: received {LOAD} bytes, no page left behind");
+    Ok(())
+}
+
+/// Tries nodes that are not for this domain: a living sibling's, and what is dom0's in its own home.
+fn nothing_of_others(store: &mut Store, sibling: hypercall::Domain) -> Answer<()> {
+    let until = store.now() + PATIENCE;
+    let of_sibling = format!("/local/domain/{}/data", sibling.0);
+    for node in [of_sibling.as_str(), &format!("{of_sibling}/peer"), "/local/domain/0/name", "/vm", "/tool"] {
+        let read = store.read(&Path::new(node)?, until);
+        check(&format!("{node} is not for us to read"), read.is_err_and(|error| error.is_forbidden()))?;
+    }
+    for node in [format!("{of_sibling}/x"), "fades/down/0".to_owned(), "/local/domain/0/x".to_owned()] {
+        let written = store.write(&Path::new(&node)?, b"x", until);
+        check(&format!("{node} is not for us to write"), written.is_err_and(|error| error.is_forbidden()))?;
+    }
+    println!("channel: nothing of others is for us");
     Ok(())
 }
 
