@@ -73,6 +73,20 @@ pub fn run() -> Result<()> {
     install(&missing)
 }
 
+/// Installs those of Debian's packages that are not there.
+///
+/// # Errors
+/// Something is missing and cannot be installed from here.
+pub(crate) fn have_packages(packages: &[&str]) -> Result<()> {
+    let is_there = |package: &str| {
+        let query = ["-W", "-f=${db:Status-Status}", package];
+        let output = Command::new("dpkg-query").args(query).output();
+        output.is_ok_and(|output| output.stdout == b"installed")
+    };
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_there(package)).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
     if program("apt-get").is_none() {

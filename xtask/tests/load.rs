@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use common::outside::on_xen;
 use common::service::{Ask, Service};
 use common::{Bed, guests};
 use driver::Driver;
@@ -89,15 +90,32 @@ fn twenty_tasks_go_four_at_a_time_where_a_node_has_room_for_four() {
             (service.ask(&Ask { measurement: measurement.to_owned(), ..Ask::of(&bed) }), measurement)
         })
         .collect();
-    let (mut together, deadline) = (0, Instant::now() + Duration::from_secs(300));
-    while !ids.iter().all(|(id, _)| service.task(id)["state"] == "succeeded") {
+    let (mut together, mut under_way, deadline) = (0, 0, Instant::now() + Duration::from_secs(300));
+    // Guests are built before they are seen, on Xen one after another, and are gone from sight before they are gone.
+    let count = || {
+        let (_, list) = service.get("/v1/tasks").unwrap();
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let states = list["tasks"].as_array().unwrap().iter().filter_map(|task| task["state"].as_str());
+        states.filter(|state| ["starting", "streaming", "computing"].contains(state)).count()
+    };
+    let mut waiting = ids.iter();
+    let mut next = waiting.next();
+    while let Some((id, _)) = next {
         together = together.max(bed.functions().len());
-        let tasks = ids.iter().map(|(id, _)| service.task(id));
-        let ended = tasks.filter(|task| task["state"] == "failed" || Instant::now() > deadline);
-        assert_eq!(ended.collect::<Vec<_>>(), Vec::<Value>::new());
-        std::thread::sleep(Duration::from_millis(20));
+        under_way = under_way.max(count());
+        let task = service.task(id);
+        assert!(task["state"] != "failed" && Instant::now() < deadline, "{task}");
+        if task["state"] == "succeeded" {
+            next = waiting.next();
+        } else {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
-    assert_eq!(together, AT_ONCE, "functions at once");
+    assert_eq!(under_way, AT_ONCE, "tasks under way at once");
+    assert!(
+        if on_xen() { (2..=AT_ONCE).contains(&together) } else { together == AT_ONCE },
+        "{together} functions"
+    );
     for (id, measurement) in &ids {
         assert_eq!(service.task(id)["attempts"], 1, "{id}");
         let first = ids.iter().find(|(_, other)| other == measurement).unwrap();

@@ -12,7 +12,7 @@ use super::emulator::Emulator;
 /// SVM for domains of their own processor mode, and what guests' kernels ask of a processor. Nested paging, whatever stands at
 /// [`PROCESSOR`]: Debian builds Xen without the other kind.
 const XEN_PROCESSOR: &str = "qemu64,+svm,+npt,+fsgsbase,+rdrand";
-/// One for dom0 and one for its domains. With two of its own Linux' clock stands still now and then, as it must not go
+/// One for dom0, and both for its domains. With two of its own Linux' clock stands still now and then, as it must not go
 /// back when the emulated processors' counters differ.
 const XEN_PROCESSORS: &str = "2";
 /// The console on the serial port; the half of the memory for Linux, so that the other half is for domains.

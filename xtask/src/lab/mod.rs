@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: the same images and programs on hardware virtualisation that this machine need not have.
 //!
 //! ```text
-//! packages (Debian's kernel, busybox) --+      QEMU of Debian's backports
+//! packages (Debian's kernel, busybox) --+      a QEMU of our own, built of Debian's source
 //! QEMU, influxd and their libraries ----+--> one cpio archive --> QEMU, emulating a processor with SVM
 //! programs, images, test programs ------+                              |  console, exit code, target/lab/NAME/out
 //! ```
@@ -110,7 +110,8 @@ pub(crate) fn missing() -> Option<&'static str> {
 pub(crate) fn run_built(options: &Options) -> Result<()> {
     let (lab, run) = (options.lab, &options.run);
     let tests = building("tests", "a minute", || suite::build(lab))?;
-    let (kernel, emulator) = stage("packages", || Ok((packages::fetch()?, emulator::fetch()?)))?;
+    let emulator = emulator::make()?;
+    let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     let folder = lab.folder();
     let out = folder.join("out");

@@ -38,7 +38,7 @@ fn find() -> Result<Packages> {
     let folder = folder()?;
     let kernel = newest_kernel()?;
     for package in ["busybox-static", &kernel] {
-        unpack(&folder, package, &[])?;
+        unpack(&folder, package)?;
     }
     let version = kernel.trim_start_matches("linux-image-");
     let root = folder.join(&kernel);
@@ -71,8 +71,8 @@ fn newest_kernel() -> Result<String> {
         .context("apt knows no linux-image-amd64: run `apt-get update`, and look whether this is Debian 12")
 }
 
-/// Fetches a package with these further arguments for apt and unpacks it, unless that was done; says where.
-pub(super) fn unpack(folder: &Path, package: &str, apt: &[String]) -> Result<PathBuf> {
+/// Fetches a package and unpacks it, unless that was done; says where.
+pub(super) fn unpack(folder: &Path, package: &str) -> Result<PathBuf> {
     let root = folder.join(package);
     if root.is_dir() {
         return Ok(root);
@@ -83,9 +83,7 @@ pub(super) fn unpack(folder: &Path, package: &str, apt: &[String]) -> Result<Pat
     // Nothing of it is installed, so that any user may do it; apt's own user cannot write here.
     check(
         Command::new("apt-get")
-            .args(["-q", "-o", "APT::Sandbox::User="])
-            .args(apt)
-            .args(["download", package])
+            .args(["-q", "-o", "APT::Sandbox::User=", "download", package])
             .current_dir(&fetched),
     )?;
     let file = fs::read_dir(&fetched)?.filter_map(Result::ok).map(|entry| entry.path()).next();

@@ -63,7 +63,7 @@ fn find() -> Result<Xen> {
     let folder = packages::folder()?;
     let mut roots = Vec::new();
     for package in PACKAGES {
-        roots.push(packages::unpack(&folder, package, &[])?);
+        roots.push(packages::unpack(&folder, package)?);
     }
     let hypervisor = folder.join("xen");
     if !hypervisor.is_file() {
