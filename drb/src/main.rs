@@ -4,7 +4,7 @@ mod drive;
 
 use drive::Driver;
 use fades_guest::{Identity, boot, exit};
-use fades_wire::address::DATA_PORT;
+use fades_wire::address::{Control, DATA_PORT};
 use fades_wire::exit::ExitCode;
 use fades_wire::ids::Role;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -13,7 +13,9 @@ const IDENTITY: Identity = Identity { role: Role::Broker, image: concat!("drb ",
 
 fn main() {
     let guest = boot(IDENTITY);
-    let driver = data_address().and_then(|address| Driver::new(guest.control, address));
+    let by_network = matches!(guest.parameters.control, Control::Network(_));
+    let data = if by_network { data_address().map(Some) } else { Ok(None) };
+    let driver = data.and_then(|data| Driver::new(guest.control, data));
     let Err(error) = driver.and_then(|mut driver| driver.run());
     exit::end(ExitCode::Failed, &exit::words(&error));
 }

@@ -430,6 +430,8 @@ fn a_function_in_a_domain_is_met_there() {
     story.retrieve(meet(1));
     story.retrieve(order(2, 1, 1 << 20));
     assert_eq!(story.meetings, [7, 8], "who comes to the data port is not met");
+    let other = story.broker.function_connected(Caller::Domain(9), 0);
+    story.broker.function_received(other, &Peer::new(1, 0).open(ticket(0)), 0);
     let function = story.broker.function_connected(Caller::Domain(7), 0);
     story.broker.function_received(function, &Peer::new(1, 0).open(ticket(0)), 0);
     // A meeting that failed is no news for a task whose function is there, nor for tasks of others.
@@ -441,7 +443,7 @@ fn a_function_in_a_domain_is_met_there() {
     assert_eq!((story.failure(0).code, &*story.failure(0).message), (Code::PeerSilent, "did not come"));
     story.broker.abandon(key(0), 0);
     story.told();
-    assert_eq!(story.closed, [function]);
+    assert_eq!(story.closed, [function], "another domain's ticket is nobody else's");
 }
 
 #[test]

@@ -145,7 +145,13 @@ impl Broker {
     /// Brings a task and the function that shows its ticket together, whichever came first.
     pub(super) fn match_ticket(&mut self, ticket: Ticket, now: Micros) {
         let task = self.tasks.values_mut().find(|task| task.ticket == ticket && task.function.is_none());
-        let function = self.functions.iter_mut().find(|(_, function)| function.ticket == Some(ticket));
+        // A function that was met has a name that it did not choose, and its task says which.
+        let domain = task.as_ref().and_then(|task| task.domain);
+        let is_its = |from: Caller| domain.is_none_or(|domain| from == Caller::Domain(domain));
+        let function = self
+            .functions
+            .iter_mut()
+            .find(|(_, function)| function.ticket == Some(ticket) && is_its(function.from));
         let (Some(task), Some((&id, function))) = (task, function) else { return };
         function.ticket = None;
         function.task = Some(task.key);

@@ -2,6 +2,8 @@
 
 use fades_drb::broker::SourceId;
 #[cfg(target_os = "hermit")]
+use fades_guest::data::{BROKERS_PAGES, FUNCTIONS_PAGES};
+#[cfg(target_os = "hermit")]
 use fades_guest::{exit::words, xen::link::Link};
 use fades_wire::address::Endpoint;
 use fades_wire::control::ToGuest;
@@ -23,9 +25,6 @@ const WAITING: usize = 16;
 /// How long a function's domain may take to come: it hears of the meeting at the same time as we do.
 #[cfg(target_os = "hermit")]
 const MEETING: Duration = Duration::from_secs(20);
-/// Pages through which a function is sent its data: 256 KiB, as much as a TCP buffer has.
-#[cfg(target_os = "hermit")]
-const PAGES: usize = 64;
 /// Longest single wait for an event.
 #[cfg(target_os = "hermit")]
 const WAIT: Duration = Duration::from_secs(3600);
@@ -134,7 +133,8 @@ impl Mailbox {
     pub(crate) fn meet(&self, domain: u16) -> io::Result<()> {
         let poster = self.poster.clone();
         spawn("meet", move || {
-            let met = Link::meet(domain, PAGES, MEETING).map_err(|error| words(&error));
+            let met =
+                Link::meet(domain, (BROKERS_PAGES, FUNCTIONS_PAGES), MEETING).map_err(|error| words(&error));
             poster.post(Event::Met(domain, met));
         })
     }

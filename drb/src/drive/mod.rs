@@ -1,7 +1,7 @@
 //! The sockets around the broker: one thread and one poll for all of them.
 //!
-//! Two things would block that thread, as Hermit's kernel has no form of them that does not, and are done beside it:
-//! connecting and accepting. They, and the control channel, report through one queue.
+//! What would block that thread, as there is no form of it that does not, is done beside it: connecting, accepting, and in a
+//! Xen domain meeting a function. They, and the control channel, report through one queue.
 
 mod beside;
 mod link;
@@ -43,16 +43,19 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Listens for functions at `data`.
-    pub(crate) fn new(control: ControlChannel, data: SocketAddr) -> io::Result<Self> {
+    /// Listens for functions at `data`, if they come by the network.
+    pub(crate) fn new(control: ControlChannel, data: Option<SocketAddr>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(poll.registry())?;
         let (control, inbox) = control.split();
         mailbox.forward(inbox)?;
-        let address = mailbox.listen(data)?;
+        let place = match data {
+            Some(address) => format!("at {}", mailbox.listen(address)?),
+            None => "in their domains".to_owned(),
+        };
         #[cfg(target_os = "hermit")]
         mailbox.follow_upcalls()?;
-        control.log(fades_guest::log::level::INFORMATION, format!("serving functions at {address}"));
+        control.log(fades_guest::log::level::INFORMATION, format!("serving functions {place}"));
         Ok(Self {
             broker: Broker::new(Limits::default()),
             control,
@@ -240,7 +243,12 @@ impl Driver {
                     self.mailbox.connect(source, endpoint)?;
                 }
                 #[cfg(target_os = "hermit")]
-                Action::Meet(domain) => self.mailbox.meet(domain)?,
+                Action::Meet(domain) => {
+                    if let Err(error) = self.mailbox.meet(domain) {
+                        let now = self.now();
+                        self.broker.function_unmet(domain, &format!("no thread to meet it: {error}"), now);
+                    }
+                }
                 #[cfg(not(target_os = "hermit"))]
                 Action::Meet(domain) => {
                     let now = self.now();

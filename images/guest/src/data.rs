@@ -1,4 +1,4 @@
-//! A function's connection to the broker: by TCP, or in a Xen domain through memory that both share ([`crate::xen::link`]).
+//! A function's connection to the broker: by TCP, or in a Xen domain through memory that both share (module `xen::link`).
 
 use fades_wire::address::Place;
 use std::io::{self, Read, Write};
@@ -12,9 +12,10 @@ use std::time::Duration;
 /// How long the broker may take to come to a meeting: it hears of it in a message that is on its way.
 #[cfg(target_os = "hermit")]
 const MEETING: Duration = Duration::from_secs(20);
+/// Pages through which a broker sends data: 256 KiB, as much as a TCP buffer has.
+pub const BROKERS_PAGES: usize = 64;
 /// Pages for what a function says: tickets and credit.
-#[cfg(target_os = "hermit")]
-const PAGES: usize = 1;
+pub const FUNCTIONS_PAGES: usize = 1;
 /// Longest single wait for bytes, after which is waited again.
 #[cfg(target_os = "hermit")]
 const WAIT: Duration = Duration::from_secs(3600);
@@ -44,7 +45,7 @@ impl DataLink {
             #[cfg(target_os = "hermit")]
             Place::Domain(broker) => {
                 let upcalls = xen::here().ok_or(io::ErrorKind::Unsupported)?.upcalls();
-                let link = Link::meet(broker, PAGES, MEETING)
+                let link = Link::meet(broker, (FUNCTIONS_PAGES, BROKERS_PAGES), MEETING)
                     .map_err(|error| io::Error::other(crate::exit::words(&error)))?;
                 Ok(Self(Kind::Domain(link, upcalls)))
             }

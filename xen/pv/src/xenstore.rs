@@ -23,7 +23,8 @@ use crate::byte_ring::{Reader, Writer};
 use crate::hypercall::{Port, Ports};
 use crate::shared::Shared;
 
-/// Watch events that are kept for [`Xenstore::next_event`]. More of them unread break the client.
+/// Watch events that are kept for [`Xenstore::next_event`]. Further ones of a watch of which some wait are dropped; one of
+/// another watch breaks the client.
 pub const EVENTS_MAX: usize = 1024;
 
 /// The owner's clock, and its way to wait for an event.
@@ -289,10 +290,13 @@ impl<P: Ports, W: Wait> Xenstore<P, W> {
     /// Puts a message where who wants it looks.
     fn sort(&mut self, message: Message) -> Result<(), StoreError> {
         if message.kind() == Kind::WatchEvent {
-            if self.events.len() >= EVENTS_MAX {
+            let event = WatchEvent::decode(&message)?;
+            if self.events.len() < EVENTS_MAX {
+                self.events.push_back(event);
+            } else if !self.events.iter().any(|kept| kept.token == event.token) {
                 return Err(StoreError::Flood);
             }
-            self.events.push_back(WatchEvent::decode(&message)?);
+            // Else it is joined with those of its watch that wait: another domain can make any number of them.
         } else if message.header().request == self.request && self.reply.is_none() {
             self.reply = Some(message);
         } else {

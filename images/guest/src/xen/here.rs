@@ -14,10 +14,9 @@ use fades_xen_store::{Access, DomainId, Path, Permissions, Token};
 
 use super::{Domain, OwnPages, Upcalls};
 
-/// Microseconds that the store may take for an answer. It does each in well under a millisecond, one after another.
-const PATIENCE: u64 = 20_000_000;
-/// Frames of the grant table: room for what a broker shares with some sixty functions at once.
-const GRANT_FRAMES: u32 = 8;
+/// Microseconds that the store may take for an answer. It does each in well under a millisecond, one after another. Less than
+/// a meeting is waited for, which takes several.
+const PATIENCE: u64 = 10_000_000;
 /// Longest single wait; who waits on waits again.
 const WAIT: Duration = Duration::from_secs(3600);
 
@@ -140,14 +139,14 @@ impl Here {
         Ok(watched)
     }
 
-    /// Uses this domain's grants.
+    /// Uses this domain's grants. The first call says in how many frames of the table, 512 grants in each.
     ///
     /// # Errors
     /// Xen gives none.
-    pub fn with_grants<T>(&self, use_them: impl FnOnce(&mut Grants) -> T) -> io::Result<T> {
+    pub fn with_grants<T>(&self, frames: u32, use_them: impl FnOnce(&mut Grants) -> T) -> io::Result<T> {
         let mut granted = self.granted();
         if granted.is_none() {
-            let grants = self.domain.grants(GRANT_FRAMES).map_err(io::Error::other)?;
+            let grants = self.domain.grants(frames).map_err(io::Error::other)?;
             *granted = Some(Granted { grants, leftover: Vec::new() });
         }
         let granted = granted.as_mut().ok_or_else(|| io::Error::other("no grants"))?;

@@ -20,6 +20,9 @@ use fades_xen_store::Path;
 use super::here::{Here, path};
 use super::{OwnPages, here};
 
+/// Room for what a broker shares with some sixty functions at once.
+const BROKERS_FRAMES: u32 = 8;
+
 /// Why two domains did not meet.
 #[derive(Debug, thiserror::Error)]
 pub enum MeetError {
@@ -70,25 +73,27 @@ struct Ends {
     peer: u16,
     /// Our node for this peer.
     own: Path,
+    /// What we send through, and what we take at most.
+    pages: (usize, usize),
     offer: Option<Offer<Hypercalls>>,
     sender: Option<Sender<Hypercalls>>,
     receiver: Option<Receiver<Hypercalls>>,
 }
 
 impl Link {
-    /// Meets the domain `peer`, which does the same with us, within `patience`; what is sent to it goes through `pages`
-    /// pages, a power of two up to 256.
+    /// Meets the domain `peer`, which does the same with us, within `patience`. What is sent to it goes through `pages.0`
+    /// pages, a power of two up to 256; what comes from it through no more than `pages.1`.
     ///
     /// # Errors
     /// They did not meet; nothing is kept but what the other one still has mapped.
-    pub fn meet(peer: u16, pages: usize, patience: Duration) -> Result<Self, MeetError> {
+    pub fn meet(peer: u16, pages: (usize, usize), patience: Duration) -> Result<Self, MeetError> {
         let here = here().ok_or(MeetError::NoDomain)?;
         here.reclaim();
         let own = path(&format!("data/fades/link/{peer}"))?;
         let theirs = path(&format!("/local/domain/{peer}/data/fades/link/{}", here.number()?))?;
         let watched = here.watch(&theirs)?;
-        let mut ends = Ends { here, peer, own, offer: None, sender: None, receiver: None };
-        ends.offer(pages)?;
+        let mut ends = Ends { here, peer, own, pages, offer: None, sender: None, receiver: None };
+        ends.offer()?;
         let until = Instant::now() + patience;
         while !ends.step(&theirs)? {
             if !watched.next(Some(until))? {
@@ -103,6 +108,11 @@ impl Link {
 impl Ends {
     fn channel(&self, source: ChannelError) -> MeetError {
         MeetError::Channel { peer: self.peer, source }
+    }
+
+    /// Frames of the grant table: who sends much does so to many at once.
+    const fn frames(&self) -> u32 {
+        if self.pages.0 > 1 { BROKERS_FRAMES } else { 1 }
     }
 
     fn domain(&self) -> hypercall::Domain {
@@ -132,9 +142,11 @@ impl Ends {
         }
     }
 
-    fn offer(&mut self, pages: usize) -> Result<(), MeetError> {
-        let (calls, domain) = (self.here.calls(), self.domain());
-        let offer = self.here.with_grants(|grants| Offer::new(&OwnPages, grants, calls, domain, pages))?;
+    fn offer(&mut self) -> Result<(), MeetError> {
+        let (calls, domain, pages) = (self.here.calls(), self.domain(), self.pages.0);
+        let offer = self
+            .here
+            .with_grants(self.frames(), |grants| Offer::new(&OwnPages, grants, calls, domain, pages))?;
         let offer = offer.map_err(|source| self.channel(source))?;
         let numbers = [offer.reference().number(), offer.port().0];
         self.offer = Some(offer);
@@ -157,9 +169,9 @@ impl Ends {
     }
 
     fn join(&mut self, reference: GrantRef, port: Port) -> Result<(), MeetError> {
-        let (calls, domain) = (self.here.calls(), self.domain());
-        let receiver = self.here.with_grants(|grants| {
-            Receiver::join(&calls, &OwnPages, grants, calls, domain, reference, port)
+        let (calls, domain, most) = (self.here.calls(), self.domain(), self.pages.1);
+        let receiver = self.here.with_grants(self.frames(), |grants| {
+            Receiver::join(&calls, &OwnPages, grants, calls, domain, (reference, port), most)
         })?;
         let receiver = receiver.map_err(|source| self.channel(source))?;
         let (reference, port) = (receiver.reference().number(), receiver.port());

@@ -52,7 +52,8 @@ pub(crate) fn consume(domain: &Domain, store: &mut Store) -> Answer<()> {
     nothing_of_others(store, peer)?;
     let [reference, port] = told(store, "data/offer")?;
     let reference = GrantRef::from_number(reference);
-    let mut receiver = Receiver::join(&calls, &OwnPages, &mut grants, calls, peer, reference, Port(port))?;
+    let mut receiver =
+        Receiver::join(&calls, &OwnPages, &mut grants, calls, peer, (reference, Port(port)), RING)?;
     calls.unmask(receiver.port())?;
     tell(store, "data/answer", &[receiver.reference().number()])?;
     receive(&mut receiver, &upcalls)?;

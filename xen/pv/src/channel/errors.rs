@@ -20,7 +20,8 @@ pub enum ChannelError {
     Port(HypercallError),
     /// The other side's end page is of another version than ours: this number stands there.
     Version(u32),
-    /// That many data pages there cannot be: one to [`PAGES_MAX`](super::PAGES_MAX), a power of two.
+    /// That many data pages there cannot be, a power of two up to [`PAGES_MAX`](super::PAGES_MAX), or they are more than we
+    /// would take.
     Size(u32),
     /// The other side's index is impossible. The channel is broken.
     Index(BadIndex),

@@ -56,7 +56,8 @@ fn unmap<T: PeerOnly, C: Call>(
 }
 
 impl<P: Ports> Receiver<P> {
-    /// Joins the channel that `producer` offers with `reference` and `port`.
+    /// Joins the channel that `producer` offers with `reference` and `port`, if it has no more than `most` data pages, which are
+    /// taken from our own.
     ///
     /// # Errors
     /// What the producer offers makes no sense, or something is missing; nothing is kept then.
@@ -66,12 +67,12 @@ impl<P: Ports> Receiver<P> {
         grants: &mut Grants,
         ports: P,
         producer: Domain,
-        reference: GrantRef,
-        port: Port,
+        (reference, port): (GrantRef, Port),
+        most: usize,
     ) -> Result<Self, ChannelError> {
         let peer = map(xen, pages, producer, reference)?;
         let mut data = Vec::new();
-        match Self::take(xen, pages, grants, &ports, producer, port, &peer, &mut data) {
+        match Self::take(xen, pages, grants, &ports, producer, port, (&peer, most), &mut data) {
             Ok((end, port)) => Ok(Self::with(ports, port, end, peer, data)),
             Err(error) => {
                 // The first failure is what is told.
@@ -93,10 +94,10 @@ impl<P: Ports> Receiver<P> {
         ports: &P,
         producer: Domain,
         port: Port,
-        peer: &PeerEnd,
+        (peer, most): (&PeerEnd, usize),
         data: &mut Vec<Foreign<PeerWords>>,
     ) -> Result<(Granted<OwnEnd>, Port), ChannelError> {
-        for reference in references(peer)? {
+        for reference in references(peer, most)? {
             data.push(map(xen, pages, producer, reference)?);
         }
         let end = Granted::<OwnEnd>::new(pages, grants, producer)?;
@@ -207,14 +208,14 @@ impl<P: Ports> Receiver<P> {
     }
 }
 
-/// The references that the producer's end page names, each read once.
-pub(super) fn references(peer: &PeerEnd) -> Result<Vec<GrantRef>, ChannelError> {
+/// The references that the producer's end page names, `most` at most, each read once.
+pub(super) fn references(peer: &PeerEnd, most: usize) -> Result<Vec<GrantRef>, ChannelError> {
     let version = peer.version.take();
     if version != VERSION {
         return Err(ChannelError::Version(version));
     }
     let count = peer.pages.take();
-    let pages = usize::try_from(count).ok().filter(|pages| is_size(*pages));
+    let pages = usize::try_from(count).ok().filter(|pages| is_size(*pages) && *pages <= most);
     let pages = pages.ok_or(ChannelError::Size(count))?;
     Ok(peer.references[..pages].iter().map(|place| GrantRef::from_number(place.take())).collect())
 }

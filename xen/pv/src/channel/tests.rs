@@ -56,7 +56,8 @@ fn line(pages: usize) -> Line {
     let (mut producer, mut consumer) = (Guest::new(), Guest::new());
     let offer = producer.offer(pages).unwrap();
     let peer = producer.granted::<PeerEnd>(offer.reference());
-    let data = receiver::references(&peer).unwrap().into_iter().map(|page| producer.granted(page)).collect();
+    let data =
+        receiver::references(&peer, 256).unwrap().into_iter().map(|page| producer.granted(page)).collect();
     let end = Granted::<OwnEnd>::new(&consumer.memory, &mut consumer.grants, Domain(8)).unwrap();
     end.page.version.publish(VERSION);
     let receiver = Receiver::with(Rc::clone(&consumer.wires), Port(41), end, peer, data);
@@ -186,14 +187,15 @@ fn an_end_page_is_read_with_suspicion() {
     let page = memory.page();
     let own = memory.again(page.frame()).share::<OwnEnd>();
     let peer = page.share::<PeerEnd>();
-    assert_eq!(receiver::references(&peer), Err(ChannelError::Version(0)));
+    assert_eq!(receiver::references(&peer, 256), Err(ChannelError::Version(0)));
     own.version.publish(VERSION);
     for pages in [0, 3, 257, 512, u32::MAX, 1 << 31] {
         own.pages.publish(pages);
-        assert_eq!(receiver::references(&peer), Err(ChannelError::Size(pages)));
+        assert_eq!(receiver::references(&peer, 256), Err(ChannelError::Size(pages)));
     }
     own.pages.publish(256);
     own.references[255].publish(7);
-    assert_eq!(receiver::references(&peer).unwrap()[255], GrantRef::from_number(7));
+    assert_eq!(receiver::references(&peer, 256).unwrap()[255], GrantRef::from_number(7));
+    assert_eq!(receiver::references(&peer, 128), Err(ChannelError::Size(256)), "more than we would take");
     assert_eq!(peer.version.take().to_le_bytes(), *b"fch1");
 }

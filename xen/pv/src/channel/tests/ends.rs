@@ -89,7 +89,7 @@ fn an_offer_names_its_pages_and_can_be_withdrawn() {
     let offer = guest.offer(4).unwrap();
     assert_eq!(guest.grants.free(), before - 5);
     let peer = guest.granted::<PeerEnd>(offer.reference());
-    let references = receiver::references(&peer).unwrap();
+    let references = receiver::references(&peer, 256).unwrap();
     assert_eq!(references.len(), 4);
     for reference in &references {
         guest.granted::<crate::shared::PeerWords>(*reference);
@@ -154,7 +154,7 @@ fn join(counting: &Counting, guest: &mut Guest) -> Result<Receiver<Rc<Wires>>, C
     let xen = Hypercalls::by(counting);
     let reference = GrantRef::from_number(30);
     let wires = Rc::clone(&guest.wires);
-    Receiver::join(&xen, &prepared, &mut guest.grants, wires, Domain(8), reference, Port(6))
+    Receiver::join(&xen, &prepared, &mut guest.grants, wires, Domain(8), (reference, Port(6)), 256)
 }
 
 /// Gives a page first that says that there are four data pages.
@@ -217,7 +217,8 @@ fn a_failed_join_keeps_nothing() {
         (Prepared { memory: &guest.memory, first: Cell::new(true) }, Hypercalls::by(&counting));
     let reference = GrantRef::from_number(30);
     let before = guest.grants.free();
-    let joined = Receiver::join(&xen, &prepared, &mut guest.grants, NoPorts, Domain(8), reference, Port(6));
+    let joined =
+        Receiver::join(&xen, &prepared, &mut guest.grants, NoPorts, Domain(8), (reference, Port(6)), 256);
     assert_eq!(joined.unwrap_err(), ChannelError::Port(HypercallError::NoSpace));
     assert_eq!((counting.mapped.get(), counting.holes.get(), guest.grants.free()), (0, 0, before));
 }
