@@ -137,7 +137,7 @@ fn strictness() {
 #[test]
 fn caps_are_checked_before_elements_are_read() {
     let refusal = |count: &[u8], behind: usize| {
-        let mut body = vec![0; 16 + 32 + 2];
+        let mut body = vec![0; 16 + 32 + 1 + 2];
         body.extend(count);
         body.extend(vec![0xff; behind]);
         match from_body::<Retrieve>(&body) {
