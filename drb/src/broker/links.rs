@@ -74,8 +74,8 @@ impl Broker {
 
 /// Connections from functions. What is said about one that was closed is ignored.
 impl Broker {
-    /// Somebody connected to the data port, or was met. With too many strangers there, whoever has most of them loses the oldest: one
-    /// that floods the port is in its own way only, and guests that are gone make room for those that came.
+    /// Somebody connected to the data port, or was met. With too many strangers there, whoever has most of them loses the
+    /// oldest: one that floods the port is in its own way only, and guests that are gone make room for those that came.
     pub fn function_connected(&mut self, from: impl Into<Caller>, now: Micros) -> FunctionId {
         let id = FunctionId(self.fresh_id());
         self.functions.insert(id, Function::new(from.into(), now));
