@@ -53,6 +53,7 @@ impl Story {
                 Action::CloseSource(source) => self.connects.retain(|(open, _)| *open != source),
                 Action::CloseFunction(id) => self.closed.push(id),
                 Action::Meet(domain) => self.meetings.push(domain),
+                Action::GiveUp(domain) => self.meetings.retain(|met| *met != domain),
                 Action::Tell(FromGuest::OperationEnded(it)) => {
                     self.ends.push((number(it.task.0), it.operation, Ok(it.summary.points)));
                 }
@@ -430,13 +431,15 @@ fn a_function_in_a_domain_is_met_there() {
     story.retrieve(meet(1));
     story.retrieve(order(2, 1, 1 << 20));
     assert_eq!(story.meetings, [7, 8], "who comes to the data port is not met");
+    assert_eq!([7, 8, 9].map(|domain| story.broker.awaits(domain)), [true, true, false]);
     let other = story.broker.function_connected(Caller::Domain(9), 0);
     story.broker.function_received(other, &Peer::new(1, 0).open(ticket(0)), 0);
     let function = story.broker.function_connected(Caller::Domain(7), 0);
     story.broker.function_received(function, &Peer::new(1, 0).open(ticket(0)), 0);
+    assert!(!story.broker.awaits(7) && story.broker.awaits(8));
     // A meeting that failed is no news for a task whose function is there, nor for tasks of others.
     for domain in [7, 8, 9] {
-        story.broker.function_unmet(domain, "did not come", 0);
+        story.broker.function_unmet(domain, &Failure::new(Code::PeerSilent, "did not come"), 0);
     }
     story.told();
     assert_eq!((story.ends.len(), story.ends[0].0), (1, 1));
@@ -444,6 +447,28 @@ fn a_function_in_a_domain_is_met_there() {
     story.broker.abandon(key(0), 0);
     story.told();
     assert_eq!(story.closed, [function], "another domain's ticket is nobody else's");
+}
+
+#[test]
+fn who_is_not_waited_for_is_not_met() {
+    let mut story = Story::new(Limits::default());
+    let meet = |task| Retrieve { domain: Some(7 + task as u16), ..order(task, 1, 1 << 20) };
+    story.retrieve(meet(0));
+    story.retrieve(meet(1));
+    // One that was met and has not said whose it is.
+    let stranger = story.broker.function_connected(Caller::Domain(8), 0);
+    for task in [0, 1] {
+        story.broker.abandon(key(task), 0);
+    }
+    story.told();
+    assert_eq!((&story.meetings[..], &story.closed[..]), (&[][..], &[stranger][..]));
+    // Given up before it was begun.
+    story.broker.retrieve(meet(2), 0);
+    story.broker.abandon(key(2), 0);
+    assert!(
+        !std::iter::from_fn(|| story.broker.next_action())
+            .any(|action| matches!(action, Action::Meet(_) | Action::GiveUp(_)))
+    );
 }
 
 #[test]

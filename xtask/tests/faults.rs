@@ -7,7 +7,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::outside::{patience, patience_ms};
+use common::outside::{list, on_xen, patience, patience_ms};
 use common::{Bed, guests};
 use serde_json::Value;
 
@@ -165,4 +165,73 @@ fn neighbours_of_functions_that_misbehave_do_not_notice() {
     for line in ["fades_tasks_ended{state=\"succeeded\"} 3", "fades_tasks_ended{state=\"failed\"} 5"] {
         assert!(metrics.lines().any(|other| other == line), "{line} is not in {metrics}");
     }
+}
+
+/// A function that does something to its broker's domain, and a neighbour of it that does what it should. What comes of it.
+fn beside_a_neighbour(bed: &Bed, parameters: &str) -> (i32, Value) {
+    let parameters = format!("{parameters}\nbroker = {}", bed.broker());
+    std::thread::scope(|scope| {
+        let wrapper = bed.wrapper("faulty", &parameters, 64, patience_ms(30_000));
+        let task = scope.spawn(move || bed.submit_and_wait(&wrapper));
+        behave(bed);
+        task.join().unwrap()
+    })
+}
+
+/// The grants that the broker had free when nothing of it was lent and it met nobody, if that is what it said last.
+fn free_grants(bed: &Bed) -> Option<u32> {
+    let log = bed.node().log();
+    let said = log.lines().filter_map(|line| line.split_once(" grants are free, "));
+    let (before, after) = said.collect::<Vec<_>>().pop()?;
+    let at_rest = after.starts_with("0 pages not given back, 0 meetings");
+    before.rsplit('"').next().filter(|_| at_rest)?.parse().ok()
+}
+
+/// Waits until the broker is at rest.
+fn free_grants_at_rest(bed: &Bed) -> Option<u32> {
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while free_grants(bed).is_none() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    free_grants(bed)
+}
+
+#[test]
+fn each_fault_between_domains_is_told_and_leaves_no_page() {
+    if !on_xen() {
+        eprintln!("skipped: functions are no domains here");
+        return;
+    }
+    let bed = Bed::start("faults-domains", POINTS);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    behave(&bed);
+    let all = free_grants_at_rest(&bed);
+    assert!(all.is_some(), "the broker does not come to rest: {}", bed.node().log());
+
+    let fails = |parameters, code, words: &str| {
+        let (exit, failure) = beside_a_neighbour(&bed, parameters);
+        let message = failure["message"].as_str().unwrap_or_default();
+        assert!(exit != 0 && failure["code"] == code && message.contains(words), "{parameters}: {failure}");
+    };
+    std::thread::scope(|scope| {
+        // The others come and go while the broker waits for this one.
+        let silent = scope.spawn(|| fails("mode = \"silent\"", "E3009", "showed no answer in 20000 ms"));
+        fails("mode = \"nonsense\"", "E3005", "says nonsense in /local/domain/");
+        fails("mode = \"huge\"", "E3005", "256");
+        for parameters in ["mode = \"flood\"\nmillis = 3000", "mode = \"storm\"\nmillis = 3000"] {
+            let (exit, document) = beside_a_neighbour(&bed, parameters);
+            assert_eq!((exit, &document["result"]["points"]), (0, &(POINTS / 5).into()), "{document}");
+            let events = document["result"]["events"].as_u64().unwrap();
+            assert!(events > 1000 || !parameters.contains("storm"), "{document}");
+        }
+        silent.join().unwrap();
+    });
+    // One that dies with the broker's pages mapped.
+    fails("mode = \"panic\"\nafter = 5000", "E3000", "told to panic");
+    behave(&bed);
+    only_the_broker_is_left(&bed, broker);
+    assert_eq!(free_grants_at_rest(&bed), all, "grants: {}", bed.node().log());
+    let shown = list(&format!("/local/domain/{broker}/data/fades/link"));
+    assert!(shown.is_empty(), "the broker still shows something to domains {shown:?}");
 }

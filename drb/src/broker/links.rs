@@ -102,14 +102,19 @@ impl Broker {
         id
     }
 
+    /// Whether a task waits for the function of this domain.
+    #[must_use]
+    pub fn awaits(&self, domain: u16) -> bool {
+        self.tasks.values().any(|task| task.domain == Some(domain) && task.function.is_none())
+    }
+
     /// A function's domain was not met: what waits for it fails.
-    pub fn function_unmet(&mut self, domain: u16, words: &str, now: Micros) {
+    pub fn function_unmet(&mut self, domain: u16, failure: &Failure, now: Micros) {
         let waits =
             |task: &&mut Task| task.domain == Some(domain) && task.function.is_none() && !task.is_over();
-        let failure = Failure::new(Code::PeerSilent, words);
         let mut keys = Vec::new();
         for task in self.tasks.values_mut().filter(waits) {
-            task.fail_all(&failure, now, &mut self.told);
+            task.fail_all(failure, now, &mut self.told);
             keys.push(task.key);
         }
         for key in keys {

@@ -86,6 +86,8 @@ pub enum Action {
     },
     /// Meet a function's domain, and say what came of it.
     Meet(u16),
+    /// Meet that domain no more, if it was not met yet.
+    GiveUp(u16),
     /// Close a connection to a source; it is not to be spoken of again.
     CloseSource(SourceId),
     /// Close a function's connection; it is not to be spoken of again.

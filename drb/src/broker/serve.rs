@@ -1,7 +1,7 @@
 //! Tasks: how they come, get their turn, are worked for, and go.
 
 use super::task::Task;
-use super::{Action, Broker, LINGER_US, Layout, Limits, Micros, QUANTUM, SourceId};
+use super::{Action, Broker, Caller, FunctionId, LINGER_US, Layout, Limits, Micros, QUANTUM, SourceId};
 use fades_wire::control::{FromGuest, Log, OperationFailed, Retrieve};
 use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::TaskKey;
@@ -71,8 +71,29 @@ impl Broker {
         if let Some(function) = task.function {
             self.functions.remove(&function);
             self.actions.push_back(Action::CloseFunction(function));
+        } else if let Some(domain) = task.domain {
+            self.give_up(domain);
         }
         self.admit(now);
+    }
+
+    /// Nobody waits for this domain any more, nor for what it said.
+    fn give_up(&mut self, domain: u16) {
+        let strangers = self
+            .functions
+            .iter()
+            .filter(|(_, function)| function.task.is_none() && function.from == Caller::Domain(domain));
+        let strangers: Vec<FunctionId> = strangers.map(|(id, _)| *id).collect();
+        for id in strangers {
+            self.functions.remove(&id);
+            self.actions.push_back(Action::CloseFunction(id));
+        }
+        // A meeting that was not even begun needs no end.
+        let before = self.actions.len();
+        self.actions.retain(|action| *action != Action::Meet(domain));
+        if self.actions.len() == before {
+            self.actions.push_back(Action::GiveUp(domain));
+        }
     }
 
     /// Does some work for the task whose turn it is. Says whether there was any to do.

@@ -1,33 +1,25 @@
-//! What is done beside the poll, as it would block: connecting, accepting, meeting domains, waiting for orders and events.
+//! What is done beside the poll, as it would block: connecting, accepting, waiting for orders.
 
 use fades_drb::broker::SourceId;
 #[cfg(target_os = "hermit")]
-use fades_guest::data::{BROKERS_PAGES, FUNCTIONS_PAGES};
-#[cfg(target_os = "hermit")]
-use fades_guest::{exit::words, xen::link::Link};
+use fades_guest::xen::link::Link;
 use fades_wire::address::Endpoint;
 use fades_wire::control::ToGuest;
+#[cfg(target_os = "hermit")]
+use fades_wire::failure::Failure;
 use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
-#[cfg(target_os = "hermit")]
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Stack of each helper: they call into the kernel and nothing else. Guests get stacks as real memory.
+/// Stack of each helper: none goes deep. Guests get stacks as real memory.
 const STACK: usize = 64 * 1024;
 /// Events that wait to be read; whoever has another waits then. A flood of connections waits in the kernel, which has few
 /// places for it.
 const WAITING: usize = 16;
-/// How long a function's domain may take to come: it hears of the meeting at the same time as we do.
-#[cfg(target_os = "hermit")]
-const MEETING: Duration = Duration::from_secs(20);
-/// Longest single wait for an event.
-#[cfg(target_os = "hermit")]
-const WAIT: Duration = Duration::from_secs(3600);
 /// Pause after a failed accept, so that a lasting failure does not take all of the processor.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,28 +33,30 @@ pub(crate) enum Event {
     Connected(SourceId, io::Result<TcpStream>),
     /// A function's domain was met, or was not, for a reason.
     #[cfg(target_os = "hermit")]
-    Met(u16, Result<Link, String>),
+    Met(u16, Result<Link, Failure>),
 }
 
 /// The queue of events; who puts one in wakes the poll.
 pub(crate) struct Mailbox {
     poster: Poster,
     events: Receiver<Event>,
-    /// Some domain has news that nobody has looked at. Not in the queue, as it is true once, however often it is said.
-    #[cfg(target_os = "hermit")]
-    upcall: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
-struct Poster {
+pub(crate) struct Poster {
     queue: SyncSender<Event>,
     waker: Arc<Waker>,
 }
 
 impl Poster {
     /// Says whether there still is somebody to read it.
-    fn post(&self, event: Event) -> bool {
-        self.queue.send(event).is_ok() && self.waker.wake().is_ok()
+    pub(crate) fn post(&self, event: Event) -> bool {
+        self.queue.send(event).is_ok() && self.wake()
+    }
+
+    /// Has the poll look around. Says whether there still is one.
+    pub(crate) fn wake(&self) -> bool {
+        self.waker.wake().is_ok()
     }
 }
 
@@ -71,12 +65,13 @@ impl Mailbox {
     pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
         let waker = Arc::new(Waker::new(registry, Token(0))?);
         let (queue, events) = sync_channel(WAITING);
-        Ok(Self {
-            poster: Poster { queue, waker },
-            events,
-            #[cfg(target_os = "hermit")]
-            upcall: Arc::default(),
-        })
+        Ok(Self { poster: Poster { queue, waker }, events })
+    }
+
+    /// For others who have events.
+    #[cfg(target_os = "hermit")]
+    pub(crate) const fn poster(&self) -> &Poster {
+        &self.poster
     }
 
     /// The next event, if there is one.
@@ -126,41 +121,6 @@ impl Mailbox {
     }
 }
 
-/// What there is to do in a Xen domain only.
-#[cfg(target_os = "hermit")]
-impl Mailbox {
-    /// Meets a function's domain.
-    pub(crate) fn meet(&self, domain: u16) -> io::Result<()> {
-        let poster = self.poster.clone();
-        spawn("meet", move || {
-            let met =
-                Link::meet(domain, (BROKERS_PAGES, FUNCTIONS_PAGES), MEETING).map_err(|error| words(&error));
-            poster.post(Event::Met(domain, met));
-        })
-    }
-
-    /// Whether some domain has had news since this was last asked.
-    pub(crate) fn upcall(&self) -> bool {
-        self.upcall.swap(false, Ordering::SeqCst)
-    }
-
-    /// Has [`Self::upcall`] tell that domains have news, where this is one.
-    pub(crate) fn follow_upcalls(&self) -> io::Result<()> {
-        let Some(upcalls) = fades_guest::xen::here().map(fades_guest::xen::Here::upcalls) else {
-            return Ok(());
-        };
-        let (waker, upcall) = (Arc::clone(&self.poster.waker), Arc::clone(&self.upcall));
-        spawn("upcalls", move || {
-            loop {
-                upcalls.pause(WAIT);
-                if !upcall.swap(true, Ordering::SeqCst) && waker.wake().is_err() {
-                    return;
-                }
-            }
-        })
-    }
-}
-
 /// From here on nobody waits for this connection, not even who drops it: Hermit's kernel has a blocking one wait for its
 /// peer then, which may be gone.
 fn unblocked(stream: TcpStream) -> io::Result<TcpStream> {
@@ -168,6 +128,6 @@ fn unblocked(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(STACK).spawn(work).map(drop)
 }

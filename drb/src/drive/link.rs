@@ -15,10 +15,17 @@ pub(crate) enum Flow {
     Ended(Option<String>),
 }
 
+/// A connection to another domain.
+#[cfg(target_os = "hermit")]
+pub(crate) type Domain = fades_guest::xen::link::Link;
+/// There is none elsewhere.
+#[cfg(not(target_os = "hermit"))]
+pub(crate) type Domain = std::convert::Infallible;
+
 enum Stream {
     Tcp(TcpStream),
     #[cfg(target_os = "hermit")]
-    Domain(fades_guest::xen::link::Link),
+    Domain(Domain),
 }
 
 /// Readiness is told once: each direction is good for use until it blocks.
@@ -42,7 +49,7 @@ impl Link {
 
     /// A connection to another domain.
     #[cfg(target_os = "hermit")]
-    pub(crate) fn met(link: fades_guest::xen::link::Link) -> Self {
+    pub(crate) fn met(link: Domain) -> Self {
         Self { stream: Stream::Domain(link), readable: true, writable: true, over: false }
     }
 
@@ -104,13 +111,17 @@ impl Link {
         }
     }
 
-    /// Closes the connection. The kernel sees to what is still on its way.
-    pub(crate) fn close(mut self, registry: &Registry) {
-        match &mut self.stream {
-            // Hermit's polls go by file descriptor alone: it must be taken out before its number is used again.
-            Stream::Tcp(stream) => drop(registry.deregister(stream)),
+    /// Closes the connection. The kernel sees to what is still on its way. A connection to a domain is given back, as closing
+    /// it takes its time.
+    pub(crate) fn close(self, registry: &Registry) -> Option<Domain> {
+        match self.stream {
+            Stream::Tcp(mut stream) => {
+                // Hermit's polls go by file descriptor alone: it must be taken out before its number is used again.
+                drop(registry.deregister(&mut stream));
+                None
+            }
             #[cfg(target_os = "hermit")]
-            Stream::Domain(_) => {}
+            Stream::Domain(link) => Some(link),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod beside;
 mod link;
+#[cfg(target_os = "hermit")]
+mod meetings;
 
 use beside::{Event, Mailbox};
 #[cfg(target_os = "hermit")]
@@ -12,7 +14,10 @@ use fades_drb::broker::Caller;
 use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
 use fades_guest::control::{ControlChannel, ControlError, ControlSender};
 use fades_wire::control::ToGuest;
+use fades_wire::failure::{Code, Failure};
 use link::{Flow, Link};
+#[cfg(target_os = "hermit")]
+use meetings::Meetings;
 use mio::{Events, Poll, Token};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,9 +32,6 @@ const TURNS: usize = 8;
 const FUNCTION_READ: usize = 2048;
 /// Reads from one function in one turn: who sends without end must not keep the others waiting.
 const FUNCTION_READS: usize = 8;
-/// Pause between two tries to take pages back.
-#[cfg(target_os = "hermit")]
-const RECLAIM: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(crate) struct Driver {
@@ -37,6 +39,9 @@ pub(crate) struct Driver {
     control: ControlSender,
     poll: Poll,
     mailbox: Mailbox,
+    /// `None` elsewhere than on Xen.
+    #[cfg(target_os = "hermit")]
+    meetings: Option<Meetings>,
     sources: BTreeMap<SourceId, Option<Link>>,
     functions: BTreeMap<FunctionId, Link>,
     start: Instant,
@@ -53,11 +58,11 @@ impl Driver {
             Some(address) => format!("at {}", mailbox.listen(address)?),
             None => "in their domains".to_owned(),
         };
-        #[cfg(target_os = "hermit")]
-        mailbox.follow_upcalls()?;
         control.log(fades_guest::log::level::INFORMATION, format!("serving functions {place}"));
         Ok(Self {
             broker: Broker::new(Limits::default()),
+            #[cfg(target_os = "hermit")]
+            meetings: Meetings::new(mailbox.poster(), &control)?,
             control,
             poll,
             mailbox,
@@ -82,8 +87,6 @@ impl Driver {
             // back what woke the poll before, and a letter that came meanwhile would lie here unread.
             moved |= self.read_mail()?;
             let patience = if moved { Some(Duration::ZERO) } else { wake.map(|wake| self.until(wake)) };
-            #[cfg(target_os = "hermit")]
-            let patience = Self::reclaim(patience);
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -92,14 +95,6 @@ impl Driver {
                 self.note(event);
             }
         }
-    }
-
-    /// Takes back pages that domains have let go of, and comes back soon for those that some still have: that a domain
-    /// is gone, nobody tells.
-    #[cfg(target_os = "hermit")]
-    fn reclaim(patience: Option<Duration>) -> Option<Duration> {
-        let left = fades_guest::xen::here().map_or(0, fades_guest::xen::Here::reclaim);
-        if left == 0 { patience } else { Some(patience.map_or(RECLAIM, |patience| patience.min(RECLAIM))) }
     }
 
     fn now(&self) -> Micros {
@@ -125,7 +120,7 @@ impl Driver {
     fn read_mail(&mut self) -> io::Result<bool> {
         let mut any = false;
         #[cfg(target_os = "hermit")]
-        if self.mailbox.upcall() {
+        if self.meetings.as_ref().is_some_and(Meetings::upcall) {
             any = true;
             self.functions.values_mut().for_each(Link::note_upcall);
         }
@@ -145,13 +140,16 @@ impl Driver {
                     self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                 }
                 Event::Connected(id, result) => self.connected(id, result)?,
+                // Given up while that was on its way.
+                #[cfg(target_os = "hermit")]
+                Event::Met(domain, Ok(link)) if !self.broker.awaits(domain) => self.leave(link),
                 #[cfg(target_os = "hermit")]
                 Event::Met(domain, Ok(link)) => {
                     let id = self.broker.function_connected(Caller::Domain(domain), now);
                     self.functions.insert(id, Link::met(link));
                 }
                 #[cfg(target_os = "hermit")]
-                Event::Met(domain, Err(words)) => self.broker.function_unmet(domain, &words, now),
+                Event::Met(domain, Err(failure)) => self.broker.function_unmet(domain, &failure, now),
             }
         }
         Ok(any)
@@ -242,18 +240,8 @@ impl Driver {
                     self.sources.insert(source, None);
                     self.mailbox.connect(source, endpoint)?;
                 }
-                #[cfg(target_os = "hermit")]
-                Action::Meet(domain) => {
-                    if let Err(error) = self.mailbox.meet(domain) {
-                        let now = self.now();
-                        self.broker.function_unmet(domain, &format!("no thread to meet it: {error}"), now);
-                    }
-                }
-                #[cfg(not(target_os = "hermit"))]
-                Action::Meet(domain) => {
-                    let now = self.now();
-                    self.broker.function_unmet(domain, "this broker is no Xen domain", now);
-                }
+                Action::Meet(domain) => self.meet(domain),
+                Action::GiveUp(domain) => self.give_up(domain),
                 Action::CloseSource(id) => {
                     if let Some(link) = self.sources.remove(&id).flatten() {
                         link.close(self.poll.registry());
@@ -271,9 +259,54 @@ impl Driver {
     }
 
     fn drop_function(&mut self, id: FunctionId) {
-        if let Some(link) = self.functions.remove(&id) {
-            link.close(self.poll.registry());
+        let domain = self.functions.remove(&id).and_then(|link| link.close(self.poll.registry()));
+        if let Some(domain) = domain {
+            self.leave(domain);
         }
+    }
+}
+
+/// What a broker that is a Xen domain does.
+#[cfg(target_os = "hermit")]
+impl Driver {
+    fn meet(&mut self, domain: u16) {
+        match &self.meetings {
+            Some(meetings) => meetings.meet(domain),
+            None => self.cannot_meet(domain),
+        }
+    }
+
+    fn give_up(&self, domain: u16) {
+        if let Some(meetings) = &self.meetings {
+            meetings.give_up(domain);
+        }
+    }
+
+    fn leave(&self, domain: link::Domain) {
+        if let Some(meetings) = &self.meetings {
+            meetings.close(domain);
+        }
+    }
+}
+
+#[cfg(not(target_os = "hermit"))]
+impl Driver {
+    fn meet(&mut self, domain: u16) {
+        self.cannot_meet(domain);
+    }
+
+    fn give_up(&self, _domain: u16) {}
+
+    fn leave(&self, domain: link::Domain) {
+        match domain {}
+    }
+}
+
+impl Driver {
+    fn cannot_meet(&mut self, domain: u16) {
+        let failure = Failure::new(Code::Unsupported, "this broker is no Xen domain");
+        let now = self.now();
+        self.broker.function_unmet(domain, &failure, now);
     }
 }
 

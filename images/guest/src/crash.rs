@@ -1,5 +1,5 @@
 //! What a guest does when it panics or runs out of memory: one line on the console, one message to the
-//! orchestrator if that can be had without waiting, and an exit code of its own.
+//! orchestrator if that can be had without waiting for another thread, and an exit code of its own.
 
 use crate::control::ControlSender;
 use crate::exit::{claim, console, json};

@@ -5,20 +5,17 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 
 #[cfg(target_os = "hermit")]
-use crate::xen::{self, Upcalls, link::Link};
+use crate::xen::link::{Link, Meeting};
 #[cfg(target_os = "hermit")]
+use crate::xen::{self, Upcalls};
 use std::time::Duration;
 
-/// How long the broker may take to come to a meeting: it hears of it in a message that is on its way.
-#[cfg(target_os = "hermit")]
-const MEETING: Duration = Duration::from_secs(20);
+/// How long one domain waits for the other at a meeting: both hear of it in messages that are on their way.
+pub const MEETING: Duration = Duration::from_secs(20);
 /// Pages through which a broker sends data: 256 KiB, as much as a TCP buffer has.
 pub const BROKERS_PAGES: usize = 64;
 /// Pages for what a function says: tickets and credit.
 pub const FUNCTIONS_PAGES: usize = 1;
-/// Longest single wait for bytes, after which is waited again.
-#[cfg(target_os = "hermit")]
-const WAIT: Duration = Duration::from_secs(3600);
 
 /// Bytes both ways; reads and writes block.
 pub struct DataLink(Kind);
@@ -45,7 +42,9 @@ impl DataLink {
             #[cfg(target_os = "hermit")]
             Place::Domain(broker) => {
                 let upcalls = xen::here().ok_or(io::ErrorKind::Unsupported)?.upcalls();
-                let link = Link::meet(broker, (FUNCTIONS_PAGES, BROKERS_PAGES), MEETING)
+                let meeting = Meeting::offer(broker, (FUNCTIONS_PAGES, BROKERS_PAGES), MEETING);
+                let link = meeting
+                    .and_then(Meeting::wait)
                     .map_err(|error| io::Error::other(crate::exit::words(&error)))?;
                 Ok(Self(Kind::Domain(link, upcalls)))
             }
@@ -60,7 +59,7 @@ impl DataLink {
 fn block<T>(upcalls: &Upcalls, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match attempt() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => upcalls.pause(WAIT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => upcalls.pause(None),
             done => return done,
         }
     }

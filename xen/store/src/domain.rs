@@ -1,6 +1,6 @@
 //! Numbers of domains.
 
-use crate::Path;
+use crate::{Path, number};
 use core::fmt;
 
 /// The first number that no domain has (`DOMID_FIRST_RESERVED`).
@@ -22,16 +22,12 @@ impl DomainId {
         if number < FIRST_RESERVED { Ok(Self(number)) } else { Err(DomainError) }
     }
 
-    /// Reads a number as the store writes it: decimal digits and nothing else.
+    /// Reads a number as the store writes it: decimal digits and nothing else, none of them a leading zero.
     ///
     /// # Errors
     /// It is not that, or not a domain's.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
-        // `u16::from_str` takes a plus sign.
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(DomainError);
-        }
-        text.parse().map_or(Err(DomainError), Self::new)
+        number::parse(text).map_or(Err(DomainError), Self::new)
     }
 
     /// The number.

@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! sender     DIR/0, DIR/1, …  = pieces, at most WINDOW at a time      receiver reads them in order,
-//! receiver   TAKEN            = how many it has read                  sender removes these and writes on
+//! receiver   TAKEN            = how many it has read, every COUNTED   sender removes these and writes on
 //! ```
 //! Each side writes only below a node of its own and only reads the other's, so that the least permissions do. Both wait
 //! by watches. What the other side wrote is foreign input: a count that runs ahead or back is an error, and what a peer
 //! can make the other hold is bounded by the window.
-
 //!
 //! What each writes, by names below the guest's home (`/local/domain/N`), which is where a guest's own names begin:
 //!
@@ -26,11 +25,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::number;
+
 /// Longest piece, in bytes. A store takes values of 2,048 bytes from domains that are not privileged
 /// (`quota-maxentity`), and counts names and permissions in.
 pub const PIECE_MAX: usize = 1536;
-/// Pieces written and not yet read. A store allows a domain 1,000 nodes.
+/// Pieces written and not yet known to be read. A store allows a domain 1,000 nodes.
 pub const WINDOW: u64 = 8;
+/// Pieces after which a reader says that it has read them. Not each: that costs both sides as much as a piece itself. Half of
+/// the window: the sender writes the next ones meanwhile.
+pub const COUNTED: u64 = WINDOW / 2;
 
 /// Pieces of what the guest says.
 pub const UP: &str = "data/fades/up";
@@ -67,12 +71,6 @@ impl Outbox {
         self.waiting.len()
     }
 
-    /// Whether everything that was pushed has been read by the other side.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.waiting.is_empty() && self.written == self.taken
-    }
-
     /// The next piece that may be written: its node's name, and its bytes.
     pub fn next_piece(&mut self) -> Option<(String, Vec<u8>)> {
         if self.waiting.is_empty() || self.written - self.taken >= WINDOW {
@@ -90,7 +88,7 @@ impl Outbox {
     /// # Errors
     /// It is no count, goes back, or is over what was written.
     pub fn taken(&mut self, value: &[u8]) -> Result<impl Iterator<Item = String> + use<>, MailboxError> {
-        let count = number(value).ok_or(MailboxError::NoCount)?;
+        let count = core::str::from_utf8(value).ok().and_then(number::parse).ok_or(MailboxError::NoCount)?;
         if count < self.taken || count > self.written {
             return Err(MailboxError::Count { count, taken: self.taken, written: self.written });
         }
@@ -119,25 +117,17 @@ impl Inbox {
         self.taken.to_string()
     }
 
-    /// That piece was read: checks it, and gives what is to be written as the count.
+    /// That piece was read: checks it, and gives what is to be written as the count, if it is time for that.
     ///
     /// # Errors
     /// It is longer than a piece, or empty.
-    pub fn took(&mut self, piece: &[u8]) -> Result<String, MailboxError> {
+    pub fn took(&mut self, piece: &[u8]) -> Result<Option<String>, MailboxError> {
         if piece.is_empty() || piece.len() > PIECE_MAX {
             return Err(MailboxError::Length(piece.len()));
         }
         self.taken += 1;
-        Ok(self.taken.to_string())
+        Ok(self.taken.is_multiple_of(COUNTED).then(|| self.taken.to_string()))
     }
-}
-
-/// A count as `to_string` writes it, and no other form.
-fn number(value: &[u8]) -> Option<u64> {
-    let digits = core::str::from_utf8(value).ok()?;
-    let strict = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = digits == "0" || !digits.starts_with('0');
-    if strict && plain { digits.parse().ok() } else { None }
 }
 
 /// What the other side did wrong.

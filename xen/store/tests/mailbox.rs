@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fades_xen_store::mailbox::{Inbox, MailboxError, Outbox, PIECE_MAX, WINDOW};
+use fades_xen_store::mailbox::{COUNTED, Inbox, MailboxError, Outbox, PIECE_MAX, WINDOW};
 use proptest::prelude::*;
 
 /// What a store would hold of one direction.
@@ -28,7 +28,7 @@ fn sender(outbox: &mut Outbox, nodes: &mut Nodes) {
 fn receiver(inbox: &mut Inbox, nodes: &mut Nodes, got: &mut Vec<u8>) {
     while let Some(piece) = nodes.pieces.get(&inbox.next_name()) {
         got.extend_from_slice(piece);
-        nodes.taken = Some(inbox.took(piece).unwrap());
+        nodes.taken = inbox.took(piece).unwrap().or(nodes.taken.take());
     }
 }
 
@@ -52,12 +52,14 @@ proptest! {
             }
         }
         parts_left.for_each(|part| outbox.push(part));
-        while !outbox.is_drained() {
+        while outbox.waiting() > 0 {
             sender(&mut outbox, &mut nodes);
             receiver(&mut inbox, &mut nodes, &mut got);
         }
+        receiver(&mut inbox, &mut nodes, &mut got);
         prop_assert_eq!(got, parts.concat());
-        prop_assert!(nodes.pieces.len() as u64 <= WINDOW);
+        sender(&mut outbox, &mut nodes);
+        prop_assert!((nodes.pieces.len() as u64) < COUNTED, "what was counted is removed");
     }
 
     #[test]

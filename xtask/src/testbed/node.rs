@@ -156,8 +156,11 @@ impl Node {
     /// It cannot be started, or its socket does not appear.
     pub fn run(&mut self) -> Result<()> {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("fadesd.log"))?;
+        let filter = std::env::var("FADES_LOG").unwrap_or_else(|_| "info".to_owned());
         let daemon = Command::new(self.programs.path("fadesd"))
             .arg(&self.folder)
+            // With what guests say, who are the ones to be asked when something fails.
+            .env("FADES_LOG", filter + ",fades_daemon::runtime::log=debug")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -1,6 +1,8 @@
 //! `faulty`: misbehaves in every way it is told to, so that tests see what becomes of the task, the guest and its
 //! neighbours. Never shipped.
 
+#[cfg_attr(not(target_os = "hermit"), path = "no_domain.rs")]
+mod domain;
 mod reach;
 
 use std::net::SocketAddrV4;
@@ -19,12 +21,15 @@ struct Parameters {
     /// Result bytes for [`Mode::Large`].
     #[serde(default)]
     bytes: usize,
-    /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`].
+    /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`], [`Mode::Flood`] and [`Mode::Storm`].
     #[serde(default)]
     millis: u64,
     /// Whom to connect to, for [`Mode::Reach`].
     #[serde(default)]
     addresses: Vec<SocketAddrV4>,
+    /// The broker's domain, for what is done to it on Xen.
+    #[serde(default)]
+    broker: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -46,6 +51,16 @@ enum Mode {
     Slow,
     /// Tries to connect to all `addresses`, and listens itself.
     Reach,
+    /// On Xen: offers `broker` something that is no offer, and waits.
+    Nonsense,
+    /// On Xen: offers it as many pages as a channel may have.
+    Huge,
+    /// On Xen: makes a proper offer and does not go on.
+    Silent,
+    /// On Xen: writes for `millis` what it watches, then behaves.
+    Flood,
+    /// On Xen: sends it events for `millis`, once, and then behaves.
+    Storm,
 }
 
 /// The state.
@@ -54,6 +69,7 @@ struct Faulty {
     points: u64,
     hoard: Vec<Vec<u8>>,
     reached: Option<Reached>,
+    events: u64,
 }
 
 /// The result.
@@ -64,6 +80,8 @@ struct Report {
     padding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<Reached>,
+    /// Events that were sent, for [`Mode::Storm`].
+    events: u64,
 }
 
 impl Function for Faulty {
@@ -71,7 +89,8 @@ impl Function for Faulty {
     type Output = Report;
 
     fn start(parameters: Parameters) -> Result<Self, Error> {
-        Ok(Self { parameters, points: 0, hoard: Vec::new(), reached: None })
+        domain::before(parameters.mode, parameters.broker, parameters.millis)?;
+        Ok(Self { parameters, points: 0, hoard: Vec::new(), reached: None, events: 0 })
     }
 
     fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
@@ -80,7 +99,9 @@ impl Function for Faulty {
             return Ok(());
         }
         match self.parameters.mode {
-            Mode::Nothing | Mode::Large => {}
+            Mode::Nothing | Mode::Large | Mode::Flood | Mode::Nonsense | Mode::Huge | Mode::Silent => {}
+            Mode::Storm if self.events > 0 => {}
+            Mode::Storm => self.events = domain::storm(self.parameters.millis)?,
             Mode::Panic => panic!("told to panic after {} points", self.points),
             Mode::Memory => loop {
                 self.hoard.push(vec![1; 1 << 20]);
@@ -111,7 +132,13 @@ impl Function for Faulty {
         } else {
             String::new()
         };
-        Ok(Report { schema: "fades.faulty.v1", points: self.points, padding, reached: self.reached })
+        Ok(Report {
+            schema: "fades.faulty.v1",
+            points: self.points,
+            padding,
+            reached: self.reached,
+            events: self.events,
+        })
     }
 }
 

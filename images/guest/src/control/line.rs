@@ -14,6 +14,7 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// Pause after the first failed attempt; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
 /// A line to the orchestrator: the way out, the way in, and what ends it.
 pub(super) struct Line {
     pub(super) out: Out,
@@ -70,6 +71,16 @@ impl Out {
             Self::Tcp(stream) => stream.write_all(bytes),
             #[cfg(target_os = "hermit")]
             Self::Store(mail) => mail.write_all(bytes),
+        }
+    }
+
+    /// [`Self::write_all`] for a guest that is dying, of whose threads none may be waited for.
+    pub(super) fn write_last(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            // The stream takes it, or blocks as before: it is nobody else's.
+            Self::Tcp(stream) => stream.write_all(bytes),
+            #[cfg(target_os = "hermit")]
+            Self::Store(mail) => mail.write_last(bytes),
         }
     }
 }

@@ -8,6 +8,7 @@ use fades_wire::control::{Failed, FromGuest, Log};
 use fades_wire::failure::Failure;
 use fades_wire::frame::Encoder;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -31,13 +32,17 @@ struct Writer {
 }
 
 impl Writer {
-    fn send(&mut self, message: &FromGuest) -> Result<(), ControlError> {
+    fn send(
+        &mut self,
+        message: &FromGuest,
+        write: impl FnOnce(&mut Out, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ControlError> {
         if self.broken {
             return Err(ControlError::Ended);
         }
         self.buffer.clear();
         self.encoder.frame(message.kind(), 0, &message.to_body()?, &mut self.buffer)?;
-        self.out.write_all(&self.buffer).map_err(|error| {
+        write(&mut self.out, &self.buffer).map_err(|error| {
             self.broken = true;
             ControlError::Io("writing", error)
         })
@@ -70,7 +75,7 @@ impl ControlSender {
     /// Something in the message is over its cap (then nothing was sent, and the channel goes on), or the
     /// connection broke.
     pub fn send(&self, message: impl Into<FromGuest>) -> Result<(), ControlError> {
-        self.writer().send(&message.into())
+        self.writer().send(&message.into(), Out::write_all)
     }
 
     /// Sends a line for the node's log, if its level is wanted and its rate is bearable. Errors and warnings go
@@ -93,13 +98,14 @@ impl ControlSender {
         let _ = self.send(log);
     }
 
-    /// The last message of a guest that dies, unless another thread is writing. Returns whether it was sent.
+    /// The last message of a guest that dies, unless another thread is in its way, which may be this one further down its stack:
+    /// one that writes, or that uses XenStore where that carries the message. Returns whether it was sent.
     pub(crate) fn try_fail(&self, failure: Failure) -> bool {
         let mut writer = match self.0.writer.try_lock() {
             Ok(writer) => writer,
             Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        writer.send(&Failed(failure).into()).is_ok()
+        writer.send(&Failed(failure).into(), Out::write_last).is_ok()
     }
 }

@@ -1,10 +1,10 @@
 //! A guest's domain, as all of its threads use it: one connection to XenStore, and one part of the grant table.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::Instant;
 
 use fades_xen_pv::channel::Leftover;
 use fades_xen_pv::grant::Grants;
@@ -17,15 +17,15 @@ use super::{Domain, OwnPages, Upcalls};
 /// Microseconds that the store may take for an answer. It does each in well under a millisecond, one after another. Less than
 /// a meeting is waited for, which takes several.
 const PATIENCE: u64 = 10_000_000;
-/// Longest single wait; who waits on waits again.
-const WAIT: Duration = Duration::from_secs(3600);
+/// The same for a guest that is dying.
+const HASTE: u64 = 1_000_000;
 
 /// The domain that this guest is. See [`here`].
 pub struct Here {
     domain: Domain,
     store: Mutex<Store>,
     granted: Mutex<Option<Granted>>,
-    number: OnceLock<u16>,
+    number: OnceLock<DomainId>,
     next_watch: AtomicU32,
 }
 
@@ -71,12 +71,12 @@ impl Here {
     ///
     /// # Errors
     /// The store does not tell it.
-    pub fn number(&self) -> io::Result<u16> {
+    pub fn number(&self) -> io::Result<DomainId> {
         if let Some(number) = self.number.get() {
             return Ok(*number);
         }
         let value = self.read(&path("domid")?)?.unwrap_or_default();
-        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        let number = std::str::from_utf8(&value).ok().and_then(|text| DomainId::parse(text).ok());
         let number = number.ok_or_else(|| io::Error::other("XenStore does not tell this domain's number"))?;
         Ok(*self.number.get_or_init(|| number))
     }
@@ -101,14 +101,29 @@ impl Here {
         self.ask(|store, until| store.write(path, value, until)).map_err(|error| failed("write", path, error))
     }
 
+    /// [`Self::write`] for who cannot wait for other threads: fails while one uses the store, be it this one further down its
+    /// stack.
+    ///
+    /// # Errors
+    /// The store is in use, or does not do it within a second.
+    pub(super) fn try_write(&self, path: &Path, value: &[u8]) -> io::Result<()> {
+        self.try_ask(|store, until| store.write(path, value, until))
+    }
+
+    /// [`Self::read`] of a node that is there, in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::try_write`], or there is no such node.
+    pub(super) fn try_read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.try_ask(|store, until| store.read(path, until))
+    }
+
     /// Gives a node of ours a value that one other domain may read.
     ///
     /// # Errors
     /// The store does not do it.
-    pub fn show(&self, path: &Path, value: &[u8], reader: u16) -> io::Result<()> {
-        let domain = |number| DomainId::new(number).map_err(io::Error::other);
-        let permissions =
-            Permissions::new(domain(self.number()?)?, Access::None).with(domain(reader)?, Access::Read);
+    pub fn show(&self, path: &Path, value: &[u8], reader: DomainId) -> io::Result<()> {
+        let permissions = Permissions::new(self.number()?, Access::None).with(reader, Access::Read);
         self.write(path, value)?;
         // The reader's watch tells it of this, not of the value, which it could not see before.
         self.ask(|store, until| store.set_permissions(path, &permissions, until))
@@ -145,11 +160,13 @@ impl Here {
     /// Xen gives none.
     pub fn with_grants<T>(&self, frames: u32, use_them: impl FnOnce(&mut Grants) -> T) -> io::Result<T> {
         let mut granted = self.granted();
-        if granted.is_none() {
-            let grants = self.domain.grants(frames).map_err(io::Error::other)?;
-            *granted = Some(Granted { grants, leftover: Vec::new() });
-        }
-        let granted = granted.as_mut().ok_or_else(|| io::Error::other("no grants"))?;
+        let granted = match &mut *granted {
+            Some(granted) => granted,
+            none => {
+                let grants = self.domain.grants(frames).map_err(io::Error::other)?;
+                none.insert(Granted { grants, leftover: Vec::new() })
+            }
+        };
         Ok(use_them(&mut granted.grants))
     }
 
@@ -174,6 +191,12 @@ impl Here {
         left
     }
 
+    /// Grants that nothing is granted by; 0 before the first use.
+    #[must_use]
+    pub fn free_grants(&self) -> usize {
+        self.granted().as_ref().map_or(0, |granted| granted.grants.free())
+    }
+
     fn granted(&self) -> MutexGuard<'_, Option<Granted>> {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,6 +212,19 @@ impl Here {
         let connection = &mut self.store().connection;
         let until = connection.now() + PATIENCE;
         request(connection, until)
+    }
+
+    fn try_ask<T>(
+        &self,
+        request: impl FnOnce(&mut Xenstore<Hypercalls, Upcalls>, u64) -> Result<T, StoreError>,
+    ) -> io::Result<T> {
+        let mut store = match self.store.try_lock() {
+            Ok(store) => store,
+            Err(TryLockError::Poisoned(store)) => store.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::WouldBlock.into()),
+        };
+        let until = store.connection.now() + HASTE;
+        request(&mut store.connection, until).map_err(io::Error::other)
     }
 
     /// Whether an event of this watch came since it was last asked for.
@@ -218,22 +254,21 @@ impl Watched {
         self.here.has_fired(&self.token).map_err(|error| failed("watch", &self.path, error))
     }
 
-    /// Waits until something has happened; false: nothing has by `until`.
+    /// Waits until something has happened.
     ///
     /// # Errors
     /// The store is broken.
-    pub fn next(&self, until: Option<Instant>) -> io::Result<bool> {
-        loop {
-            if self.has_fired()? {
-                return Ok(true);
-            }
-            let left = until.map_or(WAIT, |until| until.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return Ok(false);
-            }
+    pub fn next(&self) -> io::Result<()> {
+        while !self.has_fired()? {
             // What came since the last wait ends this one at once, so nothing is missed between look and wait.
-            self.upcalls.pause(left.min(WAIT));
+            self.upcalls.pause(None);
         }
+        Ok(())
+    }
+
+    /// Waits until something may have happened, or it is `until`.
+    pub fn pause(&self, until: Instant) {
+        self.upcalls.pause(Some(until.saturating_duration_since(Instant::now())));
     }
 }
 

@@ -1,26 +1,22 @@
 //! Bytes both ways between this domain and another of the same host, through granted pages: a channel each way.
 //!
-//! Each side offers a channel and joins the other's. What they have to tell each other for that stands in XenStore, below
-//! a node of the writer's own that only the other one may read:
-//!
-//! ```text
-//! OWN/data/fades/link/PEER/offer    reference and port of the channel that this side writes
-//! OWN/data/fades/link/PEER/answer   reference of this side's end of the one that it reads
-//! ```
-//! Both do the same in any order. What the other side writes there, and later into its pages, is foreign input.
+//! One domain offers and the other answers; what they tell each other for that, and where, is
+//! [`fades_xen_store::meeting`]. What the other side writes there, and later into its pages, is foreign input.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+use fades_wire::failure::Code;
 use fades_xen_pv::channel::{ChannelError, Offer, Receiver, Sender};
 use fades_xen_pv::grant::GrantRef;
 use fades_xen_pv::hypercall::{self, Hypercalls, Port, Ports};
-use fades_xen_store::Path;
+use fades_xen_store::meeting::{self, ANSWER, OFFER};
+use fades_xen_store::{DomainId, Path};
 
-use super::here::{Here, path};
+use super::here::{Here, Watched};
 use super::{OwnPages, here};
 
-/// Room for what a broker shares with some sixty functions at once.
+/// Frames of the grant table for a domain that sends much, to some sixty others at once.
 const BROKERS_FRAMES: u32 = 8;
 
 /// Why two domains did not meet.
@@ -36,7 +32,7 @@ pub enum MeetError {
     #[error("no channel with domain {peer}")]
     Channel {
         /// The other one.
-        peer: u16,
+        peer: DomainId,
         /// What failed.
         #[source]
         source: ChannelError,
@@ -45,15 +41,15 @@ pub enum MeetError {
     #[error("domain {peer} says nonsense in {node}")]
     Nonsense {
         /// The other one.
-        peer: u16,
+        peer: DomainId,
         /// Where.
         node: String,
     },
     /// The other one did not come, or not all the way.
-    #[error("domain {peer} made no {missing} in {} ms", after.as_millis())]
+    #[error("domain {peer} showed no {missing} in {} ms", after.as_millis())]
     Silent {
         /// The other one.
-        peer: u16,
+        peer: DomainId,
         /// What was waited for.
         missing: &'static str,
         /// How long.
@@ -61,138 +57,225 @@ pub enum MeetError {
     },
 }
 
+impl MeetError {
+    /// What it is for who is told of it: the other side's fault, our own want, or perhaps only a sign of something else.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Nonsense { .. }
+            | Self::Channel { source: ChannelError::Size(_) | ChannelError::Version(_), .. } => {
+                Code::Protocol
+            }
+            Self::Channel { source: ChannelError::Memory | ChannelError::Grant(_), .. } => Code::Memory,
+            Self::NoDomain => Code::Unsupported,
+            Self::Own(_) | Self::Channel { .. } | Self::Silent { .. } => Code::PeerSilent,
+        }
+    }
+}
+
 /// A connection to another domain. It never blocks: [`ErrorKind::WouldBlock`] says that an event will come when it is worth
-/// another try. Dropped, it is closed, and its pages go back when the other side lets go of them.
+/// another try. Dropped, it is closed, and its pages go back when the other side lets go of them; that takes requests to
+/// XenStore.
 pub struct Link {
     ends: Ends,
+}
+
+/// Two domains on their way to a [`Link`].
+pub struct Meeting {
+    ends: Ends,
+    theirs: Path,
+    watched: Watched,
+    begun: Instant,
+    patience: Duration,
+}
+
+/// What became of a look at a meeting.
+pub enum Look {
+    /// Both channels stand.
+    Met(Link),
+    /// The other side has not come, or not all the way.
+    NotYet(Meeting),
+}
+
+/// Who begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Offers,
+    Answers,
 }
 
 /// What is to be cleared up, however far it came.
 struct Ends {
     here: &'static Here,
-    peer: u16,
-    /// Our node for this peer.
-    own: Path,
+    peer: DomainId,
+    role: Role,
     /// What we send through, and what we take at most.
     pages: (usize, usize),
     offer: Option<Offer<Hypercalls>>,
-    sender: Option<Sender<Hypercalls>>,
     receiver: Option<Receiver<Hypercalls>>,
+    sender: Option<Sender<Hypercalls>>,
 }
 
-impl Link {
-    /// Meets the domain `peer`, which does the same with us, within `patience`. What is sent to it goes through `pages.0`
-    /// pages, a power of two up to 256; what comes from it through no more than `pages.1`.
+impl Meeting {
+    /// Offers the domain `peer` to meet, which answers within `patience`. What is sent to it goes through `pages.0` pages, a
+    /// power of two up to 256; what comes from it through no more than `pages.1`. What was told for it stays where it is, as
+    /// the other side may not have read it when this side is done.
     ///
     /// # Errors
-    /// They did not meet; nothing is kept but what the other one still has mapped.
-    pub fn meet(peer: u16, pages: (usize, usize), patience: Duration) -> Result<Self, MeetError> {
+    /// There is nothing to offer.
+    pub fn offer(peer: u16, pages: (usize, usize), patience: Duration) -> Result<Self, MeetError> {
+        let mut meeting = Self::new(Role::Offers, peer, pages, patience)?;
+        let (reference, port) = meeting.ends.offer()?;
+        meeting.ends.show(OFFER, &[reference, port])?;
+        Ok(meeting)
+    }
+
+    /// Answers the domain `peer` once it offers to meet; else as [`Self::offer`]. Nothing is spent before.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub fn answer(peer: u16, pages: (usize, usize), patience: Duration) -> Result<Self, MeetError> {
+        Self::new(Role::Answers, peer, pages, patience)
+    }
+
+    fn new(role: Role, peer: u16, pages: (usize, usize), patience: Duration) -> Result<Self, MeetError> {
         let here = here().ok_or(MeetError::NoDomain)?;
-        here.reclaim();
-        let own = path(&format!("data/fades/link/{peer}"))?;
-        let theirs = path(&format!("/local/domain/{peer}/data/fades/link/{}", here.number()?))?;
+        let peer = DomainId::new(peer).map_err(io::Error::other)?;
+        let theirs = meeting::of(peer, here.number()?);
         let watched = here.watch(&theirs)?;
-        let mut ends = Ends { here, peer, own, pages, offer: None, sender: None, receiver: None };
-        ends.offer()?;
-        let until = Instant::now() + patience;
-        while !ends.step(&theirs)? {
-            if !watched.next(Some(until))? {
-                let missing = if ends.receiver.is_none() { "offer" } else { "answer" };
-                return Err(MeetError::Silent { peer, missing, after: patience });
+        let ends = Ends { here, peer, role, pages, offer: None, sender: None, receiver: None };
+        Ok(Self { ends, theirs, watched, begun: Instant::now(), patience })
+    }
+
+    /// When patience ends.
+    #[must_use]
+    pub fn until(&self) -> Instant {
+        self.begun + self.patience
+    }
+
+    /// Goes as far as the other side has come.
+    ///
+    /// # Errors
+    /// They do not meet; nothing is kept but what the other one still has mapped.
+    pub fn look(mut self) -> Result<Look, MeetError> {
+        if self.watched.has_fired()? {
+            let met = match self.ends.role {
+                Role::Offers => self.answered(),
+                Role::Answers => self.offered(),
+            };
+            if met? {
+                return Ok(Look::Met(Link { ends: self.ends }));
             }
         }
-        Ok(Self { ends })
+        if Instant::now() < self.until() {
+            return Ok(Look::NotYet(self));
+        }
+        let missing = if self.ends.receiver.is_none() { OFFER } else { ANSWER };
+        Err(MeetError::Silent { peer: self.ends.peer, missing, after: self.patience })
+    }
+
+    /// Looks again and again until they have met.
+    ///
+    /// # Errors
+    /// See [`Self::look`].
+    pub fn wait(mut self) -> Result<Link, MeetError> {
+        loop {
+            self = match self.look()? {
+                Look::Met(link) => return Ok(link),
+                Look::NotYet(meeting) => meeting,
+            };
+            self.watched.pause(self.until());
+        }
+    }
+
+    /// For who offered: whether the other side has answered, and then both channels stand.
+    fn answered(&mut self) -> Result<bool, MeetError> {
+        let Some([reference, port, answer]) = self.shown(OFFER)? else { return Ok(false) };
+        let own = self.ends.join(GrantRef::from_number(reference), Port(port))?;
+        self.ends.accept(GrantRef::from_number(answer))?;
+        self.ends.show(ANSWER, &[own])?;
+        Ok(true)
+    }
+
+    /// For who answers: whether the other side has taken the answer, and then both channels stand.
+    fn offered(&mut self) -> Result<bool, MeetError> {
+        if self.ends.receiver.is_none() {
+            let Some([reference, port]) = self.shown(OFFER)? else { return Ok(false) };
+            let answer = self.ends.join(GrantRef::from_number(reference), Port(port))?;
+            let (reference, port) = self.ends.offer()?;
+            self.ends.show(OFFER, &[reference, port, answer])?;
+        }
+        let Some([reference]) = self.shown(ANSWER)? else { return Ok(false) };
+        self.ends.accept(GrantRef::from_number(reference))?;
+        Ok(true)
+    }
+
+    /// What the other side shows, if it does.
+    fn shown<const COUNT: usize>(&self, name: &str) -> Result<Option<[u32; COUNT]>, MeetError> {
+        let node = self.theirs.join(name).map_err(io::Error::other)?;
+        let Some(value) = self.ends.here.read(&node)? else { return Ok(None) };
+        let numbers = meeting::decode(&value);
+        numbers.map(Some).ok_or_else(|| MeetError::Nonsense { peer: self.ends.peer, node: node.to_string() })
     }
 }
 
 impl Ends {
-    fn channel(&self, source: ChannelError) -> MeetError {
-        MeetError::Channel { peer: self.peer, source }
-    }
-
     /// Frames of the grant table: who sends much does so to many at once.
     const fn frames(&self) -> u32 {
         if self.pages.0 > 1 { BROKERS_FRAMES } else { 1 }
     }
 
-    fn domain(&self) -> hypercall::Domain {
-        hypercall::Domain(self.peer)
+    const fn domain(&self) -> hypercall::Domain {
+        hypercall::Domain(self.peer.get())
     }
 
     fn show(&self, name: &str, numbers: &[u32]) -> Result<(), MeetError> {
-        let words: Vec<String> = numbers.iter().map(u32::to_string).collect();
-        let node = self.own.join(name).map_err(io::Error::other)?;
-        Ok(self.here.show(&node, words.join(" ").as_bytes(), self.peer)?)
+        let node = meeting::own(self.peer).join(name).map_err(io::Error::other)?;
+        Ok(self.here.show(&node, meeting::encode(numbers).as_bytes(), self.peer)?)
     }
 
-    /// What the other side shows, if it does.
-    fn shown<const COUNT: usize>(
-        &self,
-        theirs: &Path,
-        name: &str,
-    ) -> Result<Option<[u32; COUNT]>, MeetError> {
-        let node = theirs.join(name).map_err(io::Error::other)?;
-        let Some(value) = self.here.read(&node)? else { return Ok(None) };
-        let numbers = std::str::from_utf8(&value)
-            .ok()
-            .and_then(|text| text.split(' ').map(|word| word.parse().ok()).collect::<Option<Vec<u32>>>());
-        match numbers.map(<[u32; COUNT]>::try_from) {
-            Some(Ok(numbers)) => Ok(Some(numbers)),
-            _ => Err(MeetError::Nonsense { peer: self.peer, node: node.to_string() }),
-        }
-    }
-
-    fn offer(&mut self) -> Result<(), MeetError> {
+    /// Makes the channel that we write. What the other side has to know of it: its reference and its port.
+    fn offer(&mut self) -> Result<(u32, u32), MeetError> {
         let (calls, domain, pages) = (self.here.calls(), self.domain(), self.pages.0);
         let offer = self
             .here
             .with_grants(self.frames(), |grants| Offer::new(&OwnPages, grants, calls, domain, pages))?;
-        let offer = offer.map_err(|source| self.channel(source))?;
-        let numbers = [offer.reference().number(), offer.port().0];
-        self.offer = Some(offer);
-        self.show("offer", &numbers)
+        let offer =
+            self.offer.insert(offer.map_err(|source| MeetError::Channel { peer: self.peer, source })?);
+        Ok((offer.reference().number(), offer.port().0))
     }
 
-    /// Goes as far as the other side has come; true when both channels stand.
-    fn step(&mut self, theirs: &Path) -> Result<bool, MeetError> {
-        if self.receiver.is_none()
-            && let Some([reference, port]) = self.shown(theirs, "offer")?
-        {
-            self.join(GrantRef::from_number(reference), Port(port))?;
-        }
-        if self.sender.is_none()
-            && let Some([reference]) = self.shown(theirs, "answer")?
-        {
-            self.accept(GrantRef::from_number(reference))?;
-        }
-        Ok(self.receiver.is_some() && self.sender.is_some())
-    }
-
-    fn join(&mut self, reference: GrantRef, port: Port) -> Result<(), MeetError> {
+    /// Joins the channel that the other side writes. What it has to know of that: our reference.
+    fn join(&mut self, reference: GrantRef, port: Port) -> Result<u32, MeetError> {
         let (calls, domain, most) = (self.here.calls(), self.domain(), self.pages.1);
         let receiver = self.here.with_grants(self.frames(), |grants| {
             Receiver::join(&calls, &OwnPages, grants, calls, domain, (reference, port), most)
         })?;
-        let receiver = receiver.map_err(|source| self.channel(source))?;
-        let (reference, port) = (receiver.reference().number(), receiver.port());
-        self.receiver = Some(receiver);
-        calls.unmask(port).map_err(|error| self.channel(ChannelError::Port(error)))?;
-        self.show("answer", &[reference])
+        let receiver =
+            self.receiver.insert(receiver.map_err(|source| MeetError::Channel { peer: self.peer, source })?);
+        Ok(receiver.reference().number())
     }
 
     fn accept(&mut self, reference: GrantRef) -> Result<(), MeetError> {
-        let calls = self.here.calls();
         let Some(offer) = self.offer.take() else { return Ok(()) };
-        match offer.accept(&calls, &OwnPages, reference) {
+        match offer.accept(&self.here.calls(), &OwnPages, reference) {
             Ok(sender) => {
-                let port = sender.port();
                 self.sender = Some(sender);
-                calls.unmask(port).map_err(|error| self.channel(ChannelError::Port(error)))
+                Ok(())
             }
             Err((source, offer)) => {
                 self.offer = Some(offer);
-                Err(self.channel(source))
+                Err(MeetError::Channel { peer: self.peer, source })
             }
+        }
+    }
+
+    /// What is said where nothing can be done now: that an event will come, which the port must let through for that. One
+    /// that came meanwhile comes at once.
+    fn later(&self, port: Port) -> io::Error {
+        match self.here.calls().unmask(port) {
+            Ok(()) => ErrorKind::WouldBlock.into(),
+            Err(error) => io::Error::other(error),
         }
     }
 }
@@ -212,7 +295,9 @@ impl Drop for Ends {
             self.here.keep(offer.withdraw());
         }
         // With the domain at the latest.
-        let _ = self.here.remove(&self.own);
+        if self.role == Role::Answers {
+            let _ = self.here.remove(&meeting::own(self.peer));
+        }
     }
 }
 
@@ -226,7 +311,8 @@ impl Read for Link {
                 Some(count) => return Ok(count),
             }
             if !receiver.arm(1).map_err(io::Error::other)? {
-                return Err(ErrorKind::WouldBlock.into());
+                let port = receiver.port();
+                return Err(self.ends.later(port));
             }
         }
     }
@@ -245,7 +331,8 @@ impl Write for Link {
             // Told at half, not at every byte.
             let half = sender.capacity() / 2;
             if !sender.arm(bytes.len().min(half)).map_err(io::Error::other)? {
-                return Err(ErrorKind::WouldBlock.into());
+                let port = sender.port();
+                return Err(self.ends.later(port));
             }
         }
     }

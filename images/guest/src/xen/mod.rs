@@ -1,8 +1,9 @@
 //! The Xen domain that a guest runs in, if it does: what the kernel shares of it (kernel patch 0025), in the forms that
 //! `fades-xen-pv` takes. All that is unsafe about it is here; the drivers are safe from here on.
 //!
-//! An event interrupts the kernel, which counts it and wakes who waits for the count ([`Upcalls`]); what it is about, each
-//! driver sees in its own ring.
+//! An event interrupts the kernel, which counts it, masks its port unless that is the store's, and wakes who waits for the
+//! count ([`Upcalls`]); what it is about, each driver sees in its own ring, and unmasks the port when it has seen to it. So
+//! between two events of a peer that sends them without end all others have their turn.
 //!
 //! A guest of a node uses it through [`here`]: [`Mail`](mail) to its orchestrator and a [`Link`](link) to another guest.
 
@@ -97,6 +98,7 @@ impl Domain {
     #[must_use]
     pub fn upcalls(&self) -> Upcalls {
         Upcalls {
+            calls: self.calls,
             count: self.upcalls,
             seen: Cell::new(self.upcalls.load(Ordering::SeqCst)),
             begun: Instant::now(),
@@ -133,18 +135,24 @@ impl Domain {
 /// Waiting for events, by the kernel's count of upcalls. Each has seen its own part of them.
 #[derive(Debug)]
 pub struct Upcalls {
+    calls: Hypercalls,
     count: &'static AtomicU32,
     seen: Cell<u32>,
     begun: Instant,
 }
 
 impl Upcalls {
-    /// Waits for an event, of whatever port of the application's, for so long at most. One that came since the last wait
-    /// counts.
-    pub fn pause(&self, longest: Duration) {
-        let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
-        // The count does not tell ports apart.
-        self.wait(Port(0), self.now().saturating_add(micros.max(1)));
+    /// Waits for an event, of whatever port of the application's that is not masked, for so long at most if that is said.
+    /// One that came since the last wait counts.
+    pub fn pause(&self, longest: Option<Duration>) {
+        let time = longest.map(|longest| Time {
+            seconds: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: i32::try_from(longest.subsec_nanos()).unwrap_or(0),
+        });
+        let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the kernel reads the count, and the time unless it is null; both live until the call returns.
+        unsafe { sys_futex_wait(self.count.as_ptr(), self.seen.get(), time, RELATIVE) };
+        self.seen.set(self.count.load(Ordering::SeqCst));
     }
 }
 
@@ -154,15 +162,10 @@ impl Wait for Upcalls {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn wait(&self, _port: Port, until: u64) {
-        let left = Duration::from_micros(until.saturating_sub(self.now()));
-        let time = Time {
-            seconds: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            nanoseconds: i32::try_from(left.subsec_nanos()).unwrap_or(0),
-        };
-        // SAFETY: the kernel reads the count and the time, which live until the call returns.
-        unsafe { sys_futex_wait(self.count.as_ptr(), self.seen.get(), &raw const time, RELATIVE) };
-        self.seen.set(self.count.load(Ordering::SeqCst));
+    fn wait(&self, port: Port, until: u64) {
+        // A port that is gone has no events, which the deadline tells.
+        let _ = self.calls.unmask(port);
+        self.pause(Some(Duration::from_micros(until.saturating_sub(self.now()))));
     }
 }
 

@@ -10,7 +10,7 @@ use fades_core::engine::GuestOrder;
 use fades_core::fault::Fault;
 use fades_core::network::{Network, Port, PortId};
 use fades_envelope::Digest;
-use fades_wire::address::{DATA_PORT, Endpoint, GATEWAY, MASK_BITS, Place};
+use fades_wire::address::{Control as Channel, DATA_PORT, Endpoint, GATEWAY, MASK_BITS, Place};
 use fades_wire::boot::{BootParameters, GuestParameters};
 use tokio::sync::mpsc;
 
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::images::Images;
 use crate::trust::Trust;
 
-/// Log level of guests: warnings.
+/// Log level of guests: all but traces. What of it is shown is for the daemon's own filter.
 const LOG: u8 = 4;
 /// Bytes of each TCP buffer in a guest: several windows of the largest packet.
 const TCP_BUFFER: u32 = 256 * 1024;
@@ -116,12 +116,18 @@ impl Watch<'_> {
         let port = starter.network.attach(order.role).map_err(|error| fault(error.to_string()))?;
         self.port = Some(port.id);
         starter.tell(Message::Attached(self.guest, port.id));
-        let data = Endpoint::new(port.address, DATA_PORT);
+        let (data, control) = (Endpoint::new(port.address, DATA_PORT), port.control);
         let spec = starter.spec(order, name, port, trust).map_err(fault)?;
         let guest = starter.backend.start(spec).map_err(|error| Fault::not_started(&error))?;
         self.control.started(&guest);
-        let place = guest.domain().map_or(Place::Network(data), Place::Domain);
-        starter.tell(Message::Started(self.guest, place));
+        let place = match control {
+            Channel::Network(_) => Some(Place::Network(data)),
+            // None if the domain has ended already, which is told next.
+            Channel::Store => guest.domain().map(Place::Domain),
+        };
+        if let Some(place) = place {
+            starter.tell(Message::Started(self.guest, place));
+        }
         Ok(guest)
     }
 

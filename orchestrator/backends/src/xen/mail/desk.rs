@@ -35,8 +35,8 @@ enum Connection {
 /// A piece that was accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Took {
-    /// What is to be written as the count of pieces read.
-    pub(super) count: String,
+    /// What is to be written as the count of pieces read, if it is time for that.
+    pub(super) count: Option<String>,
     /// It is the guest's first: there is a connection from now on.
     pub(super) is_first: bool,
 }

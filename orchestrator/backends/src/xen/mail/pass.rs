@@ -15,9 +15,6 @@ use super::desk::Desk;
 pub(super) const WATCHED: &str = "data/fades";
 /// A node that a domain has from its beginning to its end, and that nobody but dom0 can make or remove.
 const NAME: &str = "name";
-/// Pieces read before they are counted, and before others have their turn. Half of the window: the guest writes the next
-/// ones meanwhile.
-const AT_ONCE: u64 = WINDOW / 2;
 
 /// Nodes below a guest's home, by their names from there.
 pub(super) trait Nodes {
@@ -131,22 +128,24 @@ impl<N: Nodes> Pass<'_, N> {
         Ok(self.nodes.read(NAME)?.is_some())
     }
 
-    /// Reads some pieces; whether there may be more.
+    /// Reads pieces until it is time to count them, or for others to have their turn; whether there may be more.
     fn fetch(&self) -> Result<bool, Ended> {
-        let (mut read, mut count) = (0, None);
-        while read < AT_ONCE {
-            let Some(name) = self.desk().wanted() else { break };
-            let Some(now) = self.take(&name)? else { break };
-            (read, count) = (read + 1, Some(now));
+        loop {
+            let Some(name) = self.desk().wanted() else { return Ok(false) };
+            match self.take(&name)? {
+                None => return Ok(false),
+                Some(None) => {}
+                Some(Some(count)) => {
+                    self.nodes.write(UP_TAKEN, count.as_bytes())?;
+                    return Ok(true);
+                }
+            }
         }
-        if let Some(count) = count {
-            self.nodes.write(UP_TAKEN, count.as_bytes())?;
-        }
-        Ok(read == AT_ONCE)
     }
 
-    /// Reads the piece of this name, which is the next, and hands it over; the count with it.
-    fn take(&self, name: &str) -> Result<Option<String>, Ended> {
+    /// Reads the piece of this name, which is the next, and hands it over. If it was there: the count, when that is to be
+    /// written.
+    fn take(&self, name: &str) -> Result<Option<Option<String>>, Ended> {
         let Some(piece) = self.nodes.read(&format!("{UP}/{name}"))? else { return Ok(None) };
         let took = self.desk().took(&piece)?;
         if took.is_first {
