@@ -188,15 +188,16 @@ fn measure(
     node.wait_until_ready()?;
     let run = |points: u64| Task { points, memory_mib: kind.memory_mib() }.run(&node);
     let run_all = |count: usize, points: u64| (0..count).map(|_| run(points)).collect::<Result<Vec<Value>>>();
-    // The first makes what later ones find: caches of files, of the source, of the broker.
-    run(FEW)?;
-    let figures = Figures {
-        boots: run_all(options.boots, FEW)?,
-        tasks: run_all(options.tasks, options.mib * POINTS_PER_MIB)?,
+    let all = || {
+        // The first makes what later ones find: caches of files, of the source, of the broker.
+        run(FEW)?;
+        let boots = run_all(options.boots, FEW)?;
+        Ok(Figures { boots, tasks: run_all(options.tasks, options.mib * POINTS_PER_MIB)? })
     };
+    let figures = all().inspect_err(|_: &anyhow::Error| eprintln!("the node logged:\n{}", node.log()));
     drop(node);
     drop(linux);
-    Ok(figures)
+    figures
 }
 
 #[cfg(test)]
