@@ -16,7 +16,7 @@ cargo xtask COMMAND
                          lab xen; options go to cargo test and leave out the lab, as FADES_NO_LAB=1 does
   lab kvm|xen [--limit SECONDS] [--linux] [--shell | -- COMMAND]
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
-                         or the dom0 of a Xen host; it is ended after 360 seconds if nothing else is said,
+                         or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
                          a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
   images                 build, pack and sign the images into target/images

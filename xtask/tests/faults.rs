@@ -219,7 +219,7 @@ fn each_fault_between_domains_is_told_and_leaves_no_page() {
         let silent = scope.spawn(|| fails("mode = \"silent\"", "E3009", "showed no answer in 20000 ms"));
         fails("mode = \"nonsense\"", "E3005", "says nonsense in /local/domain/");
         fails("mode = \"huge\"", "E3005", "256");
-        for parameters in ["mode = \"flood\"\nmillis = 3000", "mode = \"storm\"\nmillis = 3000"] {
+        for parameters in ["mode = \"flood\"\nmillis = 1500", "mode = \"storm\"\nmillis = 1500"] {
             let (exit, document) = beside_a_neighbour(&bed, parameters);
             assert_eq!((exit, &document["result"]["points"]), (0, &(POINTS / 5).into()), "{document}");
             let events = document["result"]["events"].as_u64().unwrap();
