@@ -1,6 +1,6 @@
 //! The QEMU that a lab's machine runs in: Debian's source of its backport, with a patch, built here once. No QEMU that one can
-//! install emulates SVM well enough: an interrupt that a hypervisor injects comes twice now and then, or nested paging is
-//! lost (`qemu.patch`).
+//! install emulates SVM well enough: an interrupt that a hypervisor injects comes twice now and then, nested paging is lost, or
+//! CR2 is (`qemu.patch`).
 //! Guests go on to run in the QEMU that is installed.
 
 use std::fs;
@@ -52,11 +52,6 @@ const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
 
 /// A QEMU.
 pub(super) struct Emulator(PathBuf);
-
-/// The one that is installed, with its faults.
-pub(super) fn installed() -> Emulator {
-    Emulator(PROGRAM.into())
-}
 
 impl Emulator {
     /// A new process of it.

@@ -111,11 +111,7 @@ pub(crate) fn missing() -> Option<&'static str> {
 pub(crate) fn run_built(options: &Options) -> Result<()> {
     let (lab, run) = (options.lab, &options.run);
     let tests = building("tests", "a minute", || suite::build(lab))?;
-    let emulator = match lab {
-        // The newer one, which is the one to be patched, does not emulate what Linux needs to come up in a PVH domain.
-        Lab::Xen if options.linux => emulator::installed(),
-        _ => emulator::make()?,
-    };
+    let emulator = emulator::make()?;
     let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     let folder = lab.folder();
