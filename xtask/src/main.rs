@@ -12,8 +12,8 @@ cargo xtask COMMAND
   setup                  install what is missing (Debian), or say what to install
   demo [--points N] [--json] [--keep]
                          the whole line once, on a testbed of its own; `demo --help` says more
-  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, and a part of
-                         lab xen; options go to cargo test and leave out the lab, as FADES_NO_LAB=1 does
+  test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, lab kvm and
+                         lab xen; options go to cargo test and leave out the labs, as FADES_NO_LAB=1 does
   lab kvm|xen [--limit SECONDS] [--linux] [--shell | -- COMMAND]
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,

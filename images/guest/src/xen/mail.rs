@@ -69,9 +69,9 @@ impl MailOut {
     /// Not all was written: another thread uses the store or it does not answer, or the orchestrator has not read enough.
     pub fn write_last(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.outbox.push(bytes);
-        // What was read makes room; its nodes go with the domain.
+        // What was read makes room. Its nodes, which it names, go with the domain.
         if let Ok(count) = self.here.try_read(&self.taken) {
-            self.outbox.taken(&count).map_err(io::Error::other)?;
+            let _ = self.outbox.taken(&count).map_err(io::Error::other)?;
         }
         while let Some((name, piece)) = self.outbox.next_piece() {
             self.here.try_write(&below(&self.up, &name)?, &piece)?;
