@@ -52,10 +52,17 @@ mod tests {
     use super::*;
 
     /// A process that looks like a guest of this name, and is not ours to die with.
+    ///
+    /// `spawn` returns in the midst of `exec`: for a moment the kernel shows no arguments, or those of the parent.
     fn stray(program: &str, name: &str) -> Child {
         let mut command = Command::new("/bin/sh");
         command.arg0(program).args(["-c", "read line", "sh", "-name", &format!("guest={name}")]);
-        command.stdin(std::process::Stdio::piped()).spawn().unwrap()
+        let child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let arguments = format!("/proc/{}/cmdline", child.id());
+        while !fs::read(&arguments).unwrap().ends_with(format!("guest={name}\0").as_bytes()) {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]
