@@ -65,7 +65,7 @@ impl<C: FnMut() -> u64> Line<C> {
         self.encoder.frame(kind, 0, body, &mut self.bytes).unwrap();
         self.decoder.push(&self.bytes);
         while let Some(frame) = self.decoder.next().unwrap() {
-            self.session.frame(frame.stream, frame.kind, frame.body).unwrap();
+            self.session.frame(&frame).unwrap();
         }
     }
 }

@@ -57,6 +57,13 @@ impl Columns {
         self.values.push(value.to_le_bytes());
     }
 
+    /// The earliest and the latest time; of no points the last and the first that there is.
+    #[must_use]
+    pub fn range(&self) -> (i64, i64) {
+        let times = self.times.iter().map(|word| i64::from_le_bytes(*word));
+        times.fold((i64::MAX, i64::MIN), |(low, high), time| (low.min(time), high.max(time)))
+    }
+
     /// Appends the body of a chunk with all points, and empties the columns.
     pub fn write(&mut self, series: u32, out: &mut Vec<u8>) {
         out.reserve(BATCH_HEADER_LEN + POINT_LEN * self.len());

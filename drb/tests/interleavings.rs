@@ -328,7 +328,7 @@ impl World {
                         Source { connected: false, script, at: 0, closes, refuses, closed: false };
                     self.sources.insert(source, source_now);
                 }
-                Action::Meet(domain) | Action::GiveUp(domain) => panic!("no order named domain {domain}"),
+                Action::Meet(near) | Action::GiveUp(near) => panic!("no order named {near}"),
                 Action::CloseSource(source) => {
                     assert!(self.sources.remove(&source).is_some(), "a source is closed once");
                 }

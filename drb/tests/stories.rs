@@ -8,6 +8,7 @@
 mod support;
 
 use fades_drb::broker::{Action, Broker, Caller, FunctionId, Layout, Limits, Micros, SourceId};
+use fades_wire::address::Neighbour;
 use fades_wire::control::{FromGuest, Retrieve};
 use fades_wire::data::{Abort, Credit, Open, ToBroker};
 use fades_wire::failure::{Code, Failure};
@@ -26,7 +27,7 @@ struct Story {
     broker: Broker,
     connects: Vec<(SourceId, u16)>,
     closed: Vec<FunctionId>,
-    meetings: Vec<u16>,
+    meetings: Vec<Neighbour>,
     ends: Vec<(usize, u16, Result<u64, Failure>)>,
     progress: usize,
     logs: usize,
@@ -52,8 +53,8 @@ impl Story {
                 Action::Connect { source, endpoint } => self.connects.push((source, endpoint.port)),
                 Action::CloseSource(source) => self.connects.retain(|(open, _)| *open != source),
                 Action::CloseFunction(id) => self.closed.push(id),
-                Action::Meet(domain) => self.meetings.push(domain),
-                Action::GiveUp(domain) => self.meetings.retain(|met| *met != domain),
+                Action::Meet(near) => self.meetings.push(near),
+                Action::GiveUp(near) => self.meetings.retain(|met| *met != near),
                 Action::Tell(FromGuest::OperationEnded(it)) => {
                     self.ends.push((number(it.task.0), it.operation, Ok(it.summary.points)));
                 }
@@ -426,19 +427,22 @@ fn progress_is_told_five_times_a_second() {
 #[test]
 fn a_function_in_a_domain_is_met_there() {
     let mut story = Story::new(Limits::default());
-    let meet = |task| Retrieve { domain: Some(7 + task as u16), ..order(task, 1, 1 << 20) };
+    let meet = |task| Retrieve { near: Some(Neighbour::Domain(7 + task as u16)), ..order(task, 1, 1 << 20) };
     story.retrieve(meet(0));
     story.retrieve(meet(1));
     story.retrieve(order(2, 1, 1 << 20));
-    assert_eq!(story.meetings, [7, 8], "who comes to the data port is not met");
-    assert_eq!([7, 8, 9].map(|domain| story.broker.awaits(domain)), [true, true, false]);
-    let other = story.broker.function_connected(Caller::Domain(9), 0);
+    assert_eq!(story.meetings, [7, 8].map(Neighbour::Domain), "who comes to the data port is not met");
+    assert_eq!(
+        [7, 8, 9].map(Neighbour::Domain).map(|domain| story.broker.awaits(domain)),
+        [true, true, false]
+    );
+    let other = story.broker.function_connected(Caller::Near(Neighbour::Domain(9)), 0);
     story.broker.function_received(other, &Peer::new(1, 0).open(ticket(0)), 0);
-    let function = story.broker.function_connected(Caller::Domain(7), 0);
+    let function = story.broker.function_connected(Caller::Near(Neighbour::Domain(7)), 0);
     story.broker.function_received(function, &Peer::new(1, 0).open(ticket(0)), 0);
-    assert!(!story.broker.awaits(7) && story.broker.awaits(8));
+    assert!(!story.broker.awaits(Neighbour::Domain(7)) && story.broker.awaits(Neighbour::Domain(8)));
     // A meeting that failed is no news for a task whose function is there, nor for tasks of others.
-    for domain in [7, 8, 9] {
+    for domain in [7, 8, 9].map(Neighbour::Domain) {
         story.broker.function_unmet(domain, &Failure::new(Code::PeerSilent, "did not come"), 0);
     }
     story.told();
@@ -452,11 +456,11 @@ fn a_function_in_a_domain_is_met_there() {
 #[test]
 fn who_is_not_waited_for_is_not_met() {
     let mut story = Story::new(Limits::default());
-    let meet = |task| Retrieve { domain: Some(7 + task as u16), ..order(task, 1, 1 << 20) };
+    let meet = |task| Retrieve { near: Some(Neighbour::Domain(7 + task as u16)), ..order(task, 1, 1 << 20) };
     story.retrieve(meet(0));
     story.retrieve(meet(1));
     // One that was met and has not said whose it is.
-    let stranger = story.broker.function_connected(Caller::Domain(8), 0);
+    let stranger = story.broker.function_connected(Caller::Near(Neighbour::Domain(8)), 0);
     for task in [0, 1] {
         story.broker.abandon(key(task), 0);
     }

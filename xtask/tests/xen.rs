@@ -49,6 +49,8 @@ fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: 
         name: guest.to_owned(),
         role,
         memory_mib: 64,
+        seed: [0; 32],
+        time_unix_us: 0,
         command_line: format!(
             "-ip 10.77.0.9 -gateway 10.77.0.1 -mask 255.255.0.0 -freq {} {arguments}",
             mhz()

@@ -1,16 +1,15 @@
 //! The unikernel around a function: orchestrator on one side, broker on the other, one task, then the end.
 
-use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use fades_guest::control::ControlSender;
-use fades_guest::data::DataLink;
+use fades_guest::data::{DataLink, Received};
 use fades_guest::{Identity, boot, exit};
 use fades_wire::control::{Failed, Finished, MAX_RESULT_PART, Progress, ResultPart, Run, Started, ToGuest};
 use fades_wire::data::{Open, ToBroker};
 use fades_wire::exit::ExitCode;
 use fades_wire::failure::{Code, Failure};
-use fades_wire::frame::{Decoder, Encoder, Kind};
+use fades_wire::frame::{Encoder, Frame, Kind};
 use fades_wire::ids::Role;
 
 use crate::function::Function;
@@ -50,14 +49,13 @@ fn work<F: Function>(task: &Run, sender: &ControlSender) -> Result<(), Failure> 
     let mut reported = Instant::now();
     while !session.is_whole() {
         link.grant(session.due())?;
-        link.receive()?;
-        while let Some(frame) = link.decoder.next().map_err(|error| broken(&error))? {
+        link.receive(|frame| {
             if frame.kind == Kind::Chunk {
                 let now = clock();
                 chunks = Some((chunks.map_or(now, |(first, _)| first), now));
             }
-            session.frame(frame.stream, frame.kind, frame.body)?;
-        }
+            session.frame(frame)
+        })?;
         if reported.elapsed() >= PROGRESS {
             reported = Instant::now();
             tell(sender, Progress { points: session.points() });
@@ -88,17 +86,16 @@ fn tell(sender: &ControlSender, message: impl Into<fades_wire::control::FromGues
 
 /// The connection to the broker.
 struct Link {
-    stream: DataLink,
-    decoder: Decoder,
+    link: DataLink,
     encoder: Encoder,
     out: Vec<u8>,
 }
 
 impl Link {
     fn open(task: &Run) -> Result<Self, Failure> {
-        let stream = DataLink::connect(task.broker)
+        let link = DataLink::connect(task.broker)
             .map_err(|error| Failure::new(Code::PeerSilent, format!("broker at {}: {error}", task.broker)))?;
-        let mut link = Self { stream, decoder: Decoder::data(), encoder: Encoder::data(), out: Vec::new() };
+        let mut link = Self { link, encoder: Encoder::data(), out: Vec::new() };
         link.put(0, Open { ticket: task.ticket }.into())?;
         link.flush()?;
         Ok(link)
@@ -113,34 +110,27 @@ impl Link {
 
     fn put(&mut self, stream: u32, message: ToBroker) -> Result<(), Failure> {
         let body = message.to_body().map_err(|error| Failure::new(Code::Protocol, error.to_string()))?;
-        self.encoder.frame(message.kind(), stream, &body, &mut self.out).map_err(|error| broken(&error))
+        self.encoder.frame(message.kind(), stream, &body, &mut self.out).map_err(|error| broken(&error))?;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         if !self.out.is_empty() {
-            self.stream.write_all(&self.out).map_err(|error| lost(&error))?;
+            self.link.write_all(&self.out).map_err(|error| lost(&error))?;
             self.out.clear();
         }
         Ok(())
     }
 
-    /// Waits for bytes and reads what is there.
-    fn receive(&mut self) -> Result<(), Failure> {
-        loop {
-            match self.stream.read(self.decoder.space()) {
-                Ok(0) => {
-                    return Err(Failure::new(
-                        Code::ClosedEarly,
-                        "the broker closed the connection before the end",
-                    ));
-                }
-                Ok(count) => {
-                    self.decoder.filled(count);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(lost(&error)),
+    /// Waits for frames and has them dealt with.
+    fn receive(&mut self, deal: impl FnMut(&Frame<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+        match self.link.receive(deal).map_err(|error| lost(&error))? {
+            Received::Some => Ok(()),
+            Received::Closed => {
+                Err(Failure::new(Code::ClosedEarly, "the broker closed the connection before the end"))
             }
+            Received::Wrong(error) => Err(broken(&error)),
+            Received::Failed(failure) => Err(failure),
         }
     }
 }

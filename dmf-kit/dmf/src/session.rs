@@ -12,7 +12,7 @@ use fades_wire::data::{Abort, Credit, End, FromBroker, MAX_SERIES, StreamSummary
 use fades_wire::digest::Meter;
 use fades_wire::failure::{Code, Failure};
 use fades_wire::flow::Receiver;
-use fades_wire::frame::Kind;
+use fades_wire::frame::{BodyHash, Frame};
 
 use crate::function::{Function, Series};
 
@@ -88,7 +88,8 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
     ///
     /// # Errors
     /// The task has failed, and no further frame may be taken.
-    pub fn frame(&mut self, number: u32, kind: Kind, body: &[u8]) -> Result<(), Failure> {
+    pub fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+        let Frame { kind, stream: number, body, hash, .. } = *frame;
         let stream = usize::try_from(number).ok().and_then(|number| self.streams.get_mut(number));
         let Some(stream) = stream.filter(|stream| !stream.whole) else {
             return Err(Failure::new(
@@ -101,7 +102,7 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
         match message {
             FromBroker::Series(series) => stream.describe(series, body, &mut self.series_in_all),
             FromBroker::Chunk(batch) => {
-                let series = stream.receive(&batch)?;
+                let series = stream.receive(&batch, hash)?;
                 let before = (self.clock)();
                 let taken = self.function.batch(series, batch);
                 self.compute_us += (self.clock)().saturating_sub(before);
@@ -179,13 +180,13 @@ impl Stream {
         Ok(())
     }
 
-    fn receive(&mut self, batch: &Batch<'_>) -> Result<&Series, Failure> {
+    fn receive(&mut self, batch: &Batch<'_>, hash: BodyHash) -> Result<&Series, Failure> {
         let failed =
             |code, words: String| Failure::new(code, format!("operation {}: {words}", self.operation));
         if let Err(exceeded) = self.credit.received(batch.body().len() as u64) {
             return Err(failed(Code::CreditExceeded, exceeded.to_string()));
         }
-        self.meter.chunk(batch);
+        self.meter.hashed_chunk(batch, hash);
         let series = usize::try_from(batch.series()).ok().and_then(|id| self.series.get(id));
         series.ok_or_else(|| failed(Code::Protocol, format!("chunk of unknown series {}", batch.series())))
     }

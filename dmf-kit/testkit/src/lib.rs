@@ -129,7 +129,7 @@ fn carry<F: Function, C: FnMut() -> u64>(
     encoder.frame(kind, stream, body, &mut bytes).expect("a frame of our own making fits");
     decoder.push(&bytes);
     while let Some(frame) = decoder.next().expect("a frame of our own making is right") {
-        session.frame(frame.stream, frame.kind, frame.body)?;
+        session.frame(&frame)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::function::{Function, Said};
 use super::{Action, Broker, Caller, FunctionId, Micros, SourceId};
 use crate::broker::operation::Operation;
 use crate::broker::task::Task;
+use fades_wire::address::Neighbour;
 use fades_wire::control::MAX_OPERATIONS;
 use fades_wire::data::ToBroker;
 use fades_wire::failure::{Code, Failure};
@@ -102,16 +103,15 @@ impl Broker {
         id
     }
 
-    /// Whether a task waits for the function of this domain.
+    /// Whether a task waits for this function.
     #[must_use]
-    pub fn awaits(&self, domain: u16) -> bool {
-        self.tasks.values().any(|task| task.domain == Some(domain) && task.function.is_none())
+    pub fn awaits(&self, near: Neighbour) -> bool {
+        self.tasks.values().any(|task| task.near == Some(near) && task.function.is_none())
     }
 
-    /// A function's domain was not met: what waits for it fails.
-    pub fn function_unmet(&mut self, domain: u16, failure: &Failure, now: Micros) {
-        let waits =
-            |task: &&mut Task| task.domain == Some(domain) && task.function.is_none() && !task.is_over();
+    /// A function was not met: what waits for it fails.
+    pub fn function_unmet(&mut self, near: Neighbour, failure: &Failure, now: Micros) {
+        let waits = |task: &&mut Task| task.near == Some(near) && task.function.is_none() && !task.is_over();
         let mut keys = Vec::new();
         for task in self.tasks.values_mut().filter(waits) {
             task.fail_all(failure, now, &mut self.told);
@@ -151,8 +151,8 @@ impl Broker {
     pub(super) fn match_ticket(&mut self, ticket: Ticket, now: Micros) {
         let task = self.tasks.values_mut().find(|task| task.ticket == ticket && task.function.is_none());
         // A function that was met has a name that it did not choose, and its task says which.
-        let domain = task.as_ref().and_then(|task| task.domain);
-        let is_its = |from: Caller| domain.is_none_or(|domain| from == Caller::Domain(domain));
+        let near = task.as_ref().and_then(|task| task.near);
+        let is_its = |from: Caller| near.is_none_or(|near| from == Caller::Near(near));
         let function = self
             .functions
             .iter_mut()

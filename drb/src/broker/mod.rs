@@ -33,7 +33,7 @@ mod task;
 
 pub use limits::{Layout, Limits};
 
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Endpoint, Neighbour};
 use fades_wire::control::FromGuest;
 use fades_wire::ids::TaskKey;
 use function::Function;
@@ -64,8 +64,8 @@ pub struct FunctionId(pub u64);
 pub enum Caller {
     /// The guest of this address in the virtual network.
     Address(IpAddr),
-    /// The domain of this number on the same Xen host.
-    Domain(u16),
+    /// The one that shares memory with us.
+    Near(Neighbour),
 }
 
 impl From<IpAddr> for Caller {
@@ -84,10 +84,10 @@ pub enum Action {
         /// Where to.
         endpoint: Endpoint,
     },
-    /// Meet a function's domain, and say what came of it.
-    Meet(u16),
-    /// Meet that domain no more, if it was not met yet.
-    GiveUp(u16),
+    /// Meet a function in memory that both share, and say what came of it.
+    Meet(Neighbour),
+    /// Meet it no more, if it was not met yet.
+    GiveUp(Neighbour),
     /// Close a connection to a source; it is not to be spoken of again.
     CloseSource(SourceId),
     /// Close a function's connection; it is not to be spoken of again.

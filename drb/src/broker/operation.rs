@@ -15,13 +15,13 @@ use crate::influx1::answer::Answer;
 use crate::influx1::document::{Asked, Stop};
 use crate::influx1::query::Query;
 use crate::influx1::request::request;
-use fades_wire::batch::{BATCH_HEADER_LEN, Batch, POINT_LEN};
+use fades_wire::batch::{BATCH_HEADER_LEN, POINT_LEN};
 use fades_wire::control::{self, OperationTimes, SourceKind};
 use fades_wire::data::{MAX_SERIES, Series};
 use fades_wire::digest::Meter;
 use fades_wire::failure::{Code, Failure};
 use fades_wire::flow::Sender;
-use fades_wire::frame::{HEADER_LEN, Kind};
+use fades_wire::frame::{BodyHash, HEADER_LEN, Kind};
 use fades_wire::message::to_body;
 
 /// Room that chunks leave in an outbox, for the frame that ends a stream.
@@ -396,26 +396,22 @@ impl Operation {
             put(outbox, Kind::Series, self.spec.index, |out| out.extend_from_slice(&body))?;
         }
         let series = self.meter.series_count().saturating_sub(1);
-        let (columns, meter) = (&mut self.buffers.columns, &mut self.meter);
-        put(outbox, Kind::Chunk, self.spec.index, |out| {
-            let start = out.len();
-            columns.write(series, out);
-            if let Ok(batch) = Batch::parse(&out[start..]) {
-                meter.chunk(&batch);
-            }
-        })?;
+        let columns = &mut self.buffers.columns;
+        let (range, points) = (columns.range(), columns.len());
+        let hash = put(outbox, Kind::Chunk, self.spec.index, |out| columns.write(series, out))?;
+        self.meter.count(points, range, hash);
         self.first_chunk.get_or_insert(now);
         Ok(true)
     }
 }
 
-/// Puts a frame into the outbox.
+/// Puts a frame into the outbox, and gives its body's hash.
 pub(super) fn put(
     outbox: &mut Outbox,
     kind: Kind,
     stream: u16,
     write: impl FnOnce(&mut Vec<u8>),
-) -> Result<(), Failure> {
+) -> Result<BodyHash, Failure> {
     outbox.put(kind, stream, write).map_err(|error| {
         Failure::new(error.code(), format!("a frame for the function cannot be written: {error}"))
     })

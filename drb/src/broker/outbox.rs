@@ -1,6 +1,6 @@
 //! Frames on their way to one function: one half is being sent while the other is being filled.
 
-use fades_wire::frame::{Encoder, FrameError, Kind};
+use fades_wire::frame::{BodyHash, Encoder, FrameError, Kind};
 
 /// Two halves of fixed size, and the numbering of the frames in them.
 #[derive(Debug)]
@@ -41,18 +41,18 @@ impl Outbox {
         self.half.saturating_sub(self.back.len())
     }
 
-    /// Adds a frame. The caller has seen that there is [`Self::room`], or adds the last one of all.
+    /// Adds a frame, and gives its body's hash. The caller has seen that there is [`Self::room`], or adds the last one of all.
     pub(super) fn put(
         &mut self,
         kind: Kind,
         stream: u16,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), FrameError> {
+    ) -> Result<BodyHash, FrameError> {
         let before = self.back.len();
-        self.encoder.frame_with(kind, u32::from(stream), &mut self.back, write)?;
+        let hash = self.encoder.frame_with(kind, u32::from(stream), &mut self.back, write)?;
         self.put_total += (self.back.len() - before) as u64;
         self.turn();
-        Ok(())
+        Ok(hash)
     }
 
     /// What is to be sent next; empty if there is nothing.

@@ -2,6 +2,7 @@
 
 use super::task::Task;
 use super::{Action, Broker, Caller, FunctionId, LINGER_US, Layout, Limits, Micros, QUANTUM, SourceId};
+use fades_wire::address::Neighbour;
 use fades_wire::control::{FromGuest, Log, OperationFailed, Retrieve};
 use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::TaskKey;
@@ -14,7 +15,7 @@ impl Broker {
             Ok(layout) => {
                 let arrival = self.fresh_id();
                 let ticket = order.ticket;
-                self.actions.extend(order.domain.map(Action::Meet));
+                self.actions.extend(order.near.map(Action::Meet));
                 self.tasks.insert(order.task, Task::new(order, layout, arrival, now));
                 self.match_ticket(ticket, now);
                 self.admit(now);
@@ -71,18 +72,18 @@ impl Broker {
         if let Some(function) = task.function {
             self.functions.remove(&function);
             self.actions.push_back(Action::CloseFunction(function));
-        } else if let Some(domain) = task.domain {
-            self.give_up(domain);
+        } else if let Some(near) = task.near {
+            self.give_up(near);
         }
         self.admit(now);
     }
 
-    /// Nobody waits for this domain any more, nor for what it said.
-    fn give_up(&mut self, domain: u16) {
+    /// Nobody waits for this function any more, nor for what it said.
+    fn give_up(&mut self, near: Neighbour) {
         let strangers = self
             .functions
             .iter()
-            .filter(|(_, function)| function.task.is_none() && function.from == Caller::Domain(domain));
+            .filter(|(_, function)| function.task.is_none() && function.from == Caller::Near(near));
         let strangers: Vec<FunctionId> = strangers.map(|(id, _)| *id).collect();
         for id in strangers {
             self.functions.remove(&id);
@@ -90,9 +91,9 @@ impl Broker {
         }
         // A meeting that was not even begun needs no end.
         let before = self.actions.len();
-        self.actions.retain(|action| *action != Action::Meet(domain));
+        self.actions.retain(|action| *action != Action::Meet(near));
         if self.actions.len() == before {
-            self.actions.push_back(Action::GiveUp(domain));
+            self.actions.push_back(Action::GiveUp(near));
         }
     }
 

@@ -10,7 +10,7 @@ use super::limits::Layout;
 use super::operation::{Buffers, Operation, RESERVE, Step, put};
 use super::outbox::Outbox;
 use super::{FunctionId, Micros, SourceId};
-use fades_wire::address::Endpoint;
+use fades_wire::address::{Endpoint, Neighbour};
 use fades_wire::control::{self, FromGuest, OperationEnded, OperationFailed, OperationProgress, Retrieve};
 use fades_wire::data::{Abort, End};
 use fades_wire::failure::{Code, Failure};
@@ -36,8 +36,8 @@ struct Leaving {
 pub(super) struct Task {
     pub(super) key: TaskKey,
     pub(super) ticket: Ticket,
-    /// The function's, if it is met there.
-    pub(super) domain: Option<u16>,
+    /// The function, if it is met in memory that both share.
+    pub(super) near: Option<Neighbour>,
     pub(super) weight: u64,
     pub(super) deadline: Micros,
     pub(super) arrival: u64,
@@ -66,7 +66,7 @@ impl Task {
         Self {
             key: order.task,
             ticket: order.ticket,
-            domain: order.domain,
+            near: order.near,
             weight: u64::from(order.priority) + 1,
             deadline: now.saturating_add(order.deadline_us),
             arrival,
@@ -199,7 +199,7 @@ impl Task {
         }
         self.spare = Some(operation.into_buffers());
         match written {
-            Ok(()) => {
+            Ok(_) => {
                 let ended = OperationEnded { task: self.key, operation: index, summary, times };
                 self.leaving.push_back(Leaving { until: self.outbox.put_total(), ended, first_chunk_to });
             }

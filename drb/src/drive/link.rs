@@ -1,5 +1,7 @@
-//! One connection that never blocks, and what is known of its readiness: a socket, or memory shared with another domain.
+//! One connection that never blocks, and what is known of its readiness: a socket, or memory shared with another guest.
 
+#[cfg(target_os = "hermit")]
+use fades_guest::region::link::Link as Region;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -26,6 +28,8 @@ enum Stream {
     Tcp(TcpStream),
     #[cfg(target_os = "hermit")]
     Domain(Domain),
+    #[cfg(target_os = "hermit")]
+    Region(Region),
 }
 
 /// Readiness is told once: each direction is good for use until it blocks.
@@ -49,14 +53,20 @@ impl Link {
 
     /// A connection to another domain.
     #[cfg(target_os = "hermit")]
-    pub(crate) fn met(link: Domain) -> Self {
+    pub(crate) fn domain(link: Domain) -> Self {
         Self { stream: Stream::Domain(link), readable: true, writable: true, over: false }
     }
 
-    /// An event came from some domain: a look tells whether it was this one.
+    /// A connection through a function's region.
     #[cfg(target_os = "hermit")]
-    pub(crate) fn note_upcall(&mut self) {
-        if let Stream::Domain(_) = self.stream {
+    pub(crate) fn region(link: Region) -> Self {
+        Self { stream: Stream::Region(link), readable: true, writable: true, over: false }
+    }
+
+    /// Some neighbour has news: a look tells whether it is this one.
+    #[cfg(target_os = "hermit")]
+    pub(crate) fn note_news(&mut self) {
+        if !matches!(self.stream, Stream::Tcp(_)) {
             (self.readable, self.writable) = (true, true);
         }
     }
@@ -79,6 +89,8 @@ impl Link {
             Stream::Tcp(stream) => stream.read(space),
             #[cfg(target_os = "hermit")]
             Stream::Domain(link) => link.read(space),
+            #[cfg(target_os = "hermit")]
+            Stream::Region(link) => link.read(space),
         };
         self.flow(result, |link| link.readable = false)
     }
@@ -88,6 +100,8 @@ impl Link {
             Stream::Tcp(stream) => stream.write(bytes),
             #[cfg(target_os = "hermit")]
             Stream::Domain(link) => link.write(bytes),
+            #[cfg(target_os = "hermit")]
+            Stream::Region(link) => link.write(bytes),
         };
         self.flow(result, |link| link.writable = false)
     }
@@ -122,6 +136,11 @@ impl Link {
             }
             #[cfg(target_os = "hermit")]
             Stream::Domain(link) => Some(link),
+            #[cfg(target_os = "hermit")]
+            Stream::Region(link) => {
+                drop(link);
+                None
+            }
         }
     }
 }

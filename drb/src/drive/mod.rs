@@ -3,16 +3,23 @@
 //! What would block that thread, as there is no form of it that does not, is done beside it: connecting, accepting, and in a
 //! Xen domain meeting a function. They, and the control channel, report through one queue.
 
+#[cfg(target_os = "hermit")]
+mod bell;
 mod beside;
 mod link;
 #[cfg(target_os = "hermit")]
 mod meetings;
 
+#[cfg(target_os = "hermit")]
+use bell::Bell;
 use beside::{Event, Mailbox};
 #[cfg(target_os = "hermit")]
 use fades_drb::broker::Caller;
 use fades_drb::broker::{Action, Broker, FunctionId, Limits, Micros, SourceId};
 use fades_guest::control::{ControlChannel, ControlError, ControlSender};
+#[cfg(target_os = "hermit")]
+use fades_guest::region::link::Link as Region;
+use fades_wire::address::Neighbour;
 use fades_wire::control::ToGuest;
 use fades_wire::failure::{Code, Failure};
 use link::{Flow, Link};
@@ -42,6 +49,9 @@ pub(crate) struct Driver {
     /// `None` elsewhere than on Xen.
     #[cfg(target_os = "hermit")]
     meetings: Option<Meetings>,
+    /// `None` where functions come by the network or are domains.
+    #[cfg(target_os = "hermit")]
+    bell: Option<Bell>,
     sources: BTreeMap<SourceId, Option<Link>>,
     functions: BTreeMap<FunctionId, Link>,
     start: Instant,
@@ -56,13 +66,15 @@ impl Driver {
         mailbox.forward(inbox)?;
         let place = match data {
             Some(address) => format!("at {}", mailbox.listen(address)?),
-            None => "in their domains".to_owned(),
+            None => "in memory that both share".to_owned(),
         };
         control.log(fades_guest::log::level::INFORMATION, format!("serving functions {place}"));
         Ok(Self {
             broker: Broker::new(Limits::default()),
             #[cfg(target_os = "hermit")]
             meetings: Meetings::new(mailbox.poster(), &control)?,
+            #[cfg(target_os = "hermit")]
+            bell: Bell::new(mailbox.poster())?,
             control,
             poll,
             mailbox,
@@ -120,9 +132,10 @@ impl Driver {
     fn read_mail(&mut self) -> io::Result<bool> {
         let mut any = false;
         #[cfg(target_os = "hermit")]
-        if self.meetings.as_ref().is_some_and(Meetings::upcall) {
+        if self.meetings.as_ref().is_some_and(Meetings::upcall) || self.bell.as_ref().is_some_and(Bell::rung)
+        {
             any = true;
-            self.functions.values_mut().for_each(Link::note_upcall);
+            self.functions.values_mut().for_each(Link::note_news);
         }
         while let Some(event) = self.mailbox.next() {
             any = true;
@@ -140,16 +153,16 @@ impl Driver {
                     self.functions.insert(id, Link::new(stream, token(id.0), self.poll.registry())?);
                 }
                 Event::Connected(id, result) => self.connected(id, result)?,
-                // Given up while that was on its way.
                 #[cfg(target_os = "hermit")]
-                Event::Met(domain, Ok(link)) if !self.broker.awaits(domain) => self.leave(link),
-                #[cfg(target_os = "hermit")]
-                Event::Met(domain, Ok(link)) => {
-                    let id = self.broker.function_connected(Caller::Domain(domain), now);
-                    self.functions.insert(id, Link::met(link));
+                Event::Met(domain, met) => {
+                    let near = Neighbour::Domain(domain);
+                    match met {
+                        // Given up while that was on its way.
+                        Ok(link) if !self.broker.awaits(near) => self.leave(link),
+                        Ok(link) => self.met(near, Link::domain(link)),
+                        Err(failure) => self.broker.function_unmet(near, &failure, now),
+                    }
                 }
-                #[cfg(target_os = "hermit")]
-                Event::Met(domain, Err(failure)) => self.broker.function_unmet(domain, &failure, now),
             }
         }
         Ok(any)
@@ -240,8 +253,8 @@ impl Driver {
                     self.sources.insert(source, None);
                     self.mailbox.connect(source, endpoint)?;
                 }
-                Action::Meet(domain) => self.meet(domain),
-                Action::GiveUp(domain) => self.give_up(domain),
+                Action::Meet(near) => self.meet(near),
+                Action::GiveUp(near) => self.give_up(near),
                 Action::CloseSource(id) => {
                     if let Some(link) = self.sources.remove(&id).flatten() {
                         link.close(self.poll.registry());
@@ -266,18 +279,32 @@ impl Driver {
     }
 }
 
-/// What a broker that is a Xen domain does.
+/// What a broker does that shares memory with its functions.
 #[cfg(target_os = "hermit")]
 impl Driver {
-    fn meet(&mut self, domain: u16) {
-        match &self.meetings {
-            Some(meetings) => meetings.meet(domain),
-            None => self.cannot_meet(domain),
+    fn meet(&mut self, near: Neighbour) {
+        match (near, &self.meetings) {
+            (Neighbour::Domain(domain), Some(meetings)) => meetings.meet(domain),
+            (Neighbour::Region { number, turn }, _) => match Region::open(number, turn) {
+                Ok(link) => self.met(near, Link::region(link)),
+                Err(error) => {
+                    let failure = Failure::new(Code::PeerSilent, error.to_string());
+                    let now = self.now();
+                    self.broker.function_unmet(near, &failure, now);
+                }
+            },
+            (Neighbour::Domain(_), None) => self.cannot_meet(near),
         }
     }
 
-    fn give_up(&self, domain: u16) {
-        if let Some(meetings) = &self.meetings {
+    fn met(&mut self, near: Neighbour, link: Link) {
+        let now = self.now();
+        let id = self.broker.function_connected(Caller::Near(near), now);
+        self.functions.insert(id, link);
+    }
+
+    fn give_up(&self, near: Neighbour) {
+        if let (Neighbour::Domain(domain), Some(meetings)) = (near, &self.meetings) {
             meetings.give_up(domain);
         }
     }
@@ -291,11 +318,11 @@ impl Driver {
 
 #[cfg(not(target_os = "hermit"))]
 impl Driver {
-    fn meet(&mut self, domain: u16) {
-        self.cannot_meet(domain);
+    fn meet(&mut self, near: Neighbour) {
+        self.cannot_meet(near);
     }
 
-    fn give_up(&self, _domain: u16) {}
+    fn give_up(&self, _near: Neighbour) {}
 
     fn leave(&self, domain: link::Domain) {
         match domain {}
@@ -303,10 +330,10 @@ impl Driver {
 }
 
 impl Driver {
-    fn cannot_meet(&mut self, domain: u16) {
-        let failure = Failure::new(Code::Unsupported, "this broker is no Xen domain");
+    fn cannot_meet(&mut self, near: Neighbour) {
+        let failure = Failure::new(Code::Unsupported, format!("this broker shares no memory with {near}"));
         let now = self.now();
-        self.broker.function_unmet(domain, &failure, now);
+        self.broker.function_unmet(near, &failure, now);
     }
 }
 

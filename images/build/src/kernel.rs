@@ -24,7 +24,7 @@ const PATCHED: [(&str, &str, &str); 2] =
     [("hermit-kernel", "images/kernel/patches", "source"), ("smoltcp", "images/kernel/smoltcp", "smoltcp")];
 
 /// Crates of this workspace that the patched kernel is built with: its drivers in a Xen domain.
-const LINKED: [&str; 2] = ["xen/pv", "xen/store"];
+const LINKED: [&str; 3] = ["xen/pv", "xen/store", "proto/ring"];
 /// Stands for this workspace's folder in the patched manifest, as a path relative to the copy would depend on where the
 /// target folder is.
 const WORKSPACE: &str = "FADES-WORKSPACE";
@@ -180,11 +180,12 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     let crates = run::cargo_home().join("registry/src");
     let patched = source.parent().unwrap_or(source);
     // The last one that fits counts.
-    let ours = builder.workspace_root().join("xen");
+    let [xen, proto] = ["xen", "proto"].map(|folder| builder.workspace_root().join(folder));
     for (from, to) in [
         (patched, "patched"),
         (source, "kernel"),
-        (&ours, "xen"),
+        (&xen, "xen"),
+        (&proto, "proto"),
         (&crates, "crates"),
         (&toolchain.library, "rust"),
     ] {

@@ -27,6 +27,8 @@ pub mod exit;
 pub mod heap;
 pub mod log;
 #[cfg(target_os = "hermit")]
+pub mod region;
+#[cfg(target_os = "hermit")]
 pub mod xen;
 
 use control::{ControlChannel, Ended, Settings};

@@ -11,12 +11,14 @@
 
 mod console;
 mod orphans;
+mod postal;
 mod qemu;
 mod select;
 mod xen;
 
 pub use fades_core::backend::BackendKind;
+pub use postal::{Post, PostalNetwork};
 pub use qemu::probe::Probe;
-pub use qemu::{Accelerator, PROGRAM, QemuBackend};
+pub use qemu::{Accelerator, PROGRAM, QemuBackend, RegionPost};
 pub use select::{Selection, Wanted, select};
-pub use xen::{XenBackend, XenNetwork, XenPost};
+pub use xen::{XenBackend, XenPost};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fades_api::codes::{self, Code};
-use fades_wire::address::Control;
+use fades_wire::address::{Control, Neighbour};
 use fades_wire::exit::{END_MARK, ExitCode};
 
 use crate::ids::Role;
@@ -71,6 +71,11 @@ pub struct GuestSpec {
     pub application: OwnedFd,
     /// The guest's port of the virtual network, under which its control connection is known.
     pub port: PortId,
+    /// Random bytes and the node's clock for a guest that does not read its command line, as it was started before; in the
+    /// command line as well.
+    pub seed: [u8; 32],
+    /// Microseconds since 1970, UTC.
+    pub time_unix_us: u64,
     /// How the guest reaches the orchestrator; by its own means, a backend that has them gives it no network device either
     /// unless it is a broker, whose sources are there.
     pub control: Control,
@@ -113,8 +118,8 @@ pub trait Guest: Send + Sync {
     /// The last part of what the guest wrote to its console, bounded (backends keep at least 16 KiB).
     fn console(&self) -> String;
 
-    /// The guest's domain, where guests are domains of one host and meet there to share memory.
-    fn domain(&self) -> Option<u16> {
+    /// How a broker knows the guest where both share memory.
+    fn neighbour(&self) -> Option<Neighbour> {
         None
     }
 

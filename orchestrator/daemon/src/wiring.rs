@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
-use fades_backends::{Accelerator, PROGRAM, QemuBackend, Wanted, XenBackend, XenNetwork, XenPost, select};
+use fades_backends::{
+    Accelerator, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Wanted, XenBackend, XenPost, select,
+};
 use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
@@ -70,7 +72,7 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
         Some(post) => {
             let consumer = Arc::clone(&post);
             (
-                Arc::new(XenNetwork::new(network, post)),
+                Arc::new(PostalNetwork::new(network, post)),
                 Arc::new(move |port, bytes| consumer.consumed(port, bytes)),
             )
         }
@@ -82,24 +84,34 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
     Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed })
 }
 
-/// A backend, what it is, and the post where its guests write to the daemon through XenStore.
-type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<XenPost>>);
+/// A backend, and the post through which its guests reach the daemon.
+type Made = (Arc<dyn Backend>, Arc<dyn Post>);
+/// A backend, what it is, and its post, unless guests are to use the network.
+type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<dyn Post>>);
 
 fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Chosen, BackendError> {
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
     let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
-    let mut post = None;
-    let backend: Arc<dyn Backend> = match chosen.kind {
-        BackendKind::QemuKvm => Arc::new(QemuBackend::new(Accelerator::Kvm, &program, instance)?),
-        BackendKind::QemuTcg => Arc::new(QemuBackend::new(Accelerator::Tcg, &program, instance)?),
+    let qemu = |accelerator| -> Result<Made, BackendError> {
+        let post = RegionPost::new(Arc::clone(events)).map_err(|source| BackendError::Io {
+            action: "start the thread that reads control messages".to_owned(),
+            source,
+        })?;
+        let functions = config.limits.guests.saturating_sub(1);
+        let shared = Some((Arc::clone(&post), functions));
+        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, shared)?), post))
+    };
+    let (backend, post) = match chosen.kind {
+        BackendKind::QemuKvm => qemu(Accelerator::Kvm)?,
+        BackendKind::QemuTcg => qemu(Accelerator::Tcg)?,
         BackendKind::Xen => {
-            let post = post.insert(XenPost::new(Arc::clone(events)));
-            Arc::new(XenBackend::new(instance, Arc::clone(post))?)
+            let post = XenPost::new(Arc::clone(events));
+            (Arc::new(XenBackend::new(instance, Arc::clone(&post))?) as _, post as _)
         }
     };
     let kind = chosen.kind.word().to_owned();
     // Guests of a port of the virtual network's own are told to connect there.
-    let post = post.filter(|_| !config.backend.network_only);
+    let post = Some(post).filter(|_| !config.backend.network_only);
     Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }, post))
 }

@@ -1,4 +1,5 @@
-//! Where guests find the orchestrator and each other: in the virtual network, or as domains of one Xen host.
+//! Where guests find the orchestrator and each other: in the virtual network, through memory that they share, or as domains of one
+//! Xen host.
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -48,16 +49,21 @@ pub enum Control {
     Network(Endpoint),
     /// Through nodes of its own in XenStore (`fades_xen_store::mailbox`).
     Store,
+    /// Through memory of its own that it shares with the orchestrator ([`crate::region`]).
+    Region,
 }
 
 /// [`Control::Store`] in words.
 const STORE: &str = "xenstore";
+/// [`Control::Region`] in words.
+const REGION: &str = "region";
 
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(endpoint) => endpoint.fmt(f),
             Self::Store => f.write_str(STORE),
+            Self::Region => f.write_str(REGION),
         }
     }
 }
@@ -66,27 +72,52 @@ impl FromStr for Control {
     type Err = core::net::AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == STORE {
-            return Ok(Self::Store);
+        match text {
+            STORE => return Ok(Self::Store),
+            REGION => return Ok(Self::Region),
+            _ => {}
         }
         text.parse::<SocketAddrV4>().map(|address| Self::Network(address.into()))
     }
 }
 
-/// Where a guest is, for another one that takes data from it or gives data to it. Numbers on the wire: network 0, domain 1.
+/// A guest that shares memory with another one, by what both are known by. Numbers on the wire: domain 0, region 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Neighbour {
+    /// The domain of this number on the same Xen host.
+    Domain(u16),
+    /// The function of this region ([`crate::region`]).
+    Region {
+        /// The region's number, from 1 on.
+        number: u16,
+        /// Whose turn it is in it.
+        turn: u32,
+    },
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(number) => write!(f, "domain {number}"),
+            Self::Region { number, turn } => write!(f, "region {number} in its turn {turn}"),
+        }
+    }
+}
+
+/// Where a guest is, for another one that takes data from it or gives data to it. Numbers on the wire: network 0, near 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// In the virtual network, at its data port.
     Network(Endpoint),
-    /// The domain of this number on the same Xen host, which shares memory.
-    Domain(u16),
+    /// Where both share memory.
+    Near(Neighbour),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(endpoint) => endpoint.fmt(f),
-            Self::Domain(number) => write!(f, "domain {number}"),
+            Self::Near(neighbour) => neighbour.fmt(f),
         }
     }
 }

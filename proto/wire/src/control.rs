@@ -17,7 +17,7 @@
 //!                    <------------------  Shutdown
 //! ```
 
-use crate::address::{Endpoint, Place};
+use crate::address::{Endpoint, Neighbour, Place};
 use crate::cap;
 use crate::data::StreamSummary;
 use crate::failure::{Failure, clip};
@@ -194,8 +194,8 @@ pub struct Retrieve {
     pub task: TaskKey,
     /// What the function will show when it connects.
     pub ticket: Ticket,
-    /// The function's domain on the same Xen host, to meet it there; `None` if it connects to the data port.
-    pub domain: Option<u16>,
+    /// The function, where it shares memory with the broker and is met there; `None` if it connects to the data port.
+    pub near: Option<Neighbour>,
     /// 0 lowest to 9 highest.
     pub priority: u8,
     /// Time left for the whole task, in microseconds from the receipt of this message.

@@ -1,7 +1,7 @@
 //! The contract between host and guests: what crosses the virtual network, and nothing else.
 //!
-//! Two kinds of TCP connection exist. Each guest opens one to the control endpoint ([`control`]); each
-//! function opens one to the broker's data port ([`data`]). Both carry [`frame`]s. A frame's body is a
+//! Two kinds of connection exist. Each guest has one to the orchestrator ([`control`]); each function has one to its broker
+//! ([`data`]): by TCP, through memory that both share ([`region`]), or between domains of Xen. Both carry [`frame`]s. A frame's body is a
 //! strict postcard [`message`], or, for chunks, a columnar [`batch`].
 //!
 //! To change the contract: give the new message a number of its own in [`frame::Kind`], never reuse or
@@ -25,6 +25,7 @@ pub mod flow;
 pub mod frame;
 pub mod ids;
 pub mod message;
+pub mod region;
 
 /// Version of the messages, told in [`control::Hello`].
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;

@@ -4,6 +4,7 @@ use fades_wire::batch::*;
 use fades_wire::data::Series;
 use fades_wire::digest::{Meter, StreamDigest};
 use fades_wire::flow::{CreditExceeded, Receiver, Sender};
+use fades_wire::frame::BodyHash;
 use fades_wire::message::to_body;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -136,7 +137,7 @@ fn a_full_builder_says_so_and_can_be_used_again() {
     assert_eq!((builder.series(), builder.len()), (2, 0));
 }
 
-/// The meter's digest is SHA-256 over tagged, length-prefixed bodies; counts and range are those of the points.
+/// The meter's digest is SHA-256 over tags, lengths and hashes of bodies; counts and range are those of the points.
 #[test]
 fn meter_adds_up() {
     let series = Series { id: 0, tags: vec![], measurement: "m".into(), field: "f".into() };
@@ -152,7 +153,7 @@ fn meter_adds_up() {
     for (tag, item) in [(1, &described), (2, &first), (2, &second)] {
         sha.update([tag]);
         sha.update(u32::try_from(item.len()).unwrap().to_le_bytes());
-        sha.update(item);
+        sha.update(rapidhash::v3::rapidhash_v3(item).to_le_bytes());
     }
     let digest: [u8; 32] = sha.finalize().into();
     let summary = meter.summary(4);
@@ -168,7 +169,7 @@ fn order_and_kind_change_the_digest() {
     let of = |items: &[(bool, &[u8])]| {
         let mut digest = StreamDigest::default();
         for (chunk, item) in items {
-            if *chunk { digest.chunk(item) } else { digest.series(item) }
+            if *chunk { digest.chunk(item.len(), BodyHash::of(item)) } else { digest.series(item) }
         }
         digest.value()
     };

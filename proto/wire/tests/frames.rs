@@ -129,10 +129,13 @@ fn mutants_of_a_frame() {
 fn header_is_pinned() {
     let bytes = one(Kind::Chunk, 0x0102_0304, 0x0a0b, b"123456789");
     let header =
-        [0x46, 0x44, 0x53, 0x31, 1, 0, 0x02, 0x04, 4, 3, 2, 1, 9, 0, 0, 0, 0x0b, 0x0a, 0, 0, 0, 0, 0, 0];
+        [0x46, 0x44, 0x53, 0x31, 2, 0, 0x02, 0x04, 4, 3, 2, 1, 9, 0, 0, 0, 0x0b, 0x0a, 0, 0, 0, 0, 0, 0];
     assert_eq!(bytes[..24], header);
     // Checked against a bitwise CRC-32C, reflected, polynomial 0x1EDC6F41.
-    let crc = !bytes[..24].iter().chain(&bytes[28..]).fold(!0_u32, |crc, byte| {
+    let hash = BodyHash::of(&bytes[28..]).to_bytes();
+    // rapidhash v3 of "123456789", seed 0.
+    assert_eq!(hash, [161, 22, 185, 150, 59, 3, 125, 126]);
+    let crc = !bytes[..24].iter().chain(&hash).fold(!0_u32, |crc, byte| {
         (0..8).fold(
             crc ^ u32::from(*byte),
             |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 },
@@ -150,7 +153,7 @@ fn every_refusal_has_its_error() {
         decode(&bytes, MAX_DATA_BODY, &[], true)
     };
     assert_eq!(with(0, b'X'), Err(FrameError::Magic(*b"XDS1")));
-    assert_eq!(with(4, 2), Err(FrameError::Version(2)));
+    assert_eq!(with(4, 1), Err(FrameError::Version(1)));
     assert_eq!(with(5, 1), Err(FrameError::Flags(1)));
     let length = FrameError::Length { kind: Kind::Open, length: 0x7f00_0004, max: MAX_DATA_BODY };
     assert_eq!(with(15, 0x7f), Err(length));

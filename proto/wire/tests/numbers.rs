@@ -1,6 +1,6 @@
 //! Every number on the wire, pinned. A change here breaks guests that are built already: add, never edit.
 
-use fades_wire::address::{Endpoint, Place};
+use fades_wire::address::{Endpoint, Neighbour, Place};
 use fades_wire::exit::ExitCode;
 use fades_wire::failure::Code;
 use fades_wire::frame::{HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, VERSION};
@@ -119,12 +119,14 @@ fn exit_codes() {
 
 #[test]
 fn sizes_and_constants() {
-    assert_eq!((MAGIC, VERSION, HEADER_LEN), (*b"FDS1", 1, 28));
+    assert_eq!((MAGIC, VERSION, HEADER_LEN), (*b"FDS1", 2, 28));
     assert_eq!((MAX_CONTROL_BODY, MAX_DATA_BODY), (1 << 20, 8 + (256 << 10)));
-    assert_eq!(fades_wire::PROTOCOL, 2);
+    assert_eq!(fades_wire::PROTOCOL, 3);
     assert_eq!((fades_wire::address::CONTROL_PORT, fades_wire::address::DATA_PORT), (7000, 7001));
     let endpoint = Endpoint::new([10, 77, 0, 9].into(), 7001);
     let network = fades_wire::message::to_body(&Place::Network(endpoint)).unwrap();
     assert_eq!(network, [0, 10, 77, 0, 9, 0xd9, 0x36]);
-    assert_eq!(fades_wire::message::to_body(&Place::Domain(300)).unwrap(), [1, 0xac, 0x02]);
+    let near = |neighbour| fades_wire::message::to_body(&Place::Near(neighbour)).unwrap();
+    assert_eq!(near(Neighbour::Domain(300)), [1, 0, 0xac, 0x02]);
+    assert_eq!(near(Neighbour::Region { number: 3, turn: 300 }), [1, 1, 3, 0xac, 0x02]);
 }

@@ -26,7 +26,6 @@
 //! Let the consumer finish first. A domain that is gone tells nothing, so wait with a deadline.
 
 mod errors;
-mod flow;
 mod page;
 mod receiver;
 mod sender;

@@ -4,9 +4,9 @@ use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::byte_ring::{BadIndex, Reader, Writer};
 use crate::hypercall::{HypercallError, Port, Ports};
 use crate::shared::{Overlay, PeerU32, PeerU64, Shared};
+use fades_ring::{BadIndex, Reader, Writer};
 
 /// The console's page. (`io/console.h`, `struct xencons_interface`)
 #[repr(C)]

@@ -13,8 +13,8 @@
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::byte_ring::BadIndex;
 use crate::shared::{Overlay, PeerU32, PeerWord, Word};
+use fades_ring::BadIndex;
 
 /// The page of a ring with `N` slots (a power of two) of `WORDS` words.
 #[repr(C)]

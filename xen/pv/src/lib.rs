@@ -28,7 +28,7 @@
 //! assembly that claims not to touch the stack, and put a fifth argument into the wrong register.
 //!
 //! To add a device: its page layouts as overlays of atomics ([`shared::Overlay`]) with their offsets asserted, its
-//! logic over [`front_ring`] or [`byte_ring`], a test that plays the back end, and one that plays a hostile one.
+//! logic over [`front_ring`] or `fades_ring`, a test that plays the back end, and one that plays a hostile one.
 //!
 //! Rings and parsers of hostile contents are fuzzed by the targets in `fuzz`.
 #![no_std]
@@ -37,7 +37,6 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod byte_ring;
 pub mod channel;
 pub mod console;
 pub mod detect;

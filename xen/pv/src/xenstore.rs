@@ -19,9 +19,9 @@ pub use errors::StoreError;
 use fades_xen_store::{Decoder, Kind, Message, Path, Permissions, Request, Token, WatchEvent, reply};
 pub use page::StorePage;
 
-use crate::byte_ring::{Reader, Writer};
 use crate::hypercall::{Port, Ports};
 use crate::shared::Shared;
+use fades_ring::{Reader, Writer};
 
 /// Watch events that are kept for [`Xenstore::next_event`]. Further ones of a watch of which some wait are dropped; one of
 /// another watch breaks the client.

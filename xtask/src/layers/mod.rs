@@ -17,13 +17,13 @@ use crate::stage::{cargo, root};
 
 /// Top folders and their floors. `xtask` stands above everything: it drives what the others build.
 const FLOORS: &[(&str, u8)] = &[
-    ("xtask", 5),
-    ("dmf-kit", 4),
-    ("bench", 4),
-    ("drb", 3),
-    ("orchestrator", 3),
-    ("images", 2),
-    ("xen", 1),
+    ("xtask", 6),
+    ("dmf-kit", 5),
+    ("bench", 5),
+    ("drb", 4),
+    ("orchestrator", 4),
+    ("images", 3),
+    ("xen", 2),
     ("proto", 1),
 ];
 
@@ -40,7 +40,7 @@ const GUEST: &[&str] = &[
     "xen/pv",
 ];
 /// What both worlds share.
-const SHARED: &[&str] = &["proto/wire", "xen/store"];
+const SHARED: &[&str] = &["proto/wire", "proto/ring", "xen/store"];
 /// Host programs that run guest code as plain host code, for tests and figures.
 const BOTH: &[&str] = &["dmf-kit/testkit", "bench"];
 

@@ -83,12 +83,14 @@ impl Driver {
                 log: 3,
             },
         };
-        let backend = QemuBackend::new(Accelerator::Tcg, PROGRAM, "fifty-million").unwrap();
+        let backend = QemuBackend::new(Accelerator::Tcg, PROGRAM, "fifty-million", None).unwrap();
         let spec = GuestSpec {
             name: "dmf-1".to_owned(),
             role: Role::Function,
             memory_mib,
             command_line: parameters.command_line(),
+            seed: [0; 32],
+            time_unix_us: 0,
             loader: sealed("loader", image.loader()),
             application: sealed("application", image.application()),
             port: port.id,

@@ -4,47 +4,83 @@ use super::line::{self, Line};
 use super::reader::{Life, Reader, watch};
 use super::{ControlChannel, ControlError, ControlSender, MAX_WAITING, Settings};
 use fades_wire::address::Control;
-use fades_wire::control::Hello;
+use fades_wire::control::{Hello, Welcome};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// Stack of the reader: it decodes into the heap. Guests get stacks as real memory, so a megabyte would hurt.
 const READER_STACK: usize = 128 * 1024;
 const WATCH_STACK: usize = 64 * 1024;
+/// First pause before an orchestrator that has not read a hello is urged; it doubles.
+const URGE: Duration = Duration::from_millis(20);
 
 pub(super) fn open(
     control: Control,
     hello: Hello,
     settings: Settings,
 ) -> Result<ControlChannel, ControlError> {
+    loop {
+        match attempt(control, hello.clone(), &settings) {
+            // As somebody else it is all to be done again.
+            Err(ControlError::Reborn) => {}
+            done => return done,
+        }
+    }
+}
+
+fn attempt(control: Control, hello: Hello, settings: &Settings) -> Result<ControlChannel, ControlError> {
     let Line { out, input, closer } = line::reach(control, settings.connect_within)?;
     let sender = ControlSender::new(out, settings.log);
     sender.send(hello)?;
 
     let (welcome_to, welcome_from) = sync_channel(1);
     let (to_application, inbox) = sync_channel(MAX_WAITING);
-    let life = Arc::new(Life::new(closer, settings.on_end));
+    let life = Arc::new(Life::new(closer, Arc::clone(&settings.on_end)));
     let reader = Reader::new(input, sender.clone(), to_application, Arc::clone(&life));
     thread::Builder::new()
         .name("control".into())
         .stack_size(READER_STACK)
         .spawn(move || reader.run(&welcome_to))
         .map_err(|error| ControlError::Io("starting its reader", error))?;
-    let welcome = match welcome_from.recv_timeout(settings.welcome_within) {
-        Ok(first) => first?,
-        Err(RecvTimeoutError::Timeout) => {
-            life.close();
-            return Err(ControlError::Silent(settings.welcome_within));
+    let welcome = match control {
+        Control::Region => dormant(&welcome_from, &sender)?,
+        Control::Network(_) | Control::Store => {
+            let within = settings.welcome_within;
+            welcome_from.recv_timeout(within).map_err(|error| match error {
+                RecvTimeoutError::Timeout => {
+                    life.close();
+                    ControlError::Silent(within)
+                }
+                RecvTimeoutError::Disconnected => ControlError::Ended,
+            })??
         }
-        Err(RecvTimeoutError::Disconnected) => return Err(ControlError::Ended),
     };
     let interval = Duration::from_millis(welcome.heartbeat_ms.max(1).into());
+    let intervals = settings.silent_intervals;
     thread::Builder::new()
         .name("control-watch".into())
         .stack_size(WATCH_STACK)
-        .spawn(move || watch(&life, interval, settings.silent_intervals))
+        .spawn(move || watch(&life, interval, intervals))
         .map_err(|error| ControlError::Io("starting its watch", error))?;
     Ok(ControlChannel { welcome, sender, inbox })
+}
+
+/// Waits for the welcome as long as it takes: a guest that was started ahead of its task sleeps here. Its orchestrator cannot be
+/// lost without it, as its monitor ends with the orchestrator.
+fn dormant(
+    welcome_from: &Receiver<Result<Welcome, ControlError>>,
+    sender: &ControlSender,
+) -> Result<Welcome, ControlError> {
+    let mut pause = URGE;
+    loop {
+        match welcome_from.recv_timeout(pause) {
+            Ok(first) => return first,
+            Err(RecvTimeoutError::Disconnected) => return Err(ControlError::Ended),
+            Err(RecvTimeoutError::Timeout) if sender.urge() => break,
+            Err(RecvTimeoutError::Timeout) => pause *= 2,
+        }
+    }
+    welcome_from.recv().map_err(|std::sync::mpsc::RecvError| ControlError::Ended)?
 }

@@ -1,6 +1,9 @@
-//! What carries the control channel's bytes: a TCP connection, or in a Xen domain nodes of its own in XenStore.
+//! What carries the control channel's bytes: a TCP connection, in a Xen domain nodes of its own in XenStore, or memory of this
+//! guest's own that it shares with the orchestrator.
 
 use super::ControlError;
+#[cfg(target_os = "hermit")]
+use crate::region::{self, line};
 #[cfg(target_os = "hermit")]
 use crate::xen::{self, mail};
 use fades_wire::address::{Control, Endpoint};
@@ -27,6 +30,8 @@ pub(super) enum Out {
     Tcp(TcpStream),
     #[cfg(target_os = "hermit")]
     Store(mail::MailOut),
+    #[cfg(target_os = "hermit")]
+    Region(line::LineOut),
 }
 
 /// The way from it.
@@ -34,6 +39,8 @@ pub(super) enum In {
     Tcp(TcpStream),
     #[cfg(target_os = "hermit")]
     Store(mail::MailIn),
+    #[cfg(target_os = "hermit")]
+    Region(line::LineIn),
 }
 
 /// Wakes who waits for bytes, as there will be none.
@@ -41,7 +48,7 @@ pub(super) enum Closer {
     Tcp(TcpStream),
     /// There is nothing to be closed: who waits does so until the guest ends, which comes next.
     #[cfg(target_os = "hermit")]
-    Store,
+    Nothing,
 }
 
 /// Reaches the orchestrator.
@@ -58,10 +65,19 @@ pub(super) fn reach(control: Control, within: Duration) -> Result<Line, ControlE
         Control::Store => {
             let here = xen::here().ok_or(ControlError::NoStore(None))?;
             let (out, input) = mail::open(here).map_err(|error| ControlError::NoStore(Some(error)))?;
-            Ok(Line { out: Out::Store(out), input: In::Store(input), closer: Closer::Store })
+            Ok(Line { out: Out::Store(out), input: In::Store(input), closer: Closer::Nothing })
+        }
+        #[cfg(target_os = "hermit")]
+        Control::Region => {
+            let own = region::own().ok_or(ControlError::NoRegion(None))?;
+            let turn = own.begin().map_err(|error| ControlError::NoRegion(Some(error)))?;
+            let (out, input) = line::open(own, turn);
+            Ok(Line { out: Out::Region(out), input: In::Region(input), closer: Closer::Nothing })
         }
         #[cfg(not(target_os = "hermit"))]
         Control::Store => Err(ControlError::NoStore(None)),
+        #[cfg(not(target_os = "hermit"))]
+        Control::Region => Err(ControlError::NoRegion(None)),
     }
 }
 
@@ -71,6 +87,8 @@ impl Out {
             Self::Tcp(stream) => stream.write_all(bytes),
             #[cfg(target_os = "hermit")]
             Self::Store(mail) => mail.write_all(bytes),
+            #[cfg(target_os = "hermit")]
+            Self::Region(line) => line.write_all(bytes),
         }
     }
 
@@ -81,16 +99,41 @@ impl Out {
             Self::Tcp(stream) => stream.write_all(bytes),
             #[cfg(target_os = "hermit")]
             Self::Store(mail) => mail.write_last(bytes),
+            #[cfg(target_os = "hermit")]
+            Self::Region(line) => line.write_last(bytes),
+        }
+    }
+
+    /// Sees to it that the orchestrator takes note of what was written. False while that is not certain.
+    pub(super) fn urge(&mut self) -> bool {
+        match self {
+            #[cfg(target_os = "hermit")]
+            Self::Region(line) => line.urge(),
+            _ => true,
         }
     }
 }
 
 impl In {
+    /// Whether this error says that the guest goes on as another one.
+    pub(super) fn is_reborn(&self, error: &io::Error) -> bool {
+        match self {
+            #[cfg(target_os = "hermit")]
+            Self::Region(_) => error.kind() == io::ErrorKind::ConnectionReset,
+            _ => {
+                let _ = error;
+                false
+            }
+        }
+    }
+
     pub(super) fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(space),
             #[cfg(target_os = "hermit")]
             Self::Store(mail) => mail.read(space),
+            #[cfg(target_os = "hermit")]
+            Self::Region(line) => line.read(space),
         }
     }
 }
@@ -101,7 +144,7 @@ impl Closer {
             // That the stream is closed already is as good.
             Self::Tcp(stream) => drop(stream.shutdown(Shutdown::Both)),
             #[cfg(target_os = "hermit")]
-            Self::Store => {}
+            Self::Nothing => {}
         }
     }
 }

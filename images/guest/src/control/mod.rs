@@ -20,6 +20,7 @@ use fades_wire::control::{FromGuest, Hello, ToGuest, Welcome};
 use fades_wire::exit::ExitCode;
 use fades_wire::frame::FrameError;
 use fades_wire::message::MessageError;
+use fades_wire::region::BirthError;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -87,6 +88,12 @@ pub enum ControlError {
     /// There is no XenStore to reach it by.
     #[error("the orchestrator is to be reached through XenStore, and there is none")]
     NoStore(#[source] Option<io::Error>),
+    /// There is no region to reach it by.
+    #[error("the orchestrator is to be reached through a region, and there is none")]
+    NoRegion(#[source] Option<BirthError>),
+    /// This guest was saved, and goes on as another one.
+    #[error("the region is in another turn")]
+    Reborn,
     /// The connection broke.
     #[error("control connection failed in {0}")]
     Io(&'static str, #[source] io::Error),
@@ -118,8 +125,10 @@ impl ControlError {
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Connect { .. } | Self::NoStore(_) => ExitCode::Unreachable,
-            Self::Io(..) | Self::Closed(_) | Self::Silent(_) | Self::Ended => ExitCode::ControlLost,
+            Self::Connect { .. } | Self::NoStore(_) | Self::NoRegion(_) => ExitCode::Unreachable,
+            Self::Io(..) | Self::Closed(_) | Self::Silent(_) | Self::Ended | Self::Reborn => {
+                ExitCode::ControlLost
+            }
             Self::Frame(_) | Self::Message(_) | Self::Unexpected(_) | Self::Flooded => ExitCode::Protocol,
         }
     }

@@ -141,6 +141,7 @@ impl Reader {
                     self.life.heard();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if self.input.is_reborn(&error) => return Err(ControlError::Reborn),
                 Err(error) => return Err(ControlError::Io("reading", error)),
             }
         }

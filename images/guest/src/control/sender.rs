@@ -78,6 +78,11 @@ impl ControlSender {
         self.writer().send(&message.into(), Out::write_all)
     }
 
+    /// Sees to it that the orchestrator takes note of what was sent. False while that is not certain.
+    pub(super) fn urge(&self) -> bool {
+        self.writer().out.urge()
+    }
+
     /// Sends a line for the node's log, if its level is wanted and its rate is bearable. Errors and warnings go
     /// to the console as well.
     pub fn log(&self, at: u8, text: impl Into<String>) {

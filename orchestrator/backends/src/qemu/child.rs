@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use fades_wire::region::REGION_LEN;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 /// Resource limits of a QEMU process.
@@ -21,6 +22,12 @@ const QEMU_OWN: u64 = 2 << 30;
 impl Limits {
     pub(crate) fn guest(memory_mib: u32) -> Self {
         Limits { address_space: QEMU_OWN + (u64::from(memory_mib) << 20), open_files: 64 }
+    }
+
+    /// With so many regions that it shares with others, each of them a file and a bell.
+    pub(crate) fn with_regions(self, regions: usize) -> Self {
+        let (count, each) = (regions as u64, REGION_LEN as u64);
+        Limits { address_space: self.address_space + count * each, open_files: self.open_files + 3 * count }
     }
 
     pub(crate) fn probe() -> Self {

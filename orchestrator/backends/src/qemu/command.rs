@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use fades_wire::region::REGION_LEN;
+
 use super::Accelerator;
 
 /// What one QEMU process is told. Numbers and our own names only.
@@ -13,9 +15,23 @@ pub(crate) struct Invocation<'a> {
     pub(crate) command_line: &'a str,
     pub(crate) loader: RawFd,
     pub(crate) application: RawFd,
-    pub(crate) link: RawFd,
-    pub(crate) mac: [u8; 6],
+    /// The end of the link, and the address of the device on it.
+    pub(crate) network: Option<(RawFd, [u8; 6])>,
+    pub(crate) region: Option<Shared>,
 }
+
+/// Memory that a guest shares.
+pub(crate) struct Shared {
+    /// Where QEMU is told of the guest's own region and of the bells.
+    pub(crate) server: RawFd,
+    /// The regions of functions, for a broker.
+    pub(crate) others: Vec<RawFd>,
+}
+
+/// Devices of others' regions, from this one on; the guest's own is the one before.
+const FIRST_OTHER: usize = 4;
+/// Functions that a device has on its bus.
+const PER_DEVICE: usize = 8;
 
 /// Port of `isa-debug-exit`, by which a guest gives its exit code: the process ends with `code << 1 | 1`.
 pub(crate) const EXIT_PORT: &str = "isa-debug-exit,iobase=0xf4,iosize=0x04";
@@ -59,7 +75,6 @@ pub(crate) fn bare(accelerator: Accelerator) -> Vec<String> {
 
 /// The whole argument list for a guest.
 pub(crate) fn arguments(guest: &Invocation<'_>) -> Vec<String> {
-    let mac = guest.mac.map(|byte| format!("{byte:02x}")).join(":");
     let mut arguments = bare(guest.accelerator);
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-name", format!("guest={}", guest.name.replace(',', ",,")));
@@ -69,8 +84,26 @@ pub(crate) fn arguments(guest: &Invocation<'_>) -> Vec<String> {
     add("-kernel", format!("/proc/self/fd/{}", guest.loader));
     add("-initrd", format!("/proc/self/fd/{}", guest.application));
     add("-append", guest.command_line.to_owned());
-    add("-netdev", format!("stream,id=net0,server=off,addr.type=fd,addr.str={}", guest.link));
-    add("-device", format!("virtio-net-pci,netdev=net0,mac={mac},romfile=,disable-legacy=on"));
+    if let Some((link, mac)) = guest.network {
+        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+        add("-netdev", format!("stream,id=net0,server=off,addr.type=fd,addr.str={link}"));
+        add("-device", format!("virtio-net-pci,netdev=net0,mac={mac},romfile=,disable-legacy=on,addr=2.0"));
+    }
+    if let Some(Shared { server, others }) = &guest.region {
+        // Their places are what the kernel looks for (kernel patch 0028).
+        add("-chardev", format!("socket,id=bell,fd={server}"));
+        add(
+            "-device",
+            format!("ivshmem-doorbell,chardev=bell,vectors=1,master=on,addr={}.0", FIRST_OTHER - 1),
+        );
+        for (index, other) in others.iter().enumerate() {
+            let (device, function) = (FIRST_OTHER + index / PER_DEVICE, index % PER_DEVICE);
+            let place = format!("id=region{index},mem-path=/proc/self/fd/{other},size={REGION_LEN},share=on");
+            add("-object", format!("memory-backend-file,{place}"));
+            let place = format!("addr={device:x}.{function},multifunction=on");
+            add("-device", format!("ivshmem-plain,memdev=region{index},master=on,{place}"));
+        }
+    }
     arguments
 }
 
@@ -86,8 +119,8 @@ mod tests {
             command_line: "-ip 10.77.0.2",
             loader: 5,
             application: 6,
-            link: 7,
-            mac: [2, 0, 0, 0, 0, 9],
+            network: Some((7, [2, 0, 0, 0, 0, 9])),
+            region: Some(Shared { server: 8, others: (9..19).collect() }),
         })
     }
 
@@ -103,8 +136,23 @@ mod tests {
         for wanted in ["-nodefaults", "-no-user-config", "-sandbox", "-no-reboot"] {
             assert!(arguments.iter().any(|a| a == wanted), "{wanted} missing");
         }
-        assert!(arguments.contains(
-            &"virtio-net-pci,netdev=net0,mac=02:00:00:00:00:09,romfile=,disable-legacy=on".to_owned()
-        ));
+        assert!(
+            arguments.contains(
+                &"virtio-net-pci,netdev=net0,mac=02:00:00:00:00:09,romfile=,disable-legacy=on,addr=2.0"
+                    .to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn regions_lie_where_the_kernel_looks_for_them() {
+        let arguments = sample("g");
+        let devices: Vec<&str> =
+            arguments.iter().filter(|a| a.starts_with("ivshmem")).map(String::as_str).collect();
+        assert_eq!(devices[0], "ivshmem-doorbell,chardev=bell,vectors=1,master=on,addr=3.0");
+        assert_eq!(devices[1], "ivshmem-plain,memdev=region0,master=on,addr=4.0,multifunction=on");
+        assert_eq!(devices[10], "ivshmem-plain,memdev=region9,master=on,addr=5.1,multifunction=on");
+        let region = "memory-backend-file,id=region9,mem-path=/proc/self/fd/18,size=4194304,share=on";
+        assert!(arguments.contains(&region.to_owned()));
     }
 }

@@ -9,9 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fades_core::backend::{ExitCause, Guest, GuestExit};
+use fades_wire::address::Neighbour;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::regions::Seated;
 use crate::console::Console;
 
 /// How long after the process's end its console is still read: something that inherited the pipe must not hold us.
@@ -26,16 +28,23 @@ pub(crate) struct QemuGuest {
     running: Mutex<Option<Running>>,
     killed: AtomicBool,
     exit: OnceLock<GuestExit>,
+    neighbour: Option<Neighbour>,
 }
 
 struct Running {
     child: Child,
     reader: JoinHandle<()>,
+    /// Given up when the process is gone.
+    _seat: Option<Seated>,
 }
 
 impl QemuGuest {
     /// Starts `command` with its output as the console. Must be called on a thread that lives as long as the daemon.
-    pub(crate) fn spawn(mut command: Command, time_limit: Option<Duration>) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn spawn(
+        mut command: Command,
+        time_limit: Option<Duration>,
+        seat: Option<Seated>,
+    ) -> std::io::Result<Arc<Self>> {
         let (source, sink) = std::io::pipe()?;
         // What QEMU itself says belongs to the same story as what its guest says.
         command.stdout(sink.try_clone()?).stderr(sink);
@@ -72,7 +81,8 @@ impl QemuGuest {
             started: Instant::now(),
             time_limit,
             console,
-            running: Mutex::new(Some(Running { child, reader })),
+            neighbour: seat.as_ref().and_then(Seated::neighbour),
+            running: Mutex::new(Some(Running { child, reader, _seat: seat })),
             killed: AtomicBool::new(false),
             exit: OnceLock::new(),
         }))
@@ -117,7 +127,7 @@ fn guest_code(code: i32) -> i32 {
 impl Guest for QemuGuest {
     fn wait(&self) -> GuestExit {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Running { mut child, reader }) = running.take() {
+        if let Some(Running { mut child, reader, _seat }) = running.take() {
             self.wait_for_end();
             let status = child.wait();
             let until = Instant::now() + CONSOLE_GRACE;
@@ -142,6 +152,10 @@ impl Guest for QemuGuest {
 
     fn console(&self) -> String {
         self.console.tail()
+    }
+
+    fn neighbour(&self) -> Option<Neighbour> {
+        self.neighbour
     }
 
     fn pid(&self) -> Option<u32> {
@@ -175,7 +189,7 @@ mod tests {
     fn shell(script: &str, limit: Option<Duration>) -> Arc<QemuGuest> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        QemuGuest::spawn(command, limit).unwrap()
+        QemuGuest::spawn(command, limit, None).unwrap()
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod child;
 mod command;
 mod guest;
 pub(crate) mod probe;
+mod regions;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -15,12 +16,21 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
+use fades_core::ids::Role;
+use fades_wire::address::Control;
+use fades_wire::region::Birth;
+
+pub use self::regions::RegionPost;
 
 use self::guest::QemuGuest;
+use self::regions::{Seated, Table};
 use crate::orphans;
 
 /// The program that Debian's package `qemu-system-x86` installs.
 pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Regions beside those of all functions that there may be: some are still held when the next one starts.
+const SPARE: u32 = 4;
 
 type Started = Result<Arc<QemuGuest>, BackendError>;
 type Request = (GuestSpec, Sender<Started>);
@@ -54,12 +64,27 @@ pub struct QemuBackend {
 
 impl QemuBackend {
     /// A backend on `accelerator` for the node folder that `node` names (letters, digits and dashes): guests of other nodes on the
-    /// same machine are left alone when orphans are ended.
+    /// same machine are left alone when orphans are ended. With a post, guests that are told so reach the orchestrator through
+    /// memory, and functions the broker: so many at once at most.
     ///
     /// # Errors
-    /// When the spawning thread cannot be started.
-    pub fn new(accelerator: Accelerator, program: &str, node: &str) -> Result<Self, BackendError> {
+    /// When the spawning thread cannot be started, or there is no memory to share.
+    pub fn new(
+        accelerator: Accelerator,
+        program: &str,
+        node: &str,
+        post: Option<(Arc<RegionPost>, u32)>,
+    ) -> Result<Self, BackendError> {
         let prefix = format!("fades:{node}:");
+        let failed = |action: &str| {
+            let action = action.to_owned();
+            |source| BackendError::Io { action, source }
+        };
+        let table = post.map(|(post, functions)| {
+            let functions = functions.saturating_add(SPARE).min(regions::MOST.into());
+            Table::new(u16::try_from(functions).unwrap_or(regions::MOST), post)
+        });
+        let table = table.transpose().map_err(failed("make memory to share with guests"))?;
         let (spawner, requests) = channel::<Request>();
         let (program, names) = (program.to_owned(), prefix.clone());
         thread::Builder::new()
@@ -67,7 +92,7 @@ impl QemuBackend {
             .spawn(move || {
                 for (spec, answer) in requests {
                     // Whoever asked may have gone; dropping the guest then ends it.
-                    let _ = answer.send(start(accelerator, &program, &names, spec));
+                    let _ = answer.send(start(accelerator, &program, &names, table.as_ref(), spec));
                 }
                 // The processes must outlive this loop only as long as the daemon does: parking keeps them from dying with
                 // this thread when the backend is dropped before its guests are.
@@ -75,10 +100,7 @@ impl QemuBackend {
                     thread::park();
                 }
             })
-            .map_err(|source| BackendError::Io {
-                action: "start the thread that starts guests".to_owned(),
-                source,
-            })?;
+            .map_err(failed("start the thread that starts guests"))?;
         Ok(Self { accelerator, prefix, spawner })
     }
 }
@@ -112,13 +134,26 @@ impl Backend for QemuBackend {
     }
 }
 
-fn start(accelerator: Accelerator, program: &str, prefix: &str, spec: GuestSpec) -> Started {
+fn start(
+    accelerator: Accelerator,
+    program: &str,
+    prefix: &str,
+    table: Option<&Arc<Table>>,
+    spec: GuestSpec,
+) -> Started {
     if !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || spec.name.is_empty() {
         return Err(BackendError::Spec {
             name: spec.name,
             reason: "a guest's name has letters, digits and dashes only".to_owned(),
         });
     }
+    let seat = seat(table, &spec)?;
+    let (region, others) = match (table, &seat, spec.role) {
+        (Some(table), Some(seat), Role::Broker) => (Some(seat), table.regions().collect()),
+        (_, seat, _) => (seat.as_ref(), Vec::new()),
+    };
+    // All that a function needs is in its region.
+    let network = (region.is_none() || spec.role == Role::Broker).then_some(&spec.link);
     let name = format!("{prefix}{}", spec.name);
     let arguments = command::arguments(&command::Invocation {
         accelerator,
@@ -127,13 +162,32 @@ fn start(accelerator: Accelerator, program: &str, prefix: &str, spec: GuestSpec)
         command_line: &spec.command_line,
         loader: spec.loader.as_raw_fd(),
         application: spec.application.as_raw_fd(),
-        link: spec.link.as_raw_fd(),
-        mac: spec.mac,
+        network: network.map(|link| (link.as_raw_fd(), spec.mac)),
+        region: region.map(|seat| command::Shared {
+            server: seat.server.client.as_raw_fd(),
+            others: others.iter().map(AsRawFd::as_raw_fd).collect(),
+        }),
     });
-    let files = [spec.loader.as_fd(), spec.application.as_fd(), spec.link.as_fd()];
-    let command = child::command(program, &arguments, &files, &child::Limits::guest(spec.memory_mib));
-    QemuGuest::spawn(command, spec.time_limit).map_err(|source| BackendError::Io {
+    let limits = child::Limits::guest(spec.memory_mib).with_regions(1 + others.len());
+    let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
+    files.extend(network.map(AsFd::as_fd));
+    files.extend(region.map(|seat| seat.server.client.as_fd()));
+    files.extend(others);
+    let command = child::command(program, &arguments, &files, &limits);
+    QemuGuest::spawn(command, spec.time_limit, seat).map_err(|source| BackendError::Io {
         action: format!("start {program} for guest {}", spec.name),
         source,
     })
+}
+
+/// A seat for a guest that reaches the orchestrator through memory.
+fn seat(table: Option<&Arc<Table>>, spec: &GuestSpec) -> Result<Option<Seated>, BackendError> {
+    let Some(table) = table.filter(|_| spec.control == Control::Region) else { return Ok(None) };
+    let birth = Birth { turn: 1, time_unix_us: spec.time_unix_us, seed: spec.seed };
+    let seated = match spec.role {
+        Role::Broker => table.seat_broker(spec.port, birth),
+        Role::Function => table.seat_function(spec.port, birth),
+    };
+    let action = format!("give guest {} a region of shared memory", spec.name);
+    seated.map(Some).map_err(|source| BackendError::Io { action, source })
 }

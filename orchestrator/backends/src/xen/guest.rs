@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use fades_core::backend::{Guest, GuestExit};
+use fades_wire::address::Neighbour;
 use fades_xen_store::DomainId;
 
 use super::supervise::{Shared, Supervisor};
@@ -63,8 +64,8 @@ impl Guest for XenGuest {
         self.shared.console.tail()
     }
 
-    fn domain(&self) -> Option<u16> {
-        self.domain.get().map(|domain| domain.get())
+    fn neighbour(&self) -> Option<Neighbour> {
+        self.domain.get().map(|domain| Neighbour::Domain(domain.get()))
     }
 
     fn pid(&self) -> Option<u32> {

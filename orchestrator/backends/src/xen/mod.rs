@@ -10,7 +10,6 @@
 //! silent: after 15 intervals of its heartbeat they end themselves (`images/guest/src/control/mod.rs`), and their `xl` clears
 //! up. What does not is found by its name when the daemon is back.
 
-mod control;
 mod device;
 mod exit;
 mod failure;
@@ -43,7 +42,6 @@ use fades_xen_toolstack::{
 };
 use rustix::fs::{MemfdFlags, SealFlags};
 
-pub use self::control::XenNetwork;
 use self::failure::{refused, system, unusable, words};
 use self::guest::XenGuest;
 use self::mail::OpenError;

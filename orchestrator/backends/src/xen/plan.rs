@@ -37,7 +37,7 @@ pub(super) fn domain(
                 script: FilePath::new(SCRIPT).map_err(value)?,
             }),
             // Control goes through XenStore, data through memory shared with the broker: nothing is left for a network.
-            (Role::Function, Control::Store) => None,
+            (Role::Function, Control::Store | Control::Region) => None,
         },
     })
 }
@@ -65,6 +65,8 @@ mod tests {
             role: Role::Function,
             memory_mib: 64,
             command_line: "-ip 10.0.0.2 env=FADES_ROLE=dmf".to_owned(),
+            seed: [0; 32],
+            time_unix_us: 0,
             loader: fd(),
             application: fd(),
             port: PortId(1),

@@ -13,13 +13,14 @@ use fades_core::ids::Role;
 use fades_core::network::{
     NetEvent, Network, NetworkCounters, NetworkError, Port, SourceAddress, SourceEndpoint,
 };
-use fades_wire::address::{Endpoint, GATEWAY};
+use fades_wire::address::{Endpoint, GATEWAY, Neighbour};
 use fades_xen_store::mailbox::COUNTED;
 use fades_xen_store::{Decoder, Kind, Message, Request, Token, WatchEvent};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::mail::Connect;
 use super::*;
+use crate::{Post as _, PostalNetwork};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -184,6 +185,8 @@ impl Host {
             role,
             memory_mib: 64,
             command_line: "-ip 10.0.0.2".to_owned(),
+            seed: [0; 32],
+            time_unix_us: 0,
             loader: file(),
             application: file(),
             port: PortId(1),
@@ -319,7 +322,7 @@ fn a_function_has_its_mailbox_and_no_network() {
     let (link, mut other) = UnixStream::pair().unwrap();
     let guest = host.start_as(Role::Function, link).unwrap();
     toolstack.join().unwrap();
-    assert_eq!(guest.domain(), Some(3));
+    assert_eq!(guest.neighbour(), Some(Neighbour::Domain(3)));
     assert!(!host.read("config").contains("vif"), "{}", host.read("config"));
 
     let (port, post) = (PortId(1), &host.backend.post);
@@ -394,7 +397,7 @@ fn a_guest_that_breaks_its_mailbox_loses_its_connection_only() {
 fn the_network_of_a_xen_host_sends_by_its_post() {
     let host = Host::new("post", "");
     let (_terminal, toolstack) = host.toolstack();
-    let network = XenNetwork::new(Arc::new(Ports), Arc::clone(&host.backend.post));
+    let network = PostalNetwork::new(Arc::new(Ports), host.backend.post.clone());
     let port = network.attach(Role::Function).unwrap();
     assert_eq!((port.id, port.control), (PortId(1), Control::Store));
     let guest = host.start_as(Role::Function, port.link.into()).unwrap();

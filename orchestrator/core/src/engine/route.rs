@@ -2,7 +2,7 @@
 //! role or task is that guest's protocol error, and nobody else's.
 
 use fades_api::codes;
-use fades_wire::address::Place;
+use fades_wire::address::{Neighbour, Place};
 use fades_wire::control::{FromGuest, Hello, OperationName, Retrieve, Run};
 use fades_wire::ids::{TaskKey, Ticket};
 
@@ -169,8 +169,8 @@ impl Engine {
         let retrieve = Retrieve {
             task: id.into(),
             ticket,
-            domain: match place {
-                Some(Place::Domain(number)) => Some(number),
+            near: match place {
+                Some(Place::Near(neighbour)) => Some(neighbour),
                 Some(Place::Network(_)) | None => None,
             },
             priority: spec.priority,
@@ -185,7 +185,10 @@ impl Engine {
         let run = Run {
             task: id.into(),
             ticket,
-            broker: broker_place,
+            // Who shares memory with the broker in a region of its own finds it there.
+            broker: place
+                .filter(|place| matches!(place, Place::Near(Neighbour::Region { .. })))
+                .unwrap_or(broker_place),
             operations: names.collect(),
             parameters: spec.parameters.clone(),
             result_limit: spec.result_limit,

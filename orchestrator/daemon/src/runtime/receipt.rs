@@ -12,9 +12,6 @@ use crate::clock::timestamp;
 use crate::store::StoredResult;
 use crate::store::record::{OutcomeRecord, ReadRecord, TaskRecord};
 
-/// How stream digests are made, see `fades_wire::digest`.
-const DIGEST_ALGORITHM: &str = "sha256";
-
 /// What the node says of itself in a receipt.
 pub(crate) struct Signer {
     pub(crate) key: SigningKey,
@@ -131,7 +128,7 @@ fn signed_read(operation: &Operation, read: &StreamSummary) -> OperationRead {
         first: instant(read.first_ns),
         last: instant(read.last_ns),
         digest: Digest(read.digest),
-        digest_algorithm: DIGEST_ALGORITHM.to_owned(),
+        digest_algorithm: fades_wire::digest::ALGORITHM.to_owned(),
     }
 }
 

@@ -78,6 +78,8 @@ impl Starter {
             role: order.role,
             memory_mib: order.memory_mib,
             command_line: parameters.command_line(),
+            seed,
+            time_unix_us: parameters.time_unix_us,
             loader: bootable.loader,
             application: bootable.application,
             port: port.id,
@@ -123,7 +125,9 @@ impl Watch<'_> {
         let place = match control {
             Channel::Network(_) => Some(Place::Network(data)),
             // None if the domain has ended already, which is told next.
-            Channel::Store => guest.domain().map(Place::Domain),
+            Channel::Store => guest.neighbour().map(Place::Near),
+            // A broker has regions of functions, and its own is nobody else's.
+            Channel::Region => Some(guest.neighbour().map_or(Place::Network(data), Place::Near)),
         };
         if let Some(place) = place {
             starter.tell(Message::Started(self.guest, place));

@@ -140,6 +140,8 @@ impl Shell {
             role: order.role,
             memory_mib: order.memory_mib,
             command_line: String::new(),
+            seed: [0; 32],
+            time_unix_us: 0,
             loader: file(),
             application: file(),
             port: port.id,

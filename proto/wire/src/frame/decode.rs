@@ -4,7 +4,8 @@
 //! long body ends where the room ends, and only a header's worth of the next frame has to be moved.
 
 use super::{
-    Frame, FrameError, HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, Sequences, VERSION, checksum,
+    BodyHash, Frame, FrameError, HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, Sequences,
+    VERSION, checksum,
 };
 use alloc::vec::Vec;
 
@@ -16,10 +17,16 @@ const READ: usize = 16 * 1024;
 /// Its memory is bounded by one frame of the longest kind, 16 KiB, and what is pushed at once.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    max_body: usize,
+    checker: Checker,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+}
+
+/// Checks one direction of one connection, frame after frame, where the bytes lie.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    max_body: usize,
     sequences: Sequences,
     failed: Option<FrameError>,
 }
@@ -82,7 +89,7 @@ impl Decoder {
     /// With bodies of at most `max_body` bytes.
     #[must_use]
     pub fn new(max_body: usize) -> Self {
-        Self { max_body, buffer: Vec::new(), start: 0, end: 0, sequences: Sequences::default(), failed: None }
+        Self { checker: Checker::new(max_body), buffer: Vec::new(), start: 0, end: 0 }
     }
 
     /// Takes bytes that came. Call [`Self::next`] until it gives `None` before pushing more.
@@ -94,7 +101,8 @@ impl Decoder {
 
     /// Room to read into, never empty; tell how much of it was filled with [`Self::filled`].
     pub fn space(&mut self) -> &mut [u8] {
-        let missing = match self.header() {
+        let header = self.buffer[self.start..self.end].first_chunk::<HEADER_LEN>();
+        let missing = match header.map(|bytes| Header::parse(bytes, self.checker.max_body)).transpose() {
             Ok(Some(header)) => (HEADER_LEN + header.length).saturating_sub(self.buffered()),
             // An error is told by `next`.
             Ok(None) | Err(_) => 0,
@@ -131,48 +139,13 @@ impl Decoder {
         reason = "frames borrow from the decoder, iterators cannot lend"
     )]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        match self.check() {
-            Ok(None) => Ok(None),
-            Ok(Some(header)) => {
-                let body = self.start + HEADER_LEN;
-                self.start = body + header.length;
-                let Header { kind, stream, sequence, length, .. } = header;
-                Ok(Some(Frame { kind, stream, sequence, body: &self.buffer[body..body + length] }))
+        match self.checker.next(&self.buffer[self.start..self.end])? {
+            Some(frame) => {
+                self.start += frame.len();
+                Ok(Some(frame))
             }
-            Err(error) => {
-                self.failed = Some(error);
-                Err(error)
-            }
+            None => Ok(None),
         }
-    }
-
-    /// The header of the next frame, if that is there.
-    fn header(&self) -> Result<Option<Header>, FrameError> {
-        self.buffer[self.start..self.end]
-            .first_chunk::<HEADER_LEN>()
-            .map(|bytes| Header::parse(bytes, self.max_body))
-            .transpose()
-    }
-
-    /// Checks the next frame if it is there in full, and counts it as seen.
-    fn check(&mut self) -> Result<Option<Header>, FrameError> {
-        let Some(header) = self.header()? else { return Ok(None) };
-        let frame = &self.buffer[self.start..self.end];
-        let Some(frame) = frame.get(..HEADER_LEN + header.length) else { return Ok(None) };
-        let Header { stream, sequence, crc: stated, .. } = header;
-        let computed = checksum(&frame[..24], &frame[HEADER_LEN..]);
-        if computed != stated {
-            return Err(FrameError::Crc { stream, sequence, computed, stated });
-        }
-        let expected = self.sequences.next(stream)?;
-        if *expected != sequence {
-            return Err(FrameError::Sequence { stream, expected: *expected, found: sequence });
-        }
-        *expected += 1;
-        Ok(Some(header))
     }
 
     /// Makes at least `count` bytes of room behind what is buffered.
@@ -188,5 +161,58 @@ impl Decoder {
         if self.buffer.len() - self.end < count {
             self.buffer.resize(self.end + count, 0);
         }
+    }
+}
+
+impl Checker {
+    /// For a data connection.
+    #[must_use]
+    pub fn data() -> Self {
+        Self::new(MAX_DATA_BODY)
+    }
+
+    /// With bodies of at most `max_body` bytes.
+    #[must_use]
+    pub fn new(max_body: usize) -> Self {
+        Self { max_body, sequences: Sequences::default(), failed: None }
+    }
+
+    /// The frame that `bytes` begin with, if it is there in full; the next one begins [`Frame::len`] bytes further on.
+    ///
+    /// Each number of the header is read once, so bytes that somebody changes meanwhile can make a frame wrong, and not longer.
+    ///
+    /// # Errors
+    /// The bytes are not the next frame. The same error comes for ever after.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.check(bytes).inspect_err(|error| self.failed = Some(*error)),
+        }
+    }
+
+    fn check<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
+        let Some(&header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        let Header { kind, stream, length, sequence, crc: stated } = Header::parse(&header, self.max_body)?;
+        let Some(body) = bytes[HEADER_LEN..].get(..length) else { return Ok(None) };
+        let hash = BodyHash::of(body);
+        let computed = checksum(&header[..24], hash);
+        if computed != stated {
+            return Err(FrameError::Crc { stream, sequence, computed, stated });
+        }
+        let expected = self.sequences.next(stream)?;
+        if *expected != sequence {
+            return Err(FrameError::Sequence { stream, expected: *expected, found: sequence });
+        }
+        *expected += 1;
+        Ok(Some(Frame { kind, stream, sequence, body, hash }))
+    }
+}
+
+impl Frame<'_> {
+    /// Bytes of the whole frame.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no frame is empty")]
+    pub const fn len(&self) -> usize {
+        HEADER_LEN + self.body.len()
     }
 }

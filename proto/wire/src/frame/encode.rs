@@ -1,7 +1,8 @@
 //! Writing frames.
 
 use super::{
-    FrameError, HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, Sequences, VERSION, checksum,
+    BodyHash, FrameError, HEADER_LEN, Kind, MAGIC, MAX_CONTROL_BODY, MAX_DATA_BODY, Sequences, VERSION,
+    checksum,
 };
 use alloc::vec::Vec;
 
@@ -30,7 +31,7 @@ pub fn encode_with(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), FrameError> {
-    append(kind, stream, sequence, MAX_CONTROL_BODY, out, write)
+    append(kind, stream, sequence, MAX_CONTROL_BODY, out, write).map(drop)
 }
 
 fn append(
@@ -40,7 +41,7 @@ fn append(
     max: usize,
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>),
-) -> Result<(), FrameError> {
+) -> Result<BodyHash, FrameError> {
     let start = out.len();
     out.resize(start + HEADER_LEN, 0);
     write(out);
@@ -57,9 +58,10 @@ fn append(
     header[8..12].copy_from_slice(&stream.to_le_bytes());
     header[12..16].copy_from_slice(&stated.to_le_bytes());
     header[16..24].copy_from_slice(&sequence.to_le_bytes());
-    let crc = checksum(&header[..24], body);
+    let hash = BodyHash::of(body);
+    let crc = checksum(&header[..24], hash);
     header[24..28].copy_from_slice(&crc.to_le_bytes());
-    Ok(())
+    Ok(hash)
 }
 
 /// Writes one direction of one connection: numbers the frames of each stream.
@@ -82,7 +84,7 @@ impl Encoder {
         Self { max_body: MAX_DATA_BODY, sequences: Sequences::default() }
     }
 
-    /// Appends the next frame of `stream` to `out`.
+    /// Appends the next frame of `stream` to `out`. Gives the body's hash.
     ///
     /// # Errors
     /// The body is too long for this connection, or the stream is one too many. Nothing is appended then, and
@@ -93,7 +95,7 @@ impl Encoder {
         stream: u32,
         body: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), FrameError> {
+    ) -> Result<BodyHash, FrameError> {
         self.frame_with(kind, stream, out, |out| out.extend_from_slice(body))
     }
 
@@ -107,10 +109,10 @@ impl Encoder {
         stream: u32,
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), FrameError> {
+    ) -> Result<BodyHash, FrameError> {
         let next = self.sequences.next(stream)?;
-        append(kind, stream, *next, self.max_body, out, write)?;
+        let hash = append(kind, stream, *next, self.max_body, out, write)?;
         *next += 1;
-        Ok(())
+        Ok(hash)
     }
 }

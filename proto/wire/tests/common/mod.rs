@@ -1,6 +1,6 @@
 //! Strategies for every message.
 
-use fades_wire::address::{Endpoint, Place};
+use fades_wire::address::{Endpoint, Neighbour, Place};
 use fades_wire::control::*;
 use fades_wire::data::*;
 use fades_wire::failure::{Code, Failure};
@@ -67,15 +67,22 @@ prop_compose! {
 }
 
 fn place() -> impl Strategy<Value = Place> {
-    prop_oneof![endpoint().prop_map(Place::Network), any::<u16>().prop_map(Place::Domain)]
+    prop_oneof![endpoint().prop_map(Place::Network), neighbour().prop_map(Place::Near)]
+}
+
+fn neighbour() -> impl Strategy<Value = Neighbour> {
+    prop_oneof![
+        any::<u16>().prop_map(Neighbour::Domain),
+        any::<(u16, u32)>().prop_map(|(number, turn)| Neighbour::Region { number, turn }),
+    ]
 }
 
 prop_compose! {
     fn retrieve()(
-        task in key(), ticket: [u8; 32], domain: Option<u16>, priority: u8, deadline_us: u64,
+        task in key(), ticket: [u8; 32], near in option::of(neighbour()), priority: u8, deadline_us: u64,
         operations in vec(operation(), 0..4), budget_bytes: u64,
     ) -> Retrieve {
-        Retrieve { task, ticket: Ticket(ticket), domain, priority, deadline_us, operations, budget_bytes }
+        Retrieve { task, ticket: Ticket(ticket), near, priority, deadline_us, operations, budget_bytes }
     }
 }
 

@@ -6,7 +6,7 @@ mod host;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use fades_xen_pv::byte_ring::{Reader, Writer};
+use fades_ring::{Reader, Writer};
 use fades_xen_pv::grant::Grants;
 use fades_xen_pv::hypercall::Port;
 use fades_xen_pv::net::{MAX_FRAME, Netfront, Setup};

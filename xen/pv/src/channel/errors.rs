@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use crate::byte_ring::BadIndex;
 use crate::grant::GrantError;
 use crate::hypercall::HypercallError;
 use crate::page::PlaceError;
+use fades_ring::BadIndex;
 
 /// Why there is no channel, or no more of it.
 #[derive(Debug, PartialEq, Eq)]

@@ -86,24 +86,30 @@ fn inside(at: usize, len: usize, pages: usize) -> bool {
     at.checked_add(len).is_some_and(|end| end <= pages * PAGE_SIZE)
 }
 
-impl WriteBytes for [Granted<Words>] {
+/// Our pages, as the ring that they make.
+pub(super) struct Ours<'a>(pub(super) &'a [Granted<Words>]);
+
+impl WriteBytes for Ours<'_> {
     fn size(&self) -> usize {
-        self.len() * PAGE_SIZE
+        self.0.len() * PAGE_SIZE
     }
 
     fn write(&self, at: usize, bytes: &[u8]) -> bool {
-        inside(at, bytes.len(), self.len())
-            && pieces(at, bytes.len(), |page, offset, range| self[page].page.write(offset, &bytes[range]))
+        inside(at, bytes.len(), self.0.len())
+            && pieces(at, bytes.len(), |page, offset, range| self.0[page].page.write(offset, &bytes[range]))
     }
 }
 
-impl ReadBytes for [Foreign<PeerWords>] {
+/// The producer's pages, as the ring that they make.
+pub(super) struct Theirs<'a>(pub(super) &'a [Foreign<PeerWords>]);
+
+impl ReadBytes for Theirs<'_> {
     fn size(&self) -> usize {
-        self.len() * PAGE_SIZE
+        self.0.len() * PAGE_SIZE
     }
 
     fn read(&self, at: usize, bytes: &mut [u8]) -> bool {
-        inside(at, bytes.len(), self.len())
-            && pieces(at, bytes.len(), |page, offset, range| self[page].read(offset, &mut bytes[range]))
+        inside(at, bytes.len(), self.0.len())
+            && pieces(at, bytes.len(), |page, offset, range| self.0[page].read(offset, &mut bytes[range]))
     }
 }

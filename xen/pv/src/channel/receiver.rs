@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use super::flow::Receiving;
-use super::page::{OwnEnd, PeerEnd, VERSION, is_size};
+use super::page::{OwnEnd, PeerEnd, Theirs, VERSION, is_size};
 use super::{ChannelError, Granted, Leftover};
-use crate::byte_ring::BadIndex;
 use crate::grant::{GrantRef, Grants};
 use crate::hypercall::{Call, Domain, Hypercalls, Port, Ports};
 use crate::page::{Foreign, Pages, PeerOnly, PlaceError};
 use crate::shared::{PeerWord, PeerWords, ReadBytes, Word};
+use fades_ring::BadIndex;
+use fades_ring::Receiving;
 
 /// The consumer's side of a channel.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl<P: Ports> Receiver<P> {
 
     /// How many bytes the channel holds.
     pub fn capacity(&self) -> usize {
-        self.data[..].size()
+        Theirs(&self.data).size()
     }
 
     /// Reads as many bytes as there are and as `bytes` holds, and tells how many; 0 if there are none now. `None` when
@@ -149,7 +149,7 @@ impl<P: Ports> Receiver<P> {
         // Looked at first: what was written before it was set is seen afterwards.
         let closed = self.peer.closed.take() != 0;
         let end = &*self.end.page;
-        let read = self.flow.read(&end.index, &self.peer.index, &self.peer.wake, &self.data[..], bytes);
+        let read = self.flow.read(&end.index, &self.peer.index, &self.peer.wake, &Theirs(&self.data), bytes);
         let (done, tell) = read.inspect_err(|error| self.broken = Some(*error))?;
         if tell {
             self.tell()?;
@@ -164,7 +164,7 @@ impl<P: Ports> Receiver<P> {
     /// The channel is broken.
     pub fn arm(&mut self, count: usize) -> Result<bool, ChannelError> {
         self.check()?;
-        let armed = self.flow.arm(&self.end.page.wake, &self.peer.index, &self.data[..], count);
+        let armed = self.flow.arm(&self.end.page.wake, &self.peer.index, &Theirs(&self.data), count);
         let there = armed.inspect_err(|error| self.broken = Some(*error))?;
         Ok(there || self.peer.closed.take() != 0)
     }

@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use super::flow::Sending;
-use super::page::{OwnEnd, PeerEnd, VERSION, is_size};
+use super::page::{Ours, OwnEnd, PeerEnd, VERSION, is_size};
 use super::{ChannelError, Granted, Leftover};
-use crate::byte_ring::BadIndex;
 use crate::grant::{GrantRef, Grants};
 use crate::hypercall::{Call, Domain, Hypercalls, Port, Ports};
 use crate::page::{Foreign, Pages, PlaceError};
 use crate::shared::{PAGE_SIZE, PeerWord, Word, Words};
+use fades_ring::BadIndex;
+use fades_ring::Sending;
 
 /// A channel that waits for its consumer.
 #[derive(Debug)]
@@ -184,8 +184,8 @@ impl<P: Ports> Sender<P> {
         if end.closed.current() != 0 || self.peer.closed.take() != 0 {
             return Err(ChannelError::Closed);
         }
-        let wrote =
-            self.flow.write(&end.index, &self.peer.index, &self.peer.wake, &self.offer.data[..], bytes);
+        let data = Ours(&self.offer.data);
+        let wrote = self.flow.write(&end.index, &self.peer.index, &self.peer.wake, &data, bytes);
         let (done, tell) = wrote.inspect_err(|error| self.broken = Some(*error))?;
         if tell {
             self.tell()?;

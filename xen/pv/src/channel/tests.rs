@@ -1,5 +1,4 @@
 mod ends;
-mod interleavings;
 
 use std::rc::Rc;
 use std::vec::Vec;
@@ -8,12 +7,12 @@ use proptest::prelude::*;
 
 use super::page::VERSION;
 use super::*;
-use crate::byte_ring::BadIndex;
 use crate::grant::GrantFrame;
 use crate::hypercall::Port;
 use crate::page::Foreign;
 use crate::shared::{PeerWord, Word};
 use crate::testing::{Memory, Wires};
+use fades_ring::BadIndex;
 
 /// A guest's part in a channel.
 struct Guest {

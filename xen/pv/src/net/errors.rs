@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use crate::byte_ring::BadIndex;
 use crate::grant::GrantError;
 use crate::hypercall::HypercallError;
 use crate::xenstore::StoreError;
+use fades_ring::BadIndex;
 
 /// What the back end did that it must not, or that it cannot be reached any more. The device is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::vec::Vec;
 use fades_xen_store::{Decoder, Kind, Message, Path, Request, Token, WatchEvent};
 
 use super::{Memory, Wires};
-use crate::byte_ring::{Reader, Writer};
 use crate::hypercall::Port;
 use crate::shared::{Overlay, PeerU32, PeerU64, Shared};
 use crate::xenstore::{Wait, Xenstore};
+use fades_ring::{Reader, Writer};
 
 /// The ring's page from the store's side.
 #[repr(C)]

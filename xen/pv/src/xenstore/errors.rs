@@ -4,8 +4,8 @@ use core::fmt;
 
 use fades_xen_store::{ErrorName, ReplyError, TooLong};
 
-use crate::byte_ring::BadIndex;
 use crate::hypercall::HypercallError;
+use fades_ring::BadIndex;
 
 /// Why a call failed.
 #[derive(Debug, PartialEq, Eq)]

@@ -30,12 +30,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fades_core::network::{NetEvent, NetEventSink, NetworkError, PortId};
+use fades_wire::address::Control;
 use fades_xen_store::DomainId;
 use fades_xen_toolstack::{Store, StoreError};
 
 pub(super) use self::carrier::Mailbox;
 use self::carrier::{Carrier, Slot};
 use crate::console::Console;
+use crate::postal::Post;
 
 /// Makes a connection to the store.
 pub(super) type Connect = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
@@ -43,7 +45,7 @@ pub(super) type Connect = Box<dyn Fn() -> Result<Store, StoreError> + Send + Syn
 type Slots = Arc<Mutex<HashMap<PortId, Arc<Slot>>>>;
 
 /// Carries control messages between this process and guests that are domains of this host. Shared by the backend, which
-/// opens mailboxes, and [`super::XenNetwork`], which sends.
+/// opens mailboxes, and [`crate::PostalNetwork`], which sends.
 pub struct XenPost {
     connect: Connect,
     store: Mutex<Option<Store>>,
@@ -119,38 +121,40 @@ impl XenPost {
         Ok(Mailbox(slot))
     }
 
-    /// [`fades_core::network::Network::send_control`]; the bound is 1 MiB.
-    pub(super) fn send(&self, port: PortId, bytes: &[u8]) -> Result<(), NetworkError> {
-        let slot = self.slot(port).ok_or(NetworkError::NotConnected(port))?;
-        slot.send(port, bytes)
-    }
-
-    /// [`fades_core::network::Network::close_control`].
-    pub(super) fn close(&self, port: PortId) {
-        if let Some(slot) = self.slot(port) {
-            slot.close();
-        }
-    }
-
-    /// Tells that bytes of [`NetEvent::ControlData`] have been dealt with. Without it, what a guest that has sent 1 MiB writes
-    /// is left where it is, and by its window the guest waits.
-    pub fn consumed(&self, port: PortId, bytes: usize) {
-        if let Some(slot) = self.slot(port) {
-            slot.consumed(bytes);
-        }
-    }
-
-    /// Connections since the start.
-    pub(super) fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
     fn slot(&self, port: PortId) -> Option<Arc<Slot>> {
         self.slots().get(&port).cloned()
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<PortId, Arc<Slot>>> {
         lock(&self.slots)
+    }
+}
+
+impl Post for XenPost {
+    fn control(&self) -> Control {
+        Control::Store
+    }
+
+    /// The bound is 1 MiB.
+    fn send(&self, port: PortId, bytes: &[u8]) -> Result<(), NetworkError> {
+        let slot = self.slot(port).ok_or(NetworkError::NotConnected(port))?;
+        slot.send(port, bytes)
+    }
+
+    fn close(&self, port: PortId) {
+        if let Some(slot) = self.slot(port) {
+            slot.close();
+        }
+    }
+
+    fn consumed(&self, port: PortId, bytes: usize) {
+        if let Some(slot) = self.slot(port) {
+            slot.consumed(bytes);
+        }
+    }
+
+    fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 

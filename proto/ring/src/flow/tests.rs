@@ -5,8 +5,8 @@ use loom::sync::atomic::{AtomicU32, Ordering, fence};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use super::super::flow::{Receiving, Sending};
-use crate::shared::{PeerWord, ReadBytes, Word, WriteBytes};
+use super::{Receiving, Sending};
+use crate::words::{PeerWord, ReadBytes, Word, WriteBytes};
 
 struct Index(AtomicU32);
 

@@ -4,7 +4,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::shared::PeerU32;
+use crate::words::PeerU32;
 
 fn ring() -> [AtomicU64; 4] {
     core::array::from_fn(|_| AtomicU64::new(0))

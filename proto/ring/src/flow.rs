@@ -4,8 +4,8 @@
 //! side publishes its index and then looks at `wake`. With a full barrier between the two steps on both sides, at
 //! least one of them sees what the other did.
 
-use crate::byte_ring::{BadIndex, Reader, Writer};
-use crate::shared::{PeerWord, ReadBytes, Word, WriteBytes};
+use crate::bytes::{BadIndex, Reader, Writer};
+use crate::words::{PeerWord, ReadBytes, Word, WriteBytes};
 
 /// Whether an index that moved from `old` to `new` has got to `wake`.
 const fn reached(old: u32, new: u32, wake: u32) -> bool {
@@ -19,15 +19,19 @@ fn distance(count: usize) -> u32 {
 
 /// The producer's side.
 #[derive(Debug)]
-pub(super) struct Sending(Writer);
+pub struct Sending(Writer);
 
 impl Sending {
-    pub(super) fn new(index: &impl Word) -> Self {
+    /// Goes on where `index` stands.
+    pub fn new(index: &impl Word) -> Self {
         Self(Writer::attach(index))
     }
 
     /// Puts in what there is room for. How much that is, and whether the consumer has to be told.
-    pub(super) fn write<W: Word>(
+    ///
+    /// # Errors
+    /// The consumer's index is impossible, for good.
+    pub fn write<W: Word>(
         &mut self,
         index: &W,
         their_index: &impl PeerWord,
@@ -45,7 +49,10 @@ impl Sending {
     }
 
     /// Says that we wait for room for `count` bytes (at most `size`, the ring's). True if there is already.
-    pub(super) fn arm<W: Word>(
+    ///
+    /// # Errors
+    /// The consumer's index is impossible, for good.
+    pub fn arm<W: Word>(
         &self,
         wake: &W,
         their_index: &impl PeerWord,
@@ -61,15 +68,19 @@ impl Sending {
 
 /// The consumer's side.
 #[derive(Debug)]
-pub(super) struct Receiving(Reader);
+pub struct Receiving(Reader);
 
 impl Receiving {
-    pub(super) fn new(index: &impl Word) -> Self {
+    /// Goes on where `index` stands.
+    pub fn new(index: &impl Word) -> Self {
         Self(Reader::attach(index))
     }
 
     /// Takes out what there is and what `bytes` holds. How much that is, and whether the producer has to be told.
-    pub(super) fn read<W: Word>(
+    ///
+    /// # Errors
+    /// The producer's index is impossible, for good.
+    pub fn read<W: Word>(
         &mut self,
         index: &W,
         their_index: &impl PeerWord,
@@ -86,8 +97,35 @@ impl Receiving {
         Ok((done, reached(old, self.0.index(), their_wake.take())))
     }
 
+    /// Where the next byte lies in the ring, and how many there are to be read from there, in a ring without a seam.
+    ///
+    /// # Errors
+    /// The producer's index is impossible, for good.
+    pub fn look(
+        &self,
+        their_index: &impl PeerWord,
+        data: &(impl ReadBytes + ?Sized),
+    ) -> Result<(usize, usize), BadIndex> {
+        let count = self.0.available(their_index, data)?;
+        Ok((self.0.index() as usize & data.size().wrapping_sub(1), count))
+    }
+
+    /// Takes out `count` bytes that were looked at. Whether the producer has to be told.
+    pub fn skip<W: Word>(&mut self, index: &W, their_wake: &impl PeerWord, count: usize) -> bool {
+        if count == 0 {
+            return false;
+        }
+        let old = self.0.index();
+        self.0.skip(index, count);
+        W::barrier();
+        reached(old, self.0.index(), their_wake.take())
+    }
+
     /// Says that we wait for `count` bytes (at most as many as the ring holds). True if they are there already.
-    pub(super) fn arm<W: Word>(
+    ///
+    /// # Errors
+    /// The producer's index is impossible, for good.
+    pub fn arm<W: Word>(
         &self,
         wake: &W,
         their_index: &impl PeerWord,
@@ -100,3 +138,6 @@ impl Receiving {
         Ok(self.0.available(their_index, data)? >= count)
     }
 }
+
+#[cfg(test)]
+mod tests;

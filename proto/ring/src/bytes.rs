@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use crate::shared::{PeerWord, ReadBytes, Word, WriteBytes};
+use crate::words::{PeerWord, ReadBytes, Word, WriteBytes};
 
 /// The other side's index says that more is in the ring than fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,13 @@ impl Reader {
         Ok(inside as usize)
     }
 
+    /// Takes out `count` bytes that were read where they lie; no more than there are known to be.
+    pub fn skip(&mut self, own: &impl Word, count: usize) {
+        self.consumed = self.consumed.wrapping_add(u32::try_from(count).unwrap_or(0));
+        // With release: the bytes are read before the other side learns that it may overwrite them.
+        own.publish(self.consumed);
+    }
+
     /// Takes as many bytes as there are and as `bytes` holds, and tells how many. The other side has to
     /// be notified if any.
     ///
@@ -152,9 +159,7 @@ impl Reader {
         if !(data.read(at, before) && data.read(0, wrapped)) {
             return Ok(0);
         }
-        self.consumed = self.consumed.wrapping_add(u32::try_from(len).unwrap_or(0));
-        // With release: the bytes are read before the other side learns that it may overwrite them.
-        own.publish(self.consumed);
+        self.skip(own, len);
         Ok(len)
     }
 }

@@ -1,0 +1,30 @@
+//! Regions: memory that guests of QEMU share with this process, and functions with their broker (`fades_wire::region`).
+//!
+//! ```text
+//!               ivshmem-doorbell            ivshmem-plain, one per seat
+//! function ---- region of its seat ------------------------------------ broker ---- region of its own
+//!     \              | control part                                      /               |
+//!      `--bells------+------------------ this process ------------------'                |
+//! ```
+//! A *seat* is a region with its bells. All are made at the start and serve one function after another, each in its turn; the
+//! broker's QEMU maps all of them, a function's its own only, and this process the part of each that is about control. A bell is
+//! an eventfd: QEMU writes it when its guest rings, and interrupts its guest when it is written. So broker and function wake
+//! each other without this process.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `seat` | one region: file, bells, what of it is mapped here |
+//! | `table` | whose turn it is where; no seat is given on before the broker has let go of it |
+//! | `server` | what a QEMU is told of its region and bells |
+//! | `post` | control messages of all guests, on one thread |
+
+mod post;
+mod seat;
+mod server;
+mod table;
+
+pub use post::RegionPost;
+pub(super) use table::{Seated, Table};
+
+/// Most regions of functions: what a QEMU is told of them at once has to fit into a socket.
+pub(super) const MOST: u16 = 120;

@@ -1,0 +1,164 @@
+//! Whose turn it is in which region.
+//!
+//! ```text
+//! free --take--> taken --its guest has ended--> left --the broker has let go--> (wiped) free
+//! ```
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fades_core::network::PortId;
+use fades_wire::address::Neighbour;
+use fades_wire::region::{Birth, Memory as _, held_at, peer};
+
+use super::post::RegionPost;
+use super::seat::Seat;
+use super::server::Server;
+
+/// How long a start waits for a region that the broker still holds: it closes each within a turn of its loop.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// All regions of a node.
+pub(in crate::qemu) struct Table {
+    /// The broker's own.
+    broker: Arc<Seat>,
+    functions: Vec<Arc<Seat>>,
+    uses: Mutex<Vec<(Use, u32)>>,
+    /// Whether there is a broker that could hold any.
+    served: AtomicBool,
+    post: Arc<RegionPost>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Free,
+    Taken,
+    Left,
+}
+
+/// A guest's seat, until it is dropped.
+pub(in crate::qemu) struct Seated {
+    table: Arc<Table>,
+    /// `None`: the broker's.
+    number: Option<u16>,
+    turn: u32,
+    port: PortId,
+    pub(in crate::qemu) server: Server,
+}
+
+impl Table {
+    /// `functions` regions, and the broker's.
+    pub(in crate::qemu) fn new(functions: u16, post: Arc<RegionPost>) -> io::Result<Arc<Self>> {
+        let seat = |name: &str| Seat::new(name).map(Arc::new);
+        let broker = seat("fades-broker")?;
+        let functions: Vec<_> = (0..functions).map(|_| seat("fades-function")).collect::<io::Result<_>>()?;
+        let uses = Mutex::new(vec![(Use::Free, 0); functions.len()]);
+        Ok(Arc::new(Self { broker, functions, uses, served: AtomicBool::new(false), post }))
+    }
+
+    /// The regions of functions, in the order of their numbers, from 1 on.
+    pub(in crate::qemu) fn regions(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.functions.iter().map(|seat| seat.file())
+    }
+
+    /// Seats the broker, whose control messages are those of `port`. There is one at a time.
+    pub(in crate::qemu) fn seat_broker(self: &Arc<Self>, port: PortId, birth: Birth) -> io::Result<Seated> {
+        // Nothing is held by a broker that is gone.
+        self.broker.wipe()?;
+        self.served.store(true, Ordering::SeqCst);
+        self.broker.begin(&birth);
+        let mut peers = vec![(peer::ORCHESTRATOR, self.broker.own_bell())];
+        peers.extend((peer::FUNCTIONS + 1..).zip(self.functions.iter().map(|seat| seat.guest_bell())));
+        let server = Server::new(self.broker.file(), &peers, self.broker.guest_bell())?;
+        self.post.open(port, &self.broker, Box::new(|| ()))?;
+        Ok(Seated { table: Arc::clone(self), number: None, turn: birth.turn, port, server })
+    }
+
+    /// Seats a function, whose control messages are those of `port`. `birth` says all but the turn.
+    pub(in crate::qemu) fn seat_function(self: &Arc<Self>, port: PortId, birth: Birth) -> io::Result<Seated> {
+        let until = Instant::now() + PATIENCE;
+        let (number, turn) = loop {
+            if let Some(taken) = self.take()? {
+                break taken;
+            }
+            if Instant::now() > until {
+                let all = self.functions.len();
+                return Err(io::Error::other(format!("all {all} regions are in use, or held by the broker")));
+            }
+            thread::sleep(PAUSE);
+        };
+        let seated = self.occupy(number, turn, port, birth);
+        if seated.is_err() {
+            self.leave(number);
+        }
+        seated
+    }
+
+    fn occupy(self: &Arc<Self>, number: u16, turn: u32, port: PortId, birth: Birth) -> io::Result<Seated> {
+        let seat = &self.functions[usize::from(number) - 1];
+        seat.begin(&Birth { turn, ..birth });
+        let peers = [(peer::ORCHESTRATOR, seat.own_bell()), (peer::BROKER, self.broker.guest_bell())];
+        let server = Server::new(seat.file(), &peers, seat.guest_bell())?;
+        let table = Arc::clone(self);
+        self.post.open(port, seat, Box::new(move || table.leave(number)))?;
+        Ok(Seated { table: Arc::clone(self), number: Some(number), turn, port, server })
+    }
+
+    /// A free region, wiped, and whose turn it is in it.
+    fn take(&self) -> io::Result<Option<(u16, u32)>> {
+        let mut uses = self.uses();
+        for ((number, seat), (in_use, turn)) in (1..).zip(&self.functions).zip(uses.iter_mut()) {
+            if *in_use == Use::Left && !self.is_held(number) {
+                seat.wipe()?;
+                *in_use = Use::Free;
+            }
+            if *in_use == Use::Free {
+                *in_use = Use::Taken;
+                // Never 0, which is nobody's.
+                *turn = turn.checked_add(1).unwrap_or(1);
+                return Ok(Some((number, *turn)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the broker has this region open, or may be about to open it for a turn that has ended.
+    fn is_held(&self, number: u16) -> bool {
+        let held = held_at(number).map_or(0, |at| self.broker.memory().own(at).load(Ordering::SeqCst));
+        held != 0 && self.served.load(Ordering::SeqCst)
+    }
+
+    /// The guest of a region is gone.
+    fn leave(&self, number: u16) {
+        let place = usize::from(number) - 1;
+        self.functions[place].end();
+        self.uses()[place].0 = Use::Left;
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Vec<(Use, u32)>> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seated {
+    /// How the broker knows this guest, unless it is the broker.
+    pub(in crate::qemu) fn neighbour(&self) -> Option<Neighbour> {
+        self.number.map(|number| Neighbour::Region { number, turn: self.turn })
+    }
+}
+
+/// To be dropped when the guest's process is gone, so that nothing writes there any more.
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if self.number.is_none() {
+            self.table.served.store(false, Ordering::SeqCst);
+        }
+        // What was said last is still read; then the region is left.
+        self.table.post.end(self.port);
+    }
+}
