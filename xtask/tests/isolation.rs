@@ -143,7 +143,7 @@ fn reached_by_two(bed: &Bed, forbidden: &[SocketAddrV4]) -> Vec<Value> {
 
 #[test]
 fn functions_reach_nobody_but_their_broker() {
-    // On Xen they have a network only if the node is told so.
+    // They have a network only if the node is told so.
     let bed = Bed::with("isolation", POINTS, &[("network_only", "true")]);
     let bait = Bait::new();
     let forbidden = forbidden(&bed, bait.port());
@@ -174,14 +174,10 @@ fn functions_reach_nobody_but_their_broker() {
     );
 }
 
-/// What they may have, data and control, goes through memory and XenStore: the task itself shows that.
+/// What they may have, data and control, goes through memory, and on Xen through XenStore: the task itself shows that.
 #[test]
-fn functions_in_domains_have_no_network_at_all() {
-    if !on_xen() {
-        eprintln!("skipped: functions are no domains here");
-        return;
-    }
-    let bed = Bed::start("isolation-xen", POINTS);
+fn functions_that_share_memory_with_their_broker_have_no_network_at_all() {
+    let bed = Bed::start("isolation-near", POINTS);
     let bait = Bait::new();
     let forbidden = forbidden(&bed, bait.port());
     for reached in reached_by_two(&bed, &forbidden) {
@@ -214,7 +210,7 @@ fn domain_has_its_link(domain: u32, name: &str) -> bool {
 }
 
 #[test]
-fn a_guests_process_has_one_link_and_no_internet_socket() {
+fn a_guests_process_has_its_own_links_and_no_internet_socket() {
     let bed = Bed::start("isolation-host", 1_000);
     bed.add_faulty();
     std::thread::scope(|scope| {
@@ -245,8 +241,19 @@ fn a_guests_process_has_one_link_and_no_internet_socket() {
                 let foreign: Vec<_> =
                     descriptors(pid).into_iter().filter(|link| internet.contains(link)).collect();
                 assert!(foreign.is_empty(), "{foreign:?} of {line}");
-                assert_eq!(line.matches(" -netdev ").count(), 1, "{line}");
-                assert!(line.contains(" -netdev stream,") && line.contains("addr.type=fd"), "{line}");
+                if line.contains(":drb-") {
+                    assert_eq!(line.matches(" -netdev ").count(), 1, "{line}");
+                    assert!(line.contains(" -netdev stream,") && line.contains("addr.type=fd"), "{line}");
+                    assert!(line.contains(" -device ivshmem-plain,"), "{line}");
+                } else {
+                    assert_eq!(line.matches(" -netdev ").count(), 0, "{line}");
+                    // Its own region, and nobody else's.
+                    assert_eq!(line.matches(" -device ivshmem-").count(), 1, "{line}");
+                    assert_eq!(line.matches(" -device ivshmem-doorbell,").count(), 1, "{line}");
+                    let regions =
+                        descriptors(pid).into_iter().filter(|link| link.contains("memfd:fades-function"));
+                    assert!(regions.count() <= 1, "{:?} of {line}", descriptors(pid));
+                }
                 for word in [" -nodefaults ", " -no-user-config ", " -sandbox on,", " -monitor none "] {
                     assert!(line.contains(word), "{word:?} is not in {line}");
                 }
