@@ -11,12 +11,14 @@ pub struct Limits {
     pub tasks: u32,
     /// Tasks waiting; what comes beyond is refused by admission.
     pub waiting: u32,
+    /// Memory of functions that were started ahead of their tasks, MiB: a part of `memory_mib`. 0: none are.
+    pub dormant_mib: u32,
 }
 
 impl Default for Limits {
     /// Room for the broker and six functions of ordinary size on a small edge machine.
     fn default() -> Self {
-        Self { guests: 7, memory_mib: 1024, tasks: 6, waiting: 10_000 }
+        Self { guests: 7, memory_mib: 1024, tasks: 6, waiting: 10_000, dormant_mib: 0 }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct LimitsConfig {
     pub guests: u32,
     /// Memory of all guests, MiB.
     pub memory_mib: u32,
+    /// Of that, memory of functions that are started ahead of tasks like those of late, MiB; 0: none are.
+    pub dormant_memory_mib: u32,
     /// Bytes of a result, whatever a policy says.
     pub result_bytes: u64,
     /// Longest life of a wrapper, seconds: ids are remembered that long.
@@ -98,6 +100,7 @@ impl Default for LimitsConfig {
             queued: 10_000,
             guests: 7,
             memory_mib: 1024,
+            dormant_memory_mib: 128,
             result_bytes: 4 << 20,
             wrapper_life_s: 7 * 24 * 3600,
             request_life_s: 120,

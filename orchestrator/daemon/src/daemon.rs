@@ -252,6 +252,8 @@ fn engine_config(config: &Config, trust: &Arc<TrustCache>) -> Box<dyn Fn() -> Op
                 memory_mib: config.limits.memory_mib,
                 tasks: config.limits.running,
                 waiting: config.limits.queued,
+                // Only one that is spoken to through a region waits without end.
+                dormant_mib: if config.backend.network_only { 0 } else { config.limits.dormant_memory_mib },
             },
             patience: Patience::default(),
             broker: engine::BrokerConfig { image, memory_mib: config.broker.memory_mib },

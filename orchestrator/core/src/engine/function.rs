@@ -92,10 +92,15 @@ impl Attempt {
             let code = if other_version { codes::GUEST_PROTOCOL_VERSION } else { codes::GUEST_PROTOCOL };
             Fault::new(code, format!("{WHO} {why}"))
         })?;
+        self.awake(now, patience);
+        Ok(())
+    }
+
+    /// It has said hello, perhaps before it was this task's.
+    pub(super) fn awake(&mut self, now: Now, patience: &Patience) {
         self.hello_us = Some(now.mono_us);
         self.deadline_us = now.mono_us.saturating_add(self.timeout_ms.saturating_mul(1000));
         self.ping_us = now.mono_us.saturating_add(patience.heartbeat_us);
-        Ok(())
     }
 
     /// Any message but a hello.

@@ -52,6 +52,13 @@ impl Guests {
         guest
     }
 
+    /// A guest that was ordered for no task gets one.
+    pub(super) fn assign(&mut self, guest: GuestId, task: TaskId) {
+        if let Some(live) = self.live.get_mut(&guest) {
+            live.task = Some(task);
+        }
+    }
+
     /// Asks for a guest's end, once; nothing for a guest that is gone.
     pub(super) fn stop(&mut self, guest: GuestId, why: &str, out: &mut Vec<Effect>) {
         if let Some(live) = self.live.get_mut(&guest)
@@ -75,6 +82,13 @@ impl Guests {
 
     pub(super) const fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// What will be taken when those are gone whose end was asked for.
+    pub(super) fn usage_to_be(&self) -> Usage {
+        let mut usage = self.usage;
+        self.live.values().filter(|live| live.stopping).for_each(|live| usage.sub(live.memory_mib));
+        usage
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (GuestId, Live)> + '_ {

@@ -6,6 +6,7 @@
 //! ordered is stopped or ends by itself; states only move along the arrows in [`crate::task`].
 
 mod broker;
+mod dormant;
 mod function;
 mod guests;
 mod port;
@@ -21,6 +22,7 @@ pub use port::{Effect, GuestInput, GuestOrder, Input, Now, Outcome, Success};
 pub use status::{EngineStatus, GuestStatus, TaskStatus};
 
 use broker::Broker;
+use dormant::Dormant;
 use guests::Guests;
 use tasks::Task;
 
@@ -60,6 +62,7 @@ pub struct Engine {
     queue: Queue,
     /// Functions of tasks under way.
     running: BTreeMap<GuestId, TaskId>,
+    dormant: Dormant,
     arrivals: u64,
     out: Vec<Effect>,
 }
@@ -77,6 +80,7 @@ impl Engine {
             tasks: BTreeMap::new(),
             queue: Queue::default(),
             running: BTreeMap::new(),
+            dormant: Dormant::default(),
             arrivals: 0,
             out: Vec::new(),
         }
@@ -89,6 +93,7 @@ impl Engine {
             Input::Recovered(spec, recorded) => self.recover(spec, recorded, now),
             Input::Cancel(task) => self.finish(task, Outcome::Cancelled, "its task was cancelled"),
             Input::Guest(guest, input) => self.guest(guest, input, now),
+            Input::ImagesChanged => self.forget_dormant(),
             Input::Tick => {}
         }
         self.advance(now);
@@ -103,7 +108,11 @@ impl Engine {
             self.broker_lost(fades_api::codes::GUEST_SILENT, &why, now);
         }
         self.tick_tasks(now);
+        for (guest, why) in self.dormant.tick(now) {
+            self.guests.stop(guest, why, &mut self.out);
+        }
         self.schedule(now);
+        self.start_ahead(now);
     }
 
     /// When something is due at the latest.
@@ -117,6 +126,7 @@ impl Engine {
         functions
             .map(function::Attempt::due_us)
             .chain(self.broker.due_us())
+            .chain(self.dormant.due_us(now))
             .chain(expiry)
             .fold(sleep, u64::min)
             .max(now.mono_us.saturating_add(1))

@@ -30,6 +30,9 @@ pub enum Input {
     Cancel(TaskId),
     /// Something happened to a guest. Unknown and ended guests are ignored.
     Guest(GuestId, GuestInput),
+    /// What images there are, or who is trusted to sign them, has changed: what was started ahead of its task may be what
+    /// nobody wants any more.
+    ImagesChanged,
     /// Time has passed; due at [`Effect::WakeAt`], harmless at any other time.
     Tick,
 }

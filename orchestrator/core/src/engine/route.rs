@@ -33,6 +33,10 @@ impl Engine {
             self.broker_input(guest, input, now);
         } else if let Some(task) = self.running.get(&guest).copied() {
             self.function_input(task, input, now);
+        } else if self.dormant.is(guest)
+            && let Err(why) = self.dormant.input(guest, input, now)
+        {
+            self.guests.stop(guest, &why, &mut self.out);
         }
     }
 
@@ -152,12 +156,20 @@ impl Engine {
         }
     }
 
-    /// The function is up: the broker is told what to retrieve, the function where to read it, under a fresh ticket.
+    /// The function is up.
     fn function_hello(&mut self, id: TaskId, hello: &Hello, now: Now) -> Result<(), Fault> {
         let patience = self.config.patience;
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let Some(attempt) = &mut task.attempt else { return Ok(()) };
         attempt.hello(hello, now, &patience)?;
+        self.serve(id, now)
+    }
+
+    /// The task's function is awake: the broker is told what to retrieve, the function where to read it, under a fresh ticket.
+    pub(super) fn serve(&mut self, id: TaskId, now: Now) -> Result<(), Fault> {
+        let patience = self.config.patience;
+        let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
+        let Some(attempt) = &mut task.attempt else { return Ok(()) };
         let (guest, place) = (attempt.guest, attempt.place);
         let Some((broker, broker_place)) = self.broker.ready() else {
             // Cannot be: a task under way goes back in line the moment its broker is lost.

@@ -4,6 +4,7 @@ use fades_api::codes::{self, Code};
 use fades_wire::control::Abandon;
 
 use super::Engine;
+use super::dormant::{Kind, Taken};
 use super::function::Attempt;
 use super::guests::Wanted;
 use super::port::{Effect, Now, Outcome, Success};
@@ -138,9 +139,46 @@ impl Engine {
             && self.running.len() < self.config.limits.tasks as usize
             && let Some(id) = self.queue.first()
             && let Some(task) = self.tasks.get(&id)
-            && self.guests.usage().fits(task.spec.memory_mib, &self.config.limits)
         {
+            let (kind, needed) = (Kind::of(&task.spec.image, task.spec.memory_mib), task.spec.memory_mib);
+            if !self.dormant.has(kind) && !self.guests.usage().fits(needed, &self.config.limits) {
+                return self.make_room(needed);
+            }
             self.start(id, now);
+        }
+    }
+
+    /// Ends functions without a task, as many as it takes that one with `needed` MiB fits when they are gone.
+    fn make_room(&mut self, needed: u32) {
+        while !self.guests.usage_to_be().fits(needed, &self.config.limits)
+            && let Some(guest) = self.dormant.give_way()
+        {
+            self.guests.stop(guest, "a task needs its room", &mut self.out);
+        }
+    }
+
+    /// Starts a function ahead of its task, when nobody waits for one that boots.
+    pub(super) fn start_ahead(&mut self, now: Now) {
+        let boots = |id: &TaskId| self.tasks.get(id).is_some_and(|task| task.state == TaskState::Starting);
+        // A broker that is not there has its room kept.
+        if self.broker.ready().is_none() || self.queue.first().is_some() || self.running.values().any(boots) {
+            return;
+        }
+        let limits = &self.config.limits;
+        let Some((image, memory_mib)) = self.dormant.wanted(limits, now) else { return };
+        if !self.guests.usage().fits(memory_mib, limits) {
+            return;
+        }
+        // Nobody knows when its task comes, so it has no time limit; its task's own does for it then.
+        let wanted =
+            Wanted { role: Role::Function, image: &image, memory_mib, task: None, time_limit_us: None };
+        let guest = self.guests.order(&wanted, &mut self.out);
+        self.dormant.ordered(guest, Kind::of(&image, memory_mib), now, &self.config.patience);
+    }
+
+    pub(super) fn forget_dormant(&mut self) {
+        for guest in self.dormant.forget() {
+            self.guests.stop(guest, "its image may be gone", &mut self.out);
         }
     }
 
@@ -150,9 +188,34 @@ impl Engine {
         task.state = TaskState::Starting;
         task.attempts += 1;
         self.record(id, "");
+        let Some(task) = self.tasks.get(&id) else { return };
+        let spec = &task.spec;
+        let kind = Kind::of(&spec.image, spec.memory_mib);
+        let alike = |other: &TaskId| {
+            self.tasks.get(other).is_some_and(|task| Kind::of(&task.spec.image, task.spec.memory_mib) == kind)
+        };
+        let at_once = 1 + u32::try_from(self.running.values().filter(|id| alike(id)).count()).unwrap_or(0);
+        self.dormant.seen(&spec.image, spec.memory_mib, at_once, now);
+        let taken = self.dormant.take(kind);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let patience = &self.config.patience;
         let spec = &task.spec;
+        let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
+        let intake = Intake::new(names, spec.result_limit);
+        if let Some(Taken { guest, place, awake }) = taken {
+            let mut attempt = Attempt::new(guest, intake, spec.timeout_ms, now, patience);
+            attempt.place = place;
+            if awake {
+                attempt.awake(now, patience);
+            }
+            task.attempt = Some(attempt);
+            self.guests.assign(guest, id);
+            self.running.insert(guest, id);
+            if awake && let Err(fault) = self.serve(id, now) {
+                self.fail(id, fault);
+            }
+            return;
+        }
         let life_us = spec.timeout_ms.saturating_mul(1000).saturating_add(patience.boot_us);
         let wanted = Wanted {
             role: Role::Function,
@@ -163,8 +226,6 @@ impl Engine {
             time_limit_us: Some(life_us.saturating_add(patience.settle_us)),
         };
         let guest = self.guests.order(&wanted, &mut self.out);
-        let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
-        let intake = Intake::new(names, spec.result_limit);
         task.attempt = Some(Attempt::new(guest, intake, spec.timeout_ms, now, patience));
         self.running.insert(guest, id);
     }

@@ -64,7 +64,10 @@ impl Actor {
     pub(crate) fn hear(&mut self, message: &ToGuest) {
         match message {
             ToGuest::Ping(ping) => self.pings.push_back(ping.nonce),
-            ToGuest::Run(run) => self.run = Some(run.operations.len()),
+            ToGuest::Run(run) => {
+                self.run = Some(run.operations.len());
+                self.task = Some(run.task.into());
+            }
             ToGuest::Retrieve(retrieve) => {
                 let operations = retrieve.operations.iter().map(|operation| operation.index).collect();
                 self.retrieves.insert(retrieve.task.into(), operations);

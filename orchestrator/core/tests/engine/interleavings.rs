@@ -6,6 +6,7 @@ use fades_api::codes;
 use fades_core::backend::ExitCause;
 use fades_core::engine::{Effect, GuestInput, Input, Outcome};
 use fades_core::fault::Fault;
+use fades_core::limits::Limits;
 use fades_core::task::TaskState;
 use fades_core::{GuestId, Role};
 use fades_wire::control::{
@@ -17,7 +18,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::actors::{finished, truth};
-use crate::world::{World, exited, spec, task};
+use crate::world::{LIMITS, World, exited, spec, task};
 
 /// What may happen next. Numbers pick a guest or a task among those there are.
 #[derive(Debug, Clone)]
@@ -50,6 +51,7 @@ enum Step {
         expires_s: u8,
     },
     Cancel(u8),
+    ImagesChanged,
     Pass(u32),
     ClockJumps(i32),
 }
@@ -72,6 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             Step::Accept { number, priority, memory, operations, expires_s }
         }),
         1 => any::<u8>().prop_map(Step::Cancel),
+        1 => Just(Step::ImagesChanged),
         5 => (0u32..12_000_000).prop_map(Step::Pass),
         1 => (-100_000_000i32..100_000_000).prop_map(Step::ClockJumps),
     ];
@@ -199,6 +202,9 @@ fn act(world: &mut World, step: &Step, accepted: &mut Vec<u8>) {
         Step::Cancel(number) => {
             world.give(Input::Cancel(task(number % 12)));
         }
+        Step::ImagesChanged => {
+            world.give(Input::ImagesChanged);
+        }
         Step::Pass(us) => {
             world.pass(u64::from(*us));
         }
@@ -214,8 +220,8 @@ fn recovered() -> impl Strategy<Value = Vec<(usize, u32)>> {
 }
 
 /// One story from its beginning until every task has ended.
-fn tell(recovered: &[(usize, u32)], steps: &[Step]) -> World {
-    let mut world = World::new();
+fn tell(recovered: &[(usize, u32)], steps: &[Step], dormant_mib: u32) -> World {
+    let mut world = World::with(Limits { dormant_mib, ..LIMITS });
     for (at, (state, attempts)) in recovered.iter().enumerate() {
         let number = 100 + u8::try_from(at).expect("few tasks");
         world.recover(spec(number, 1), TaskState::ALL[*state], (*attempts).min(3));
@@ -236,7 +242,7 @@ fn the_stories_reach_every_kind_of_end() {
     let mut retried = 0;
     for _ in 0..1500 {
         let (recovered, steps) = (recovered(), steps()).new_tree(&mut runner).unwrap().current();
-        let world = tell(&recovered, &steps);
+        let world = tell(&recovered, &steps, 0);
         for outcome in world.outcomes.values() {
             let kind = match outcome {
                 Outcome::Failed(fault) => fault.code.entry().map_or("?", |entry| entry.name).to_owned(),
@@ -279,7 +285,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_the_laws_hold(recovered in recovered(), steps in steps()) {
-        tell(&recovered, &steps);
+    fn whatever_happens_the_laws_hold(
+        recovered in recovered(), steps in steps(), dormant_mib in prop_oneof![Just(0), Just(64), Just(150)],
+    ) {
+        tell(&recovered, &steps, dormant_mib);
     }
 }

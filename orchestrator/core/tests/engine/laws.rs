@@ -16,6 +16,7 @@ struct Kept {
     role: Role,
     memory_mib: u32,
     task: Option<TaskId>,
+    run: bool,
     stopped: bool,
 }
 
@@ -79,13 +80,23 @@ impl Laws {
         self.tasks.values().filter(|task| task.ends == 0).count()
     }
 
-    /// After everything: each task ended once, and no function is left running.
+    /// Memory of functions that wait for a task.
+    fn dormant_mib(&self) -> u32 {
+        let waits = |guest: &&Kept| guest.role == Role::Function && guest.task.is_none() && !guest.stopped;
+        self.guests.values().filter(waits).map(|guest| guest.memory_mib).sum()
+    }
+
+    /// After everything: each task ended once, and no function is left running but those that wait for a task.
     pub(crate) fn close(&self) {
         for (id, task) in &self.tasks {
             assert_eq!(task.ends, 1, "task {id} ended {} times", task.ends);
         }
         for (id, guest) in &self.guests {
-            assert!(guest.role == Role::Broker || guest.stopped, "{id} was neither stopped nor ended");
+            let waits = guest.task.is_none();
+            assert!(
+                guest.role == Role::Broker || guest.stopped || waits,
+                "{id} was neither stopped nor ended"
+            );
         }
     }
 
@@ -101,22 +112,22 @@ impl Laws {
                 Effect::StartGuest(order) => {
                     assert!(self.ever.insert(order.guest), "{} was named twice", order.guest);
                     let (role, memory_mib, task) = (order.role, order.memory_mib, order.task);
-                    assert_eq!(role == Role::Function, task.is_some());
+                    assert!(role == Role::Function || task.is_none());
                     if let Some(task) = task {
                         assert_eq!(
                             self.state(task),
                             TaskState::Starting,
                             "a function without a starting task"
                         );
-                        self.sent.remove(&task);
-                        self.read.remove(&task);
                     }
-                    self.guests.insert(order.guest, Kept { role, memory_mib, task, stopped: false });
+                    self.guests
+                        .insert(order.guest, Kept { role, memory_mib, task, run: false, stopped: false });
                     let usage = self.usage();
                     assert!(usage.guests <= self.limits.guests, "{usage:?}");
                     assert!(usage.memory_mib <= self.limits.memory_mib, "{usage:?}");
                     let brokers = self.guests.values().filter(|guest| guest.role == Role::Broker).count();
                     assert!(brokers <= 1, "two brokers");
+                    assert!(self.dormant_mib() <= self.limits.dormant_mib, "{} MiB wait", self.dormant_mib());
                 }
                 Effect::Send { guest, message } => self.sends(*guest, message),
                 Effect::StopGuest { guest, .. } => {
@@ -141,6 +152,10 @@ impl Laws {
         assert!(task.state.may_become(state), "{id} went from {} to {state}", task.state);
         let begins = u32::from(state == TaskState::Starting);
         assert_eq!(attempts, task.attempts + begins, "attempts count starts");
+        if state == TaskState::Starting {
+            self.sent.remove(&id);
+            self.read.remove(&id);
+        }
         assert!(attempts <= self.most_attempts);
         (task.state, task.attempts) = (state, attempts);
     }
@@ -164,7 +179,7 @@ impl Laws {
     }
 
     fn sends(&mut self, guest: GuestId, message: &ToGuest) {
-        let kept = self.guests.get(&guest).expect("only a guest that is there is spoken to");
+        let kept = self.guests.get_mut(&guest).expect("only a guest that is there is spoken to");
         assert!(!kept.stopped, "{guest} is spoken to after its stop: {message:?}");
         match message {
             ToGuest::Retrieve(retrieve) => {
@@ -176,7 +191,9 @@ impl Laws {
             }
             ToGuest::Run(run) => {
                 let task = TaskId::from(run.task);
-                assert_eq!(kept.task, Some(task), "a function runs its own task only");
+                assert_eq!(kept.role, Role::Function);
+                assert!(!std::mem::replace(&mut kept.run, true), "a function runs one task only");
+                assert_eq!(*kept.task.get_or_insert(task), task, "and that of whom it was started for");
                 assert_eq!(self.tasks[&task].ends, 0);
                 assert_eq!(
                     self.retrieved.remove(&task),

@@ -1,6 +1,7 @@
 //! The engine from outside: told stories, and thousands of stories that nobody would think of.
 
 mod actors;
+mod dormant;
 mod interleavings;
 mod laws;
 mod scenarios;

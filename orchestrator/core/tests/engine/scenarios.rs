@@ -16,7 +16,7 @@ use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::Role as WireRole;
 
 use crate::actors::{RESULT, finished, place, truth};
-use crate::world::{SECOND, World, exited, spec, task};
+use crate::world::{LIMITS, SECOND, World, exited, spec, task};
 
 pub(crate) fn panicked() -> ExitCause {
     ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() }
@@ -432,7 +432,7 @@ fn a_broken_stream_is_explained_by_whoever_died() {
 
 #[test]
 fn limits_hold_and_the_queue_is_in_order() {
-    let mut world = World::with(Limits { guests: 4, memory_mib: 320, tasks: 2, waiting: 100 });
+    let mut world = World::new();
     let orders = [(1, 5, 64), (2, 5, 64), (3, 1, 64), (4, 9, 100), (5, 5, 16)];
     for (number, priority, memory_mib) in orders {
         world.accept(fades_core::task::TaskSpec { priority, memory_mib, ..spec(number, 1) });
@@ -442,7 +442,7 @@ fn limits_hold_and_the_queue_is_in_order() {
     let starts: Vec<u8> = world.effects.iter().filter_map(started).collect();
     assert_eq!(starts, [4, 1, 2, 5, 3], "priority, then arrival");
 
-    let mut world = World::with(Limits { guests: 4, memory_mib: 320, tasks: 4, waiting: 100 });
+    let mut world = World::with(Limits { tasks: 4, ..LIMITS });
     world.boot();
     world.accept(fades_core::task::TaskSpec { memory_mib: 100, ..spec(1, 1) });
     world.accept(fades_core::task::TaskSpec { memory_mib: 150, priority: 9, ..spec(2, 1) });

@@ -66,9 +66,13 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
     }
 }
 
+/// A broker of 128 MiB and room for three functions of ordinary size, of which two may run.
+pub(crate) const LIMITS: Limits =
+    Limits { guests: 4, memory_mib: 320, tasks: 2, waiting: 100, dormant_mib: 0 };
+
 impl World {
     pub(crate) fn new() -> Self {
-        Self::with(Limits { guests: 4, memory_mib: 320, tasks: 2, waiting: 100 })
+        Self::with(LIMITS)
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
@@ -235,9 +239,12 @@ impl World {
             if self.laws.unfinished() == 0 {
                 self.laws.close();
                 let status = self.engine.status();
-                assert!(self.actors.values().all(|actor| actor.role == Role::Broker), "functions are left");
+                let left = |actor: &&Actor| actor.role == Role::Function && !actor.stopped;
+                let left: Vec<_> = self.actors.values().filter(left).collect();
+                assert!(left.iter().all(|actor| actor.task.is_none()), "functions are left: {left:?}");
+                let guests = 1 + u32::try_from(left.len()).expect("few");
                 assert!(
-                    status.usage.guests <= 1 && status.waiting == 0 && status.under_way == 0,
+                    status.usage.guests <= guests && status.waiting == 0 && status.under_way == 0,
                     "{status:?}"
                 );
                 return;
@@ -279,6 +286,17 @@ impl World {
     pub(crate) fn until(&mut self, number: u8, state: TaskState, guest: GuestId) {
         while self.laws.state(task(number)) != state {
             assert!(self.step(guest), "{guest} has nothing more to say");
+        }
+    }
+
+    /// Steps guests until this task has ended, and no further.
+    pub(crate) fn until_finished(&mut self, number: u8) {
+        while !self.outcomes.contains_key(&task(number)) {
+            let guests: Vec<GuestId> = self.actors.keys().copied().collect();
+            let moved = guests
+                .into_iter()
+                .any(|guest| !self.outcomes.contains_key(&task(number)) && self.step(guest));
+            assert!(moved, "nobody has anything more to say");
         }
     }
 

@@ -56,6 +56,7 @@ pub(super) async fn remove_signer(
         return Err(Problem::new(codes::ROUTE_NOT_FOUND, format!("no signer {key_id}")).into());
     }
     node.trust.reload(&node.store)?;
+    node.runtime.images_changed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -104,6 +105,7 @@ pub(super) async fn remove(
         return Err(Problem::new(codes::IMAGE_UNKNOWN, format!("no image {digest}")).into());
     }
     node.trust.reload(&node.store)?;
+    node.runtime.images_changed();
     node.images.remove(parsed).map_err(|refusal| Problem::new(refusal.code(), refusal.to_string()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -176,7 +176,8 @@ impl Actor {
                 };
             }
             Message::Cancel(task) => return self.cancel(task).into_iter().collect(),
-            Message::ImagesChanged | Message::Stop => return Vec::new(),
+            Message::ImagesChanged => return vec![Input::ImagesChanged],
+            Message::Stop => return Vec::new(),
             Message::Net(NetEvent::ControlConnected(port)) => self.guests.connected(port),
             Message::Net(NetEvent::ControlClosed(port)) => self.guests.closed(port),
             Message::Net(NetEvent::ControlData(port, bytes)) => {

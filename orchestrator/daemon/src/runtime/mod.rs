@@ -104,7 +104,7 @@ impl Handle {
         self.tell(Message::Cancel(task));
     }
 
-    /// An image was added.
+    /// An image was added or removed, or its signer is not trusted any more.
     pub fn images_changed(&self) {
         self.tell(Message::ImagesChanged);
     }
