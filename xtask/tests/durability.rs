@@ -102,7 +102,7 @@ fn every_accepted_task_ends_once_though_the_daemon_is_killed_fifty_times() {
     let seed = seed();
     eprintln!("seed {seed} (FADES_SEED={seed} repeats it)");
     let mut random = Random(seed);
-    let mut bed = Bed::start("killed", 25_000);
+    let mut bed = Bed::with("killed", 25_000, &[]);
     bed.pin_backend();
     let service = Service::of(bed.node());
     let ask = Ask::of(&bed);

@@ -15,7 +15,7 @@ use xtask::testbed::generator::{START_NS, STEP_NS};
 
 #[test]
 fn every_question_is_answered_as_influxdb_answers_it() {
-    let bed = Bed::start("line", 100_000);
+    let bed = Bed::with("line", 100_000, &[]);
     for question in Question::ALL {
         let answer = ask(bed.node(), bed.influx(), question, bed.end_ns).unwrap();
         assert!(answer.rows.len() >= 15, "{}: {} rows", question.words(), answer.rows.len());

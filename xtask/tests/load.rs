@@ -6,13 +6,14 @@ mod common;
 mod driver;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::outside::on_xen;
+use common::outside::{on_xen, patience, patience_ms};
 use common::service::{Ask, Service};
-use common::{Bed, guests};
+use common::{Bed, COLD, guests};
 use driver::Driver;
 use fades_wire::batch::MAX_POINTS_PER_BATCH;
 use fades_wire::data::{Series, Tag};
@@ -81,7 +82,7 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
 fn twenty_tasks_go_four_at_a_time_where_a_node_has_room_for_four() {
     // The broker and four.
     let guests_at_once = (AT_ONCE + 1).to_string();
-    let bed = Bed::with("twenty", 10_000, &[("guests", &guests_at_once)]);
+    let bed = Bed::with("twenty", 10_000, &[("guests", &guests_at_once), COLD]);
     let service = Service::of(bed.node());
     let broker = bed.broker();
     let ids: Vec<(String, &str)> = (0..20)
@@ -143,7 +144,7 @@ const SMALL_WITHIN: Duration = Duration::from_secs(5);
 /// thread that had just been started (`images/kernel/patches/0019`). It takes many short lives to meet such a thing.
 #[test]
 fn a_hundred_small_tasks_and_none_is_late() {
-    let bed = Bed::start("hundred", 2_500);
+    let bed = Bed::with("hundred", 2_500, &[]);
     let service = Service::of(bed.node());
     let right = Ask::of(&bed);
     let image = bed.node().image("window").unwrap();
@@ -182,6 +183,63 @@ fn a_hundred_small_tasks_and_none_is_late() {
     assert_eq!(took.len(), SMALL);
     let (median, longest) = (took[SMALL / 2], took[SMALL - 1]);
     eprintln!("{SMALL} tasks in {:.1?}: median {median:.0?}, longest {longest:.0?}", started.elapsed());
+}
+
+/// Processor time of a process so far.
+fn processor_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum();
+    // Linux counts in hundredths of a second for whoever asks here.
+    Duration::from_millis(ticks * 10)
+}
+
+/// The second task finds its function awake, which has cost no processor time meanwhile, and serves it and no other; with its
+/// image it goes.
+#[test]
+fn a_task_like_one_before_finds_its_function_awake_and_it_slept() {
+    if on_xen() {
+        eprintln!("skipped: on Xen no function is started ahead");
+        return;
+    }
+    let bed = Bed::with("awake", 25_000, &[]);
+    let task = || {
+        let (exit, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
+        assert_eq!(exit, 0, "{document}");
+        document["timings_us"]["boot"].as_u64().unwrap()
+    };
+    let functions = || guests(bed.node()).into_iter().filter(|(_, line)| line.contains(":dmf-"));
+    let only = |unlike: u32| {
+        let until = Instant::now() + patience(Duration::from_secs(20));
+        loop {
+            let found: Vec<(u32, String)> = functions().collect();
+            if let [(pid, _)] = &found[..]
+                && *pid != unlike
+            {
+                return *pid;
+            }
+            assert!(Instant::now() < until, "{found:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let cold = task();
+    assert!(cold > 1000, "{cold} µs are no boot");
+    let first = only(0);
+    // It boots, and then it sleeps.
+    std::thread::sleep(patience(Duration::from_secs(2)));
+    let before = processor_time(first);
+    std::thread::sleep(Duration::from_secs(3));
+    let spent = processor_time(first) - before;
+    assert!(spent <= Duration::from_millis(60), "who waits has spent {spent:?} in 3 s");
+    assert_eq!(task(), 0, "asked for and ready in one step");
+    let second = only(first);
+    assert_ne!(first, second, "each serves one task");
+    bed.node().fades(&["image", "rm", &bed.node().image("stats").unwrap()]).unwrap();
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while functions().count() > 0 {
+        assert!(Instant::now() < until, "a function outlived its image");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Points of the long stream, in five series.

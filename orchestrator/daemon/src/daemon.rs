@@ -150,7 +150,7 @@ impl Daemon {
             consumed: wired.consumed,
             signer: Signer { key, node: config.node.clone(), backend: wired.info.kind.clone() },
             status: Arc::clone(&status),
-            engine: engine_config(&config, &trust),
+            engine: engine_config(&config, &trust, wired.waits),
         };
         let mut actor = Actor::new(parts, messages);
         let facts = node::facts(&config, epoch, &trust.get(), &sources);
@@ -242,7 +242,11 @@ fn instance(dir: &Path) -> String {
 }
 
 /// Makes the engine's configuration whenever there is an image for the broker.
-fn engine_config(config: &Config, trust: &Arc<TrustCache>) -> Box<dyn Fn() -> Option<engine::Config> + Send> {
+fn engine_config(
+    config: &Config,
+    trust: &Arc<TrustCache>,
+    waits: bool,
+) -> Box<dyn Fn() -> Option<engine::Config> + Send> {
     let (config, trust) = (config.clone(), Arc::clone(trust));
     Box::new(move || {
         let image = broker_image(&config, &trust.get())?;
@@ -252,8 +256,7 @@ fn engine_config(config: &Config, trust: &Arc<TrustCache>) -> Box<dyn Fn() -> Op
                 memory_mib: config.limits.memory_mib,
                 tasks: config.limits.running,
                 waiting: config.limits.queued,
-                // Only one that is spoken to through a region waits without end.
-                dormant_mib: if config.backend.network_only { 0 } else { config.limits.dormant_memory_mib },
+                dormant_mib: if waits { config.limits.dormant_memory_mib } else { 0 },
             },
             patience: Patience::default(),
             broker: engine::BrokerConfig { image, memory_mib: config.broker.memory_mib },

@@ -9,6 +9,7 @@ use fades_backends::{
 use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
+use fades_wire::address::Control;
 
 use crate::config::Config;
 pub use crate::runtime::Consumed;
@@ -33,6 +34,8 @@ pub struct Wired {
     pub network: Arc<dyn Network>,
     /// Gives the network its room back.
     pub consumed: Consumed,
+    /// Whether a function waits for its task as long as it takes; else none is started ahead.
+    pub waits: bool,
 }
 
 /// Why a node could not be put together.
@@ -68,6 +71,8 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
         Report::Broken(error) => tracing::error!(%error, "the virtual network has failed"),
     });
     let network = Arc::new(VirtualNetwork::start(NetConfig::default(), sinks.events, reports)?);
+    // Elsewhere a guest that waits too long takes its orchestrator for lost.
+    let waits = post.as_ref().is_some_and(|post| post.control() == Control::Region);
     let (network, consumed): (Arc<dyn Network>, Consumed) = match post {
         Some(post) => {
             let consumer = Arc::clone(&post);
@@ -81,7 +86,7 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
             (network, Arc::new(move |port, bytes| consumer.consumed(port, bytes)))
         }
     };
-    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed })
+    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed, waits })
 }
 
 /// A backend, and the post through which its guests reach the daemon.

@@ -2,6 +2,7 @@
 //! without guests beside it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,7 @@ const SIZES: [Size; 3] = [
         influx: "line/influxdb_128_mib",
     },
 ];
+const AWAKE_RUNS: usize = 15;
 /// Memory of a function, MiB.
 const MEMORY_MIB: u32 = 64;
 
@@ -67,8 +69,8 @@ struct Bed {
 pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<Measured>> {
     let folder = target().join("bench");
     let mut data = Data::start(&folder.join("influx"))?;
-    let node = Node::start(Programs::of("release"), &folder.join("node"), images, &data.influx)?;
     data.load(POINTS_PER_MIB)?;
+    let node = cold(&folder.join("node"), images, &data)?;
     let mut bed = Bed { data, node };
     let mut measured = Vec::new();
     // The first task makes what later ones find: caches of files, of the source, of the broker.
@@ -81,12 +83,39 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
             measured.extend(stage(&format!("{} MiB of points", size.mib), || bed.size(size))?);
         }
     }
+    if line {
+        bed.node = Node::start(Programs::of("release"), &folder.join("node"), images, &bed.data.influx)?;
+        measured.extend(stage("1 MiB of points, functions awake", || bed.awake())?);
+    }
     drop(bed);
     fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     Ok(measured)
 }
 
+/// A node whose functions are started for their task, not ahead of it.
+fn cold(folder: &Path, images: &Images, data: &Data) -> Result<Node> {
+    let node = Node::make(Programs::of("release"), folder)?;
+    node.set("dormant_memory_mib", "0")?;
+    node.started(images, &data.influx)
+}
+
 impl Bed {
+    /// Tasks whose function was started ahead.
+    fn awake(&mut self) -> Result<Vec<Measured>> {
+        self.run(1)?;
+        let mut documents = Vec::new();
+        for _ in 0..AWAKE_RUNS {
+            // Longer than a function takes to boot.
+            std::thread::sleep(Duration::from_secs(1));
+            documents.push(self.run(1)?);
+        }
+        table(&documents);
+        Ok(vec![
+            figure("line/awake_total_1_mib", median(milliseconds(&documents, "total")))?,
+            figure("line/awake_boot", median(milliseconds(&documents, "boot")))?,
+        ])
+    }
+
     fn size(&mut self, size: &Size) -> Result<Vec<Measured>> {
         self.data.load(size.mib * POINTS_PER_MIB)?;
         let documents: Vec<Value> = (0..size.runs).map(|_| self.run(size.mib)).collect::<Result<_>>()?;

@@ -32,10 +32,14 @@ pub struct Bed {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// The setting by which no function is started ahead of its task.
+pub const COLD: (&str, &str) = ("dormant_memory_mib", "0");
+
 impl Bed {
-    /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready.
+    /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready. No function is started ahead of its
+    /// task, so that those that are there can be counted.
     pub fn start(name: &str, points: u64) -> Self {
-        Self::with(name, points, &[])
+        Self::with(name, points, &[COLD])
     }
 
     /// The same, with these settings of the node: keys and values of `fades.toml`.

@@ -22,6 +22,8 @@ mod post;
 mod seat;
 mod server;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use post::RegionPost;
 pub(super) use table::{Seated, Table};

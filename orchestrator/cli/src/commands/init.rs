@@ -135,7 +135,7 @@ impl Init {
              {kind}\n\
              # The QEMU program; without it qemu-system-x86_64 from PATH.\n\
              {qemu}\n\
-             # On Xen: no XenStore and no shared memory between guests, but TCP as everywhere else.\n\
+             # No shared memory between guests, and no XenStore, but TCP for all they say.\n\
              # network_only = false\n\
              \n\
              [broker]\n\
@@ -147,6 +147,7 @@ impl Init {
              # queued = 10000 # tasks that wait\n\
              # guests = 7 # the broker included\n\
              # memory_mib = 1024 # of all guests\n\
+             # dormant_memory_mib = 128 # of that, for functions started ahead of tasks like those of late\n\
              # result_bytes = 4194304\n\
              # wrapper_life_s = 604800 # ids are remembered that long\n\
              \n\

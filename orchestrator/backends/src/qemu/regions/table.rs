@@ -140,6 +140,19 @@ impl Table {
         self.uses()[place].0 = Use::Left;
     }
 
+    /// For tests that play a guest.
+    #[cfg(test)]
+    pub(super) fn seat_of(&self, number: u16) -> Arc<Seat> {
+        Arc::clone(&self.functions[usize::from(number) - 1])
+    }
+
+    /// For tests that play the broker: writes one of its words.
+    #[cfg(test)]
+    pub(super) fn held_by_broker(&self, at: usize) -> impl Fn(u32) + use<> {
+        let broker = Arc::clone(&self.broker);
+        move |turn| broker.memory().own(at).store(turn, Ordering::SeqCst)
+    }
+
     fn uses(&self) -> MutexGuard<'_, Vec<(Use, u32)>> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
