@@ -28,7 +28,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
-    /// `1/s`, `GB/s`, `ms`, `us` or `MiB`.
+    /// `1/s`, `GB/s`, `ms`, `us`, `MiB` or `x`, which is how many times as fast.
     pub unit: String,
     /// Which way is good.
     pub better: Better,
@@ -83,7 +83,7 @@ impl Budgets {
     pub fn parse(text: &str) -> Result<Self, BudgetsError> {
         let budgets: Self = toml::from_str(text)?;
         for (name, figure) in &budgets.figures {
-            if !["1/s", "GB/s", "ms", "us", "MiB"].contains(&figure.unit.as_str()) {
+            if !["1/s", "GB/s", "ms", "us", "MiB", "x"].contains(&figure.unit.as_str()) {
                 return Err(BudgetsError::Unit(name.clone(), figure.unit.clone()));
             }
             if let (Some(budget), Some(measured)) = (figure.budget, figure.measured)

@@ -47,6 +47,15 @@ pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((folder.join("loader.elf"), folder.join(format!("fades-probe-{name}.elf"))))
 }
 
+/// The loader and the guest of the bench of transfers, built if they are not there as their sources have them.
+///
+/// # Errors
+/// A build failed.
+pub fn link_bench() -> Result<(PathBuf, PathBuf)> {
+    let builder = builder(false);
+    Ok((builder.loader()?, builder.guest("fades-bench-link")?))
+}
+
 /// The image that misbehaves, built if it is not there as its sources have it. Away from those that are shipped, as it is
 /// signed with the same key.
 ///

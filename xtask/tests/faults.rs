@@ -178,6 +178,43 @@ fn beside_a_neighbour(bed: &Bed, parameters: &str) -> (i32, Value) {
     })
 }
 
+/// What a function writes into the memory that it shares, and how often it rings, is its own affair: a neighbour's task goes on
+/// beside it, and the broker lives.
+#[test]
+fn who_scribbles_over_its_region_or_rings_without_end_harms_itself() {
+    if on_xen() {
+        eprintln!("skipped: functions have no regions here");
+        return;
+    }
+    let bed = Bed::start("faults-regions", POINTS);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    let beside = |parameters: &str| {
+        let wrapper = bed.wrapper("faulty", parameters, 64, patience_ms(30_000));
+        std::thread::scope(|scope| {
+            let task = scope.spawn(|| bed.submit_and_wait(&wrapper));
+            behave(&bed);
+            task.join().unwrap()
+        })
+    };
+    for after in [0, 3000] {
+        let (exit, failure) = beside(&format!("mode = \"scribble\"\nafter = {after}\nmillis = 400"));
+        assert!(
+            exit != 0 && failure["code"].as_str().is_some_and(|code| code.starts_with("E30")),
+            "{failure}"
+        );
+        only_the_broker_is_left(&bed, broker);
+    }
+    let (exit, document) = beside("mode = \"ring\"\nafter = 1000\nmillis = 1000");
+    assert_eq!((exit, &document["result"]["points"]), (0, &(POINTS / 5).into()), "{document}");
+    assert!(document["result"]["events"].as_u64().unwrap() > 1000, "{document}");
+    // Each in its turn, through the same few regions.
+    for _ in 0..12 {
+        behave(&bed);
+    }
+    only_the_broker_is_left(&bed, broker);
+}
+
 /// The grants that the broker had free when nothing of it was lent and it met nobody, if that is what it said last.
 fn free_grants(bed: &Bed) -> Option<u32> {
     let log = bed.node().log();

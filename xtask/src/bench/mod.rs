@@ -2,6 +2,7 @@
 
 pub mod figures;
 mod line;
+mod link;
 pub mod machines;
 mod memory;
 mod report;
@@ -81,6 +82,13 @@ pub fn run(options: &Options) -> Result<()> {
         // What was measured is kept even if the rest cannot be.
         options.record(&file, &measured)?;
     }
+    if of("link") {
+        stage("setup", setup::run)?;
+        let arguments = ["build", "--profile", "bench", "--package", "fades-bench", "--example", "link"];
+        stage("programs", || check(&mut cargo(&arguments)))?;
+        measured.extend(stage("a transfer alone", link::measure)?);
+        measured.retain(|figure| options.wants(&figure.name));
+    }
     if of("line") || of("memory") {
         stage("setup", setup::run)?;
         let images = building("images", "2 minutes", images::build)?;
@@ -115,7 +123,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn is_of_the_line(name: &str) -> bool {
-    name.starts_with("line/") || name.starts_with("memory/")
+    ["line/", "memory/", "link/"].iter().any(|group| name.starts_with(group))
 }
 
 fn criterion(options: &Options, budgets: &Budgets) -> Result<Vec<Measured>> {

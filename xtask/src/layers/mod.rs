@@ -37,6 +37,7 @@ const GUEST: &[&str] = &[
     "dmf-kit/dmf",
     "dmf-kit/functions/",
     "dmf-kit/testkit/faulty",
+    "bench/link",
     "xen/pv",
 ];
 /// What both worlds share.

@@ -4,6 +4,8 @@
 #[cfg_attr(not(target_os = "hermit"), path = "no_domain.rs")]
 mod domain;
 mod reach;
+#[cfg_attr(not(target_os = "hermit"), path = "no_region.rs")]
+mod region;
 
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -21,7 +23,8 @@ struct Parameters {
     /// Result bytes for [`Mode::Large`].
     #[serde(default)]
     bytes: usize,
-    /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`], [`Mode::Flood`] and [`Mode::Storm`].
+    /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`], [`Mode::Flood`], [`Mode::Storm`],
+    /// [`Mode::Scribble`] and [`Mode::Ring`].
     #[serde(default)]
     millis: u64,
     /// Whom to connect to, for [`Mode::Reach`].
@@ -61,6 +64,10 @@ enum Mode {
     Flood,
     /// On Xen: sends it events for `millis`, once, and then behaves.
     Storm,
+    /// Writes anything anywhere in its region for `millis`, once, and then behaves.
+    Scribble,
+    /// Rings its broker's bell for `millis`, once, and then behaves.
+    Ring,
 }
 
 /// The state.
@@ -80,7 +87,7 @@ struct Report {
     padding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<Reached>,
-    /// Events that were sent, for [`Mode::Storm`].
+    /// Events that were sent, for [`Mode::Storm`] and [`Mode::Ring`].
     events: u64,
 }
 
@@ -100,8 +107,13 @@ impl Function for Faulty {
         }
         match self.parameters.mode {
             Mode::Nothing | Mode::Large | Mode::Flood | Mode::Nonsense | Mode::Huge | Mode::Silent => {}
-            Mode::Storm if self.events > 0 => {}
+            Mode::Storm | Mode::Scribble | Mode::Ring if self.events > 0 => {}
             Mode::Storm => self.events = domain::storm(self.parameters.millis)?,
+            Mode::Scribble => {
+                self.events = 1;
+                region::scribble(self.parameters.millis)?;
+            }
+            Mode::Ring => self.events = region::storm(self.parameters.millis)?,
             Mode::Panic => panic!("told to panic after {} points", self.points),
             Mode::Memory => loop {
                 self.hoard.push(vec![1; 1 << 20]);
