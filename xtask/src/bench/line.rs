@@ -84,7 +84,8 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
         }
     }
     if line {
-        bed.node = Node::start(Programs::of("release"), &folder.join("node"), images, &bed.data.influx)?;
+        bed.node =
+            Node::start(Programs::of("release"), &folder.join("node-awake"), images, &bed.data.influx)?;
         measured.extend(stage("1 MiB of points, functions awake", || bed.awake())?);
     }
     drop(bed);
