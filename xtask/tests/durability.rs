@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::outside::{in_lab, is_alive, patience};
+use common::outside::{in_lab, is_alive, patience, signal};
 use common::service::{Ask, Service, Signed, assert_same, is_end};
 use common::{Bed, guests};
 use serde_json::{Value, json};
@@ -263,9 +263,12 @@ fn a_broker_whose_network_is_dead_counts_as_dead() {
     let ask = Ask::of(&bed);
     let undisturbed = calm(&service, std::slice::from_ref(&ask)).remove(0);
     let old = bed.broker();
+    // The source stands still, so that the task cannot end before its broker is stopped.
+    signal(bed.influx().pid(), "STOP");
     let id = service.ask(&ask);
     service.streaming(&id);
     bed.stop_guest(old);
+    signal(bed.influx().pid(), "CONT");
     let stopped = Instant::now();
     while service.is_ready() {
         assert!(stopped.elapsed() < Duration::from_secs(20), "a stopped broker still counts as ready");

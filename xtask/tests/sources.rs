@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::outside::signal;
 use common::service::{Ask, Service};
 use common::{Bed, guests};
 use serde_json::Value;
@@ -47,11 +48,6 @@ fn assert_failed(service: &Service, id: &str, task: &Value, codes: &[&str], word
 fn assert_went_well(service: &Service, id: &str) {
     let task = service.end(id, SOON);
     assert_eq!((task["state"].as_str(), task["attempts"].as_u64()), (Some("succeeded"), Some(1)), "{task}");
-}
-
-fn signal(pid: u32, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(status.unwrap().success(), "kill -{name} {pid}");
 }
 
 #[test]

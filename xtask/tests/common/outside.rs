@@ -31,6 +31,12 @@ pub fn on_xen() -> bool {
     std::env::var("FADES_EXPECT_BACKEND").is_ok_and(|backend| backend == "xen")
 }
 
+/// Sends a process this signal.
+pub fn signal(pid: u32, name: &str) {
+    let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success(), "kill -{name} {pid}");
+}
+
 /// This node's guests: number and name of each domain, or process id and command line of each process whose parent is its
 /// daemon.
 pub fn guests(node: &Node) -> Vec<(u32, String)> {

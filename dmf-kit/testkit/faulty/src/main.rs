@@ -66,7 +66,7 @@ enum Mode {
     Storm,
     /// Writes anything anywhere in its region for `millis`, once, and then behaves.
     Scribble,
-    /// Rings its broker's bell for `millis`, once, and then behaves.
+    /// Rings its broker's bell and the orchestrator's for `millis`, once, and then behaves.
     Ring,
 }
 

@@ -27,13 +27,14 @@ pub(crate) fn scribble(millis: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Rings the broker's bell as fast as it can; how often.
+/// Rings the broker's bell and the orchestrator's as fast as it can; how often each.
 pub(crate) fn storm(millis: u64) -> Result<u64, Error> {
     let (own, until) = (here()?, Instant::now() + Duration::from_millis(millis));
     let mut rung = 0;
     while Instant::now() < until {
         for _ in 0..AT_ONCE {
             own.ring(peer::BROKER);
+            own.ring(peer::ORCHESTRATOR);
         }
         rung += u64::from(AT_ONCE);
     }

@@ -29,11 +29,14 @@ impl Link {
         let region = of_function(number)
             .ok_or_else(|| io::Error::other(format!("this broker has no region {number}")))?;
         let held = held_at(number).ok_or(ErrorKind::InvalidInput)?;
+        let held = own.region.own(held);
         // First held, then looked at: if its turn is over, either this look sees it, or the orchestrator sees it held.
-        own.region.own(held).store(turn, Ordering::SeqCst);
+        if held.compare_exchange(0, turn, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return Err(io::Error::other(format!("region {number} is open already")));
+        }
         let found = region.own(Birth::TURN_AT).load(Ordering::SeqCst);
         if found != turn {
-            own.region.own(held).store(0, Ordering::SeqCst);
+            held.store(0, Ordering::SeqCst);
             return Err(io::Error::other(format!("region {number} is in its turn {found}, not {turn}")));
         }
         let incoming = Incoming::open(&region, Channel::Asks);

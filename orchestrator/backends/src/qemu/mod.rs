@@ -9,7 +9,7 @@ mod guest;
 pub(crate) mod probe;
 mod regions;
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -33,7 +33,7 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 const SPARE: u32 = 4;
 
 type Started = Result<Arc<QemuGuest>, BackendError>;
-type Request = (GuestSpec, Sender<Started>);
+type Request = (Order, Sender<Started>);
 
 /// What executes the instructions of a guest in QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,15 @@ impl Accelerator {
 pub struct QemuBackend {
     accelerator: Accelerator,
     prefix: String,
+    table: Option<Arc<Table>>,
     spawner: Sender<Request>,
+}
+
+/// A guest to be started, with its region if it has one, and those of others that it sees.
+struct Order {
+    spec: GuestSpec,
+    seat: Option<Seated>,
+    others: Option<Arc<Table>>,
 }
 
 impl QemuBackend {
@@ -90,9 +98,9 @@ impl QemuBackend {
         thread::Builder::new()
             .name("fades-spawn".to_owned())
             .spawn(move || {
-                for (spec, answer) in requests {
+                for (order, answer) in requests {
                     // Whoever asked may have gone; dropping the guest then ends it.
-                    let _ = answer.send(start(accelerator, &program, &names, table.as_ref(), spec));
+                    let _ = answer.send(start(accelerator, &program, &names, order));
                 }
                 // The processes must outlive this loop only as long as the daemon does: parking keeps them from dying with
                 // this thread when the backend is dropped before its guests are.
@@ -101,7 +109,7 @@ impl QemuBackend {
                 }
             })
             .map_err(failed("start the thread that starts guests"))?;
-        Ok(Self { accelerator, prefix, spawner })
+        Ok(Self { accelerator, prefix, table, spawner })
     }
 }
 
@@ -116,8 +124,11 @@ impl Backend for QemuBackend {
             reason: "the thread that starts guests has ended".to_owned(),
         };
         let name = spec.name.clone();
+        // Here and not on the thread that all starts go through, as it may wait for the broker.
+        let seat = seat(self.table.as_ref(), &spec)?;
+        let others = self.table.clone().filter(|_| spec.role == Role::Broker && seat.is_some());
         let (answer, started) = channel();
-        if self.spawner.send((spec, answer)).is_err() {
+        if self.spawner.send((Order { spec, seat, others }, answer)).is_err() {
             return Err(gone(&name));
         }
         match started.recv() {
@@ -134,24 +145,16 @@ impl Backend for QemuBackend {
     }
 }
 
-fn start(
-    accelerator: Accelerator,
-    program: &str,
-    prefix: &str,
-    table: Option<&Arc<Table>>,
-    spec: GuestSpec,
-) -> Started {
+fn start(accelerator: Accelerator, program: &str, prefix: &str, order: Order) -> Started {
+    let Order { spec, seat, others } = order;
     if !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || spec.name.is_empty() {
         return Err(BackendError::Spec {
             name: spec.name,
             reason: "a guest's name has letters, digits and dashes only".to_owned(),
         });
     }
-    let seat = seat(table, &spec)?;
-    let (region, others) = match (table, &seat, spec.role) {
-        (Some(table), Some(seat), Role::Broker) => (Some(seat), table.regions().collect()),
-        (_, seat, _) => (seat.as_ref(), Vec::new()),
-    };
+    let region = seat.as_ref();
+    let others: Vec<BorrowedFd<'_>> = others.iter().flat_map(|table| table.regions()).collect();
     // All that a function needs is in its region.
     let network = (region.is_none() || spec.role == Role::Broker).then_some(&spec.link);
     let name = format!("{prefix}{}", spec.name);
