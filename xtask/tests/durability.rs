@@ -266,7 +266,7 @@ fn a_broker_whose_network_is_dead_counts_as_dead() {
     // The source stands still, so that the task cannot end before its broker is stopped.
     signal(bed.influx().pid(), "STOP");
     let id = service.ask(&ask);
-    service.streaming(&id);
+    service.until(&id, Duration::from_secs(30), |task| task["state"] == "streaming");
     bed.stop_guest(old);
     signal(bed.influx().pid(), "CONT");
     let stopped = Instant::now();

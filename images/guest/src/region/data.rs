@@ -87,6 +87,10 @@ impl Data {
             }
             if !self.incoming.arm(&self.own.region, count + 1).map_err(over)? {
                 self.bell.pause(None);
+            } else if self.incoming.look(&self.own.region).map_err(over)?.is_none_or(|(_, now)| now == count)
+            {
+                // It is not to be waited for, and no more has come: the broker has closed within a frame.
+                return Ok(Received::Closed);
             }
         }
     }

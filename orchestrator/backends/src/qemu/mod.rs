@@ -156,7 +156,8 @@ fn start(accelerator: Accelerator, program: &str, prefix: &str, order: Order) ->
     let region = seat.as_ref();
     let others: Vec<BorrowedFd<'_>> = others.iter().flat_map(|table| table.regions()).collect();
     // All that a function needs is in its region.
-    let network = (region.is_none() || spec.role == Role::Broker).then_some(&spec.link);
+    let joined = region.is_none() || spec.role == Role::Broker;
+    let network = joined.then_some(&spec.link);
     let name = format!("{prefix}{}", spec.name);
     let arguments = command::arguments(&command::Invocation {
         accelerator,
@@ -177,10 +178,15 @@ fn start(accelerator: Accelerator, program: &str, prefix: &str, order: Order) ->
     files.extend(region.map(|seat| seat.server.client.as_fd()));
     files.extend(others);
     let command = child::command(program, &arguments, &files, &limits);
-    QemuGuest::spawn(command, spec.time_limit, seat).map_err(|source| BackendError::Io {
-        action: format!("start {program} for guest {}", spec.name),
-        source,
-    })
+    drop(files);
+    let GuestSpec { name, link, time_limit, .. } = spec;
+    let mut seat = seat;
+    match &mut seat {
+        Some(seat) if !joined => seat.keep(link),
+        _ => {}
+    }
+    QemuGuest::spawn(command, time_limit, seat)
+        .map_err(|source| BackendError::Io { action: format!("start {program} for guest {name}"), source })
 }
 
 /// A seat for a guest that reaches the orchestrator through memory.

@@ -32,6 +32,9 @@ const UNREAD: usize = 1 << 20;
 /// Largest piece of an event.
 const PIECE: usize = 64 << 10;
 
+/// Events of one guest between two looks at all of them.
+const AT_ONCE: usize = 16;
+
 /// Called when a line is over and the guest gone.
 type Left = Box<dyn FnOnce() + Send>;
 
@@ -53,6 +56,8 @@ struct Line {
     /// The guest is gone.
     ended: bool,
     left: Option<Left>,
+    /// Closed with the line.
+    link: Option<OwnedFd>,
 }
 
 /// ```text
@@ -111,8 +116,11 @@ impl RegionPost {
             state: State::Quiet,
             ended: false,
             left: Some(left),
+            link: None,
         };
         self.lines().insert(port, line);
+        // Of a line before that nobody has closed yet: its end is still told, by way of this one's bell.
+        let _ = epoll::delete(&self.bells, seat.own_bell());
         let added = epoll::add(
             &self.bells,
             seat.own_bell(),
@@ -125,17 +133,18 @@ impl RegionPost {
         })
     }
 
-    /// The guest of this port is gone: what it said last is told, then the end of its connection.
-    pub(super) fn end(&self, port: PortId) {
+    /// The guest of this port is gone: what it said last is told, then the end of its connection; then `link` is closed.
+    pub(super) fn end(&self, port: PortId, link: Option<OwnedFd>) {
         if let Some(line) = self.lines().get_mut(&port) {
             line.ended = true;
+            line.link = link;
             line.seat.ring_own();
         }
     }
 
     /// Does all that there is to do for a guest whose bell rang.
     fn serve(&self, port: PortId) {
-        loop {
+        for _ in 0..AT_ONCE {
             let mut lines = self.lines();
             let Some(line) = lines.get_mut(&port) else { return };
             line.seat.quiet();
@@ -157,6 +166,10 @@ impl RegionPost {
                 self.connections.fetch_add(1, Ordering::Relaxed);
             }
             (self.events)(event);
+        }
+        // There may be more, when the others have had their turn.
+        if let Some(line) = self.lines().get(&port) {
+            line.seat.ring_own();
         }
     }
 

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fades_ring::{ReadBytes, WriteBytes};
 use fades_wire::region::{Birth, Channel, Memory, REGION_LEN};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
 use rustix::io::Errno;
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
 
@@ -29,8 +31,10 @@ pub(super) struct Seat {
 impl Seat {
     /// A region of zeros.
     pub(super) fn new(name: &str) -> io::Result<Self> {
-        let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
+        let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, REGION_LEN as u64)?;
+        // A monitor that made it shorter would have this process look at nothing.
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let file = File::from(file);
         let mapped = MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), MAPPED);
         let mapped = Mapped(mapped.map_err(io::Error::other)?);

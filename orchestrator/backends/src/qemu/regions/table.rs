@@ -5,7 +5,7 @@
 //! ```
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -49,6 +49,8 @@ pub(in crate::qemu) struct Seated {
     turn: u32,
     port: PortId,
     pub(in crate::qemu) server: Server,
+    /// Told to the network as gone, it would have the guest's last words not be waited for.
+    link: Option<OwnedFd>,
 }
 
 impl Table {
@@ -76,7 +78,7 @@ impl Table {
         peers.extend((peer::FUNCTIONS + 1..).zip(self.functions.iter().map(|seat| seat.guest_bell())));
         let server = Server::new(self.broker.file(), &peers, self.broker.guest_bell())?;
         self.post.open(port, &self.broker, Box::new(|| ()))?;
-        Ok(Seated { table: Arc::clone(self), number: None, turn: birth.turn, port, server })
+        Ok(Seated { table: Arc::clone(self), number: None, turn: birth.turn, port, server, link: None })
     }
 
     /// Seats a function, whose control messages are those of `port`. `birth` says all but the turn.
@@ -106,7 +108,7 @@ impl Table {
         let server = Server::new(seat.file(), &peers, seat.guest_bell())?;
         let table = Arc::clone(self);
         self.post.open(port, seat, Box::new(move || table.leave(number)))?;
-        Ok(Seated { table: Arc::clone(self), number: Some(number), turn, port, server })
+        Ok(Seated { table: Arc::clone(self), number: Some(number), turn, port, server, link: None })
     }
 
     /// A free region, wiped, and whose turn it is in it.
@@ -136,8 +138,11 @@ impl Table {
     /// The guest of a region is gone.
     fn leave(&self, number: u16) {
         let place = usize::from(number) - 1;
+        let mut uses = self.uses();
         self.functions[place].end();
-        self.uses()[place].0 = Use::Left;
+        // One that the broker holds, or that cannot be wiped now, is wiped when it is given on.
+        let wiped = !self.is_held(number) && self.functions[place].wipe().is_ok();
+        uses[place].0 = if wiped { Use::Free } else { Use::Left };
     }
 
     /// For tests that play a guest.
@@ -159,6 +164,11 @@ impl Table {
 }
 
 impl Seated {
+    /// Keeps a link that the guest has no use for, until all that it said has been told.
+    pub(in crate::qemu) fn keep(&mut self, link: OwnedFd) {
+        self.link = Some(link);
+    }
+
     /// How the broker knows this guest, unless it is the broker.
     pub(in crate::qemu) fn neighbour(&self) -> Option<Neighbour> {
         self.number.map(|number| Neighbour::Region { number, turn: self.turn })
@@ -172,6 +182,6 @@ impl Drop for Seated {
             self.table.served.store(false, Ordering::SeqCst);
         }
         // What was said last is still read; then the region is left.
-        self.table.post.end(self.port);
+        self.table.post.end(self.port, self.link.take());
     }
 }

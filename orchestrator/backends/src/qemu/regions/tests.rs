@@ -75,7 +75,7 @@ fn words_go_both_ways_and_the_end_is_told_after_the_last() {
     assert_eq!(line.hear(99), b"welcome");
     assert_eq!((post.connections(), post.control()), (1, Control::Region));
     line.say(b"last words");
-    post.end(port);
+    post.end(port, None);
     assert_eq!(next(), NetEvent::ControlData(port, b"last words".to_vec()));
     assert_eq!(next(), NetEvent::ControlClosed(port));
     line.left.recv_timeout(PATIENCE).unwrap();
@@ -86,7 +86,7 @@ fn words_go_both_ways_and_the_end_is_told_after_the_last() {
 fn who_never_spoke_is_not_told_as_closed() {
     let (post, events) = post();
     let line = Line::open(&post, PortId(3));
-    post.end(PortId(3));
+    post.end(PortId(3), None);
     line.left.recv_timeout(PATIENCE).unwrap();
     assert!(events.try_recv().is_err());
 }
