@@ -15,6 +15,8 @@ extern crate std;
 
 mod bytes;
 mod flow;
+#[cfg(test)]
+mod modelled;
 mod words;
 
 pub use bytes::{BadIndex, Reader, Writer};

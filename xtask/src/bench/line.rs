@@ -111,10 +111,7 @@ impl Bed {
             documents.push(self.run(1)?);
         }
         table(&documents);
-        Ok(vec![
-            figure("line/awake_total_1_mib", median(milliseconds(&documents, "total")))?,
-            figure("line/awake_boot", median(milliseconds(&documents, "boot")))?,
-        ])
+        Ok(vec![figure("line/awake_total_1_mib", median(milliseconds(&documents, "total")))?])
     }
 
     fn size(&mut self, size: &Size) -> Result<Vec<Measured>> {

@@ -1,67 +1,12 @@
 //! Both sides at once, in every order.
 
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{AtomicU32, Ordering, fence};
+use loom::sync::atomic::AtomicU32;
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use super::{Receiving, Sending};
-use crate::words::{PeerWord, ReadBytes, Word, WriteBytes};
-
-struct Index(AtomicU32);
-
-impl Word for Index {
-    fn publish(&self, value: u32) {
-        self.0.store(value, Ordering::Release);
-    }
-
-    fn current(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn barrier() {
-        fence(Ordering::SeqCst);
-    }
-}
-
-impl PeerWord for Index {
-    fn take(&self) -> u32 {
-        let value = self.0.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        value
-    }
-}
-
-/// Bytes that the model checker watches.
-struct Data([UnsafeCell<u8>; 2]);
-
-impl ReadBytes for Data {
-    fn size(&self) -> usize {
-        2
-    }
-
-    fn read(&self, at: usize, bytes: &mut [u8]) -> bool {
-        for (cell, byte) in self.0[at..].iter().zip(bytes) {
-            // SAFETY: checked by the model.
-            *byte = cell.with(|cell| unsafe { *cell });
-        }
-        true
-    }
-}
-
-impl WriteBytes for Data {
-    fn size(&self) -> usize {
-        2
-    }
-
-    fn write(&self, at: usize, bytes: &[u8]) -> bool {
-        for (cell, byte) in self.0[at..].iter().zip(bytes) {
-            // SAFETY: checked by the model.
-            cell.with_mut(|cell| unsafe { *cell = *byte });
-        }
-        true
-    }
-}
+use crate::modelled::{Data, Index};
 
 /// Each side's index and wake, the ring, and each direction's event. If both sides wait, the model fails.
 struct Shared {

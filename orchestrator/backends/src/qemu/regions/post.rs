@@ -118,8 +118,11 @@ impl RegionPost {
             left: Some(left),
             link: None,
         };
-        self.lines().insert(port, line);
-        // Of a line before that nobody has closed yet: its end is still told, by way of this one's bell.
+        let mut lines = self.lines();
+        // A line of this seat's last guest whose end has not been looked at: its bell is this one's from here on.
+        lines.retain(|_, line| !Arc::ptr_eq(&line.seat, seat));
+        lines.insert(port, line);
+        drop(lines);
         let _ = epoll::delete(&self.bells, seat.own_bell());
         let added = epoll::add(
             &self.bells,
