@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use fades_backends::{Accelerator, PROGRAM, PostalNetwork, QemuBackend, RegionPost, Wanted, select};
+use fades_backends::{Accelerator, PROGRAM, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted, select};
 use fades_core::Role;
 use fades_core::backend::{Backend, BackendKind, Guest, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
@@ -73,6 +73,7 @@ impl Bed {
         let spec = GuestSpec {
             name: name.to_owned(),
             role,
+            image: [0; 32],
             memory_mib: 64,
             command_line: parameters.command_line(),
             seed: parameters.seed,
@@ -140,7 +141,13 @@ fn main() {
         "tcp" | "stock" => network,
         other => panic!("there is no way {other}"),
     };
-    let backend = QemuBackend::new(accelerator, PROGRAM, "bench-link", Some((post, 1))).unwrap();
+    let backend = QemuBackend::new(
+        accelerator,
+        PROGRAM,
+        "bench-link",
+        Some(Sharing { post, functions: 1, snapshots: 0 }),
+    )
+    .unwrap();
     let parts = [loader, guest].map(|file| fs::read(file).unwrap());
     let bed = Bed { network, backend, events, parts, mtu: mtu.parse().ok() };
     let (mut sender, mut taker) = (bed.start(Role::Broker, "drb-1"), bed.start(Role::Function, "dmf-2"));

@@ -48,6 +48,7 @@ fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: 
     let spec = GuestSpec {
         name: guest.to_owned(),
         role,
+        image: [0; 32],
         memory_mib: 64,
         seed: [0; 32],
         time_unix_us: 0,

@@ -61,6 +61,8 @@ pub struct GuestSpec {
     pub name: String,
     /// What the guest is for.
     pub role: Role,
+    /// SHA-256 of the manifest of the image that loader and application are of: the same for the same of both.
+    pub image: [u8; 32],
     /// Guest memory in MiB.
     pub memory_mib: u32,
     /// Kernel command line (boot parameters of `fades_wire::boot`).

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
 use fades_backends::{
-    Accelerator, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Wanted, XenBackend, XenPost, select,
+    Accelerator, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted, XenBackend, XenPost,
+    select,
 };
 use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
@@ -103,9 +104,12 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
             action: "start the thread that reads control messages".to_owned(),
             source,
         })?;
-        let functions = config.limits.guests.saturating_sub(1);
-        let shared = Some((Arc::clone(&post), functions));
-        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, shared)?), post))
+        let sharing = Sharing {
+            post: Arc::clone(&post),
+            functions: config.limits.guests.saturating_sub(1),
+            snapshots: u64::from(config.limits.snapshot_memory_mib) << 20,
+        };
+        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, Some(sharing))?), post))
     };
     let (backend, post) = match chosen.kind {
         BackendKind::QemuKvm => qemu(Accelerator::Kvm)?,

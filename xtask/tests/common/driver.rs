@@ -87,6 +87,7 @@ impl Driver {
         let spec = GuestSpec {
             name: "dmf-1".to_owned(),
             role: Role::Function,
+            image: [0; 32],
             memory_mib,
             command_line: parameters.command_line(),
             seed: [0; 32],

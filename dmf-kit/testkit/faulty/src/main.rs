@@ -7,8 +7,9 @@ mod reach;
 #[cfg_attr(not(target_os = "hermit"), path = "no_region.rs")]
 mod region;
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddrV4;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dmf_kit::prelude::*;
 use reach::Reached;
@@ -66,6 +67,8 @@ enum Mode {
     Storm,
     /// Writes anything anywhere in its region for `millis`, once, and then behaves.
     Scribble,
+    /// Behaves, and tells who it is: randomness that it was not asked for before, and its clock.
+    Identity,
     /// Rings its broker's bell and the orchestrator's for `millis`, once, and then behaves.
     Ring,
 }
@@ -89,6 +92,27 @@ struct Report {
     reached: Option<Reached>,
     /// Events that were sent, for [`Mode::Storm`] and [`Mode::Ring`].
     events: u64,
+    /// For [`Mode::Identity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
+}
+
+#[derive(Serialize)]
+struct Identity {
+    random: u64,
+    unix_ms: u64,
+}
+
+impl Identity {
+    fn told() -> Result<Self, Error> {
+        // A thread's first hasher takes its keys from the system.
+        let random = std::thread::spawn(|| RandomState::new().build_hasher().finish()).join();
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+        Ok(Self {
+            random: random.map_err(|_| Error::new("a thread panicked"))?,
+            unix_ms: clock.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+        })
+    }
 }
 
 impl Function for Faulty {
@@ -106,7 +130,13 @@ impl Function for Faulty {
             return Ok(());
         }
         match self.parameters.mode {
-            Mode::Nothing | Mode::Large | Mode::Flood | Mode::Nonsense | Mode::Huge | Mode::Silent => {}
+            Mode::Nothing
+            | Mode::Identity
+            | Mode::Large
+            | Mode::Flood
+            | Mode::Nonsense
+            | Mode::Huge
+            | Mode::Silent => {}
             Mode::Storm | Mode::Scribble | Mode::Ring if self.events > 0 => {}
             Mode::Storm => self.events = domain::storm(self.parameters.millis)?,
             Mode::Scribble => {
@@ -150,6 +180,7 @@ impl Function for Faulty {
             padding,
             reached: self.reached,
             events: self.events,
+            identity: (self.parameters.mode == Mode::Identity).then(Identity::told).transpose()?,
         })
     }
 }

@@ -12,12 +12,27 @@ pub(crate) struct Invocation<'a> {
     /// `fades:<node>:<guest>`; also how orphans are recognised. Commas would start a new option, so they are doubled.
     pub(crate) name: &'a str,
     pub(crate) memory_mib: u32,
-    pub(crate) command_line: &'a str,
-    pub(crate) loader: RawFd,
-    pub(crate) application: RawFd,
+    /// `None`: it waits for the state of another one, and goes on there.
+    pub(crate) boot: Option<Boot<'a>>,
+    pub(crate) saving: Option<Saving>,
     /// The end of the link, and the address of the device on it.
     pub(crate) network: Option<(RawFd, [u8; 6])>,
     pub(crate) region: Option<Shared>,
+}
+
+/// What a guest begins with.
+pub(crate) struct Boot<'a> {
+    pub(crate) command_line: &'a str,
+    pub(crate) loader: RawFd,
+    pub(crate) application: RawFd,
+}
+
+/// What it takes to save a guest, or to go on as a saved one.
+pub(crate) struct Saving {
+    /// The guest's memory. One that boots writes there; one that goes on has pages of its own where it writes.
+    pub(crate) ram: RawFd,
+    /// Where QEMU takes commands (QMP).
+    pub(crate) line: RawFd,
 }
 
 /// Memory that a guest shares.
@@ -80,10 +95,22 @@ pub(crate) fn arguments(guest: &Invocation<'_>) -> Vec<String> {
     add("-name", format!("guest={}", guest.name.replace(',', ",,")));
     add("-m", format!("{}M", guest.memory_mib));
     add("-serial", "stdio".to_owned());
-    // Sealed memory files, not names: what was verified is what boots.
-    add("-kernel", format!("/proc/self/fd/{}", guest.loader));
-    add("-initrd", format!("/proc/self/fd/{}", guest.application));
-    add("-append", guest.command_line.to_owned());
+    if let Some(boot) = &guest.boot {
+        // Sealed memory files, not names: what was verified is what boots.
+        add("-kernel", format!("/proc/self/fd/{}", boot.loader));
+        add("-initrd", format!("/proc/self/fd/{}", boot.application));
+        add("-append", boot.command_line.to_owned());
+    } else {
+        add("-incoming", "defer".to_owned());
+    }
+    if let Some(Saving { ram, line }) = &guest.saving {
+        let (size, share) = (guest.memory_mib, if guest.boot.is_some() { "on" } else { "off" });
+        let place = format!("id=ram,mem-path=/proc/self/fd/{ram},size={size}M,share={share}");
+        add("-object", format!("memory-backend-file,{place}"));
+        add("-machine", "memory-backend=ram".to_owned());
+        add("-chardev", format!("socket,id=line,fd={line}"));
+        add("-mon", "chardev=line,mode=control".to_owned());
+    }
     if let Some((link, mac)) = guest.network {
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         add("-netdev", format!("stream,id=net0,server=off,addr.type=fd,addr.str={link}"));
@@ -116,9 +143,8 @@ mod tests {
             accelerator: Accelerator::Tcg,
             name,
             memory_mib: 64,
-            command_line: "-ip 10.77.0.2",
-            loader: 5,
-            application: 6,
+            boot: Some(Boot { command_line: "-ip 10.77.0.2", loader: 5, application: 6 }),
+            saving: None,
             network: Some((7, [2, 0, 0, 0, 0, 9])),
             region: Some(Shared { server: 8, others: (9..19).collect() }),
         })

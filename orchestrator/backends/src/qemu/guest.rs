@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::regions::Seated;
+use super::snapshot::Wish;
 use crate::console::Console;
 
 /// How long after the process's end its console is still read: something that inherited the pipe must not hold us.
@@ -34,8 +35,14 @@ pub(crate) struct QemuGuest {
 struct Running {
     child: Child,
     reader: JoinHandle<()>,
-    /// Given up when the process is gone.
-    _seat: Option<Seated>,
+    _held: Held,
+}
+
+/// What is given up when the process is gone.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) seat: Option<Seated>,
+    pub(crate) _wish: Option<Wish>,
 }
 
 impl QemuGuest {
@@ -43,7 +50,7 @@ impl QemuGuest {
     pub(crate) fn spawn(
         mut command: Command,
         time_limit: Option<Duration>,
-        seat: Option<Seated>,
+        held: Held,
     ) -> std::io::Result<Arc<Self>> {
         let (source, sink) = std::io::pipe()?;
         // What QEMU itself says belongs to the same story as what its guest says.
@@ -81,11 +88,15 @@ impl QemuGuest {
             started: Instant::now(),
             time_limit,
             console,
-            neighbour: seat.as_ref().and_then(Seated::neighbour),
-            running: Mutex::new(Some(Running { child, reader, _seat: seat })),
+            neighbour: held.seat.as_ref().and_then(Seated::neighbour),
+            running: Mutex::new(Some(Running { child, reader, _held: held })),
             killed: AtomicBool::new(false),
             exit: OnceLock::new(),
         }))
+    }
+
+    pub(crate) const fn process_id(&self) -> u32 {
+        self.pid
     }
 
     /// Waits for the process's end, or for its time limit, upon which it is killed.
@@ -127,7 +138,7 @@ fn guest_code(code: i32) -> i32 {
 impl Guest for QemuGuest {
     fn wait(&self) -> GuestExit {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Running { mut child, reader, _seat }) = running.take() {
+        if let Some(Running { mut child, reader, _held }) = running.take() {
             self.wait_for_end();
             let status = child.wait();
             let until = Instant::now() + CONSOLE_GRACE;
@@ -189,7 +200,7 @@ mod tests {
     fn shell(script: &str, limit: Option<Duration>) -> Arc<QemuGuest> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        QemuGuest::spawn(command, limit, None).unwrap()
+        QemuGuest::spawn(command, limit, Held::default()).unwrap()
     }
 
     #[test]

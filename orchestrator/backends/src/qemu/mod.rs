@@ -1,19 +1,20 @@
 //! QEMU as a backend, by hardware (KVM) or by its own code generator (TCG).
 //!
-//! One process per guest, started from a thread that lives as long as the backend: the processes are told to die with that
-//! thread, so they die with the daemon, however it ends.
+//! One process per guest, all started from one thread. A function whose like was saved goes on as that one ([`snapshot`]).
 
 mod child;
 mod command;
 mod guest;
 pub(crate) mod probe;
 mod regions;
+mod snapshot;
+mod spawner;
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
 
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
 use fades_core::ids::Role;
@@ -22,8 +23,11 @@ use fades_wire::region::Birth;
 
 pub use self::regions::RegionPost;
 
-use self::guest::QemuGuest;
+use self::command::{Boot, Invocation, Saving, Shared};
+use self::guest::{Held, QemuGuest};
 use self::regions::{Seated, Table};
+use self::snapshot::{Kind, Maker, QmpError, Saved, Snapshots, Wish, describe};
+use self::spawner::Spawner;
 use crate::orphans;
 
 /// The program that Debian's package `qemu-system-x86` installs.
@@ -31,9 +35,6 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Regions beside those of all functions that there may be: some are still held when the next one starts.
 const SPARE: u32 = 4;
-
-type Started = Result<Arc<QemuGuest>, BackendError>;
-type Request = (Order, Sender<Started>);
 
 /// What executes the instructions of a guest in QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,58 +59,157 @@ impl Accelerator {
 /// Runs guests in QEMU.
 pub struct QemuBackend {
     accelerator: Accelerator,
+    program: String,
     prefix: String,
     table: Option<Arc<Table>>,
-    spawner: Sender<Request>,
+    snapshots: Option<Arc<Snapshots>>,
+    spawner: Spawner,
 }
 
-/// A guest to be started, with its region if it has one, and those of others that it sees.
-struct Order {
-    spec: GuestSpec,
-    seat: Option<Seated>,
-    others: Option<Arc<Table>>,
+/// What guests share with each other and with the orchestrator.
+pub struct Sharing {
+    /// Through which control messages go.
+    pub post: Arc<RegionPost>,
+    /// Functions at once, at most.
+    pub functions: u32,
+    /// Memory for functions that were booted once and are gone on with, bytes; 0: each function boots.
+    pub snapshots: u64,
 }
 
 impl QemuBackend {
     /// A backend on `accelerator` for the node folder that `node` names (letters, digits and dashes): guests of other nodes on the
-    /// same machine are left alone when orphans are ended. With a post, guests that are told so reach the orchestrator through
-    /// memory, and functions the broker: so many at once at most.
+    /// same machine are left alone when orphans are ended. With something to share, guests that are told so reach the orchestrator
+    /// through memory, and functions the broker.
     ///
     /// # Errors
-    /// When the spawning thread cannot be started, or there is no memory to share.
+    /// When a thread cannot be started, or there is no memory to share.
     pub fn new(
         accelerator: Accelerator,
         program: &str,
         node: &str,
-        post: Option<(Arc<RegionPost>, u32)>,
+        sharing: Option<Sharing>,
     ) -> Result<Self, BackendError> {
         let prefix = format!("fades:{node}:");
         let failed = |action: &str| {
             let action = action.to_owned();
             |source| BackendError::Io { action, source }
         };
-        let table = post.map(|(post, functions)| {
+        let spawner = Spawner::new().map_err(failed("start the thread that starts guests"))?;
+        let (mut table, mut snapshots) = (None, None);
+        if let Some(Sharing { post, functions, snapshots: budget }) = sharing {
             let functions = functions.saturating_add(SPARE).min(regions::MOST.into());
-            Table::new(u16::try_from(functions).unwrap_or(regions::MOST), post)
+            let made = Table::new(u16::try_from(functions).unwrap_or(regions::MOST), post);
+            table = Some(made.map_err(failed("make memory to share with guests"))?);
+            let (spawner, program, prefix) = (spawner.clone(), program.to_owned(), prefix.clone());
+            let maker = Maker { spawner, accelerator, program, prefix };
+            let made = (budget > 0).then(|| Snapshots::new(maker, budget)).transpose();
+            snapshots = made.map_err(failed("start the thread that saves functions"))?;
+        }
+        Ok(Self { accelerator, program: program.to_owned(), prefix, table, snapshots, spawner })
+    }
+
+    /// A guest that goes on as a saved one.
+    fn go_on(&self, spec: &GuestSpec, seat: Seated, saved: &Saved) -> Result<Arc<QemuGuest>, QmpError> {
+        let state = saved.state()?;
+        let (line, theirs) = UnixStream::pair()?;
+        let name = self.name(spec);
+        let (ram, server) = (saved.ram(), &seat.server.client);
+        let arguments = command::arguments(&Invocation {
+            saving: Some(Saving { ram: ram.as_raw_fd(), line: theirs.as_raw_fd() }),
+            region: Some(Shared { server: server.as_raw_fd(), others: Vec::new() }),
+            ..self.invocation(spec, &name)
         });
-        let table = table.transpose().map_err(failed("make memory to share with guests"))?;
-        let (spawner, requests) = channel::<Request>();
-        let (program, names) = (program.to_owned(), prefix.clone());
-        thread::Builder::new()
-            .name("fades-spawn".to_owned())
-            .spawn(move || {
-                for (order, answer) in requests {
-                    // Whoever asked may have gone; dropping the guest then ends it.
-                    let _ = answer.send(start(accelerator, &program, &names, order));
-                }
-                // The processes must outlive this loop only as long as the daemon does: parking keeps them from dying with
-                // this thread when the backend is dropped before its guests are.
-                loop {
-                    thread::park();
-                }
-            })
-            .map_err(failed("start the thread that starts guests"))?;
-        Ok(Self { accelerator, prefix, table, spawner })
+        let files = [ram.as_fd(), state.as_fd(), theirs.as_fd(), server.as_fd()];
+        let limits = child::Limits::guest(spec.memory_mib).with_regions(1);
+        let command = child::command(&self.program, &arguments, &files, &limits);
+        let bell = seat.bell();
+        let guest = self.spawner.spawn(command, spec.time_limit, Held { seat: Some(seat), _wish: None })?;
+        drop(theirs);
+        saved.load(line, guest.process_id(), state.as_raw_fd())?;
+        // It sleeps, as the saved one did, until it is told to look whose turn it is.
+        bell.ring();
+        Ok(guest)
+    }
+
+    /// A guest from nothing. With a wish, one like it is saved when it is gone.
+    fn boot(&self, spec: GuestSpec, seat: Option<Seated>, wish: Option<Wish>) -> io::Result<Arc<QemuGuest>> {
+        let broker = spec.role == Role::Broker;
+        let others = self.table.as_ref().filter(|_| broker && seat.is_some());
+        let others: Vec<BorrowedFd<'_>> = others.into_iter().flat_map(|table| table.regions()).collect();
+        // All that a function needs is in its region.
+        let network = (seat.is_none() || broker).then_some(&spec.link);
+        let server = seat.as_ref().map(|seat| seat.server.client.as_fd());
+        let name = self.name(&spec);
+        let arguments = command::arguments(&Invocation {
+            boot: Some(Boot {
+                command_line: &spec.command_line,
+                loader: spec.loader.as_raw_fd(),
+                application: spec.application.as_raw_fd(),
+            }),
+            network: network.map(|link| (link.as_raw_fd(), spec.mac)),
+            region: server.map(|server| Shared {
+                server: server.as_raw_fd(),
+                others: others.iter().map(AsRawFd::as_raw_fd).collect(),
+            }),
+            ..self.invocation(&spec, &name)
+        });
+        let limits = child::Limits::guest(spec.memory_mib).with_regions(1 + others.len());
+        let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
+        files.extend(network.map(AsFd::as_fd).into_iter().chain(server).chain(others));
+        let command = child::command(&self.program, &arguments, &files, &limits);
+        self.spawner.spawn(command, spec.time_limit, Held { seat, _wish: wish })
+    }
+
+    fn name(&self, spec: &GuestSpec) -> String {
+        format!("{}{}", self.prefix, spec.name)
+    }
+
+    /// What is said of every guest.
+    fn invocation<'a>(&self, spec: &GuestSpec, name: &'a str) -> Invocation<'a> {
+        Invocation {
+            accelerator: self.accelerator,
+            name,
+            memory_mib: spec.memory_mib,
+            boot: None,
+            saving: None,
+            network: None,
+            region: None,
+        }
+    }
+
+    /// A seat for a guest that reaches the orchestrator through memory.
+    fn seat(&self, spec: &GuestSpec) -> Result<Option<Seated>, BackendError> {
+        let Some(table) = self.table.as_ref().filter(|_| spec.control == Control::Region) else {
+            return Ok(None);
+        };
+        let birth = Birth { turn: 1, time_unix_us: spec.time_unix_us, seed: spec.seed };
+        let seated = match spec.role {
+            Role::Broker => table.seat_broker(spec.port, birth),
+            // It has no use for its link, whose end would be taken for its own.
+            Role::Function => table.seat_function(spec.port, birth).and_then(|mut seated| {
+                seated.keep(spec.link.try_clone()?);
+                Ok(seated)
+            }),
+        };
+        let action = format!("give guest {} a region of shared memory", spec.name);
+        seated.map(Some).map_err(|source| BackendError::Io { action, source })
+    }
+
+    /// A function that goes on as a saved one; or what its like is to be saved by, if there is none and one is wanted.
+    fn saved(&self, spec: &GuestSpec) -> Result<Result<Arc<QemuGuest>, Option<Wish>>, BackendError> {
+        let shares = spec.role == Role::Function && spec.control == Control::Region;
+        let Some(snapshots) = self.snapshots.as_ref().filter(|_| shares) else { return Ok(Err(None)) };
+        let kind = Kind { image: spec.image, memory_mib: spec.memory_mib };
+        if let Some(saved) = snapshots.of(&kind)
+            && let Some(seat) = self.seat(spec)?
+        {
+            match self.go_on(spec, seat, &saved) {
+                Ok(guest) => return Ok(Ok(guest)),
+                Err(error) => snapshots.give_up(&kind, &describe(&error)),
+            }
+        }
+        // A wish that cannot be made is one for the next of its kind.
+        Ok(Err(snapshots.wish(kind, [&spec.loader, &spec.application], &spec.command_line).unwrap_or(None)))
     }
 }
 
@@ -119,22 +219,18 @@ impl Backend for QemuBackend {
     }
 
     fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
-        let gone = |name: &str| BackendError::Spec {
-            name: name.to_owned(),
-            reason: "the thread that starts guests has ended".to_owned(),
+        if !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || spec.name.is_empty() {
+            let reason = "a guest's name has letters, digits and dashes only".to_owned();
+            return Err(BackendError::Spec { name: spec.name, reason });
+        }
+        let wish = match self.saved(&spec)? {
+            Ok(guest) => return Ok(guest),
+            Err(wish) => wish,
         };
-        let name = spec.name.clone();
-        // Here and not on the thread that all starts go through, as it may wait for the broker.
-        let seat = seat(self.table.as_ref(), &spec)?;
-        let others = self.table.clone().filter(|_| spec.role == Role::Broker && seat.is_some());
-        let (answer, started) = channel();
-        if self.spawner.send((Order { spec, seat, others }, answer)).is_err() {
-            return Err(gone(&name));
-        }
-        match started.recv() {
-            Ok(guest) => guest.map(|guest| guest as Arc<dyn Guest>),
-            Err(_) => Err(gone(&name)),
-        }
+        let action = format!("start {} for guest {}", self.program, spec.name);
+        let seat = self.seat(&spec)?;
+        let guest = self.boot(spec, seat, wish).map_err(|source| BackendError::Io { action, source })?;
+        Ok(guest)
     }
 
     fn end_orphans(&self) -> Result<Vec<Orphan>, BackendError> {
@@ -143,60 +239,4 @@ impl Backend for QemuBackend {
             source,
         })
     }
-}
-
-fn start(accelerator: Accelerator, program: &str, prefix: &str, order: Order) -> Started {
-    let Order { spec, seat, others } = order;
-    if !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || spec.name.is_empty() {
-        return Err(BackendError::Spec {
-            name: spec.name,
-            reason: "a guest's name has letters, digits and dashes only".to_owned(),
-        });
-    }
-    let region = seat.as_ref();
-    let others: Vec<BorrowedFd<'_>> = others.iter().flat_map(|table| table.regions()).collect();
-    // All that a function needs is in its region.
-    let joined = region.is_none() || spec.role == Role::Broker;
-    let network = joined.then_some(&spec.link);
-    let name = format!("{prefix}{}", spec.name);
-    let arguments = command::arguments(&command::Invocation {
-        accelerator,
-        name: &name,
-        memory_mib: spec.memory_mib,
-        command_line: &spec.command_line,
-        loader: spec.loader.as_raw_fd(),
-        application: spec.application.as_raw_fd(),
-        network: network.map(|link| (link.as_raw_fd(), spec.mac)),
-        region: region.map(|seat| command::Shared {
-            server: seat.server.client.as_raw_fd(),
-            others: others.iter().map(AsRawFd::as_raw_fd).collect(),
-        }),
-    });
-    let limits = child::Limits::guest(spec.memory_mib).with_regions(1 + others.len());
-    let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
-    files.extend(network.map(AsFd::as_fd));
-    files.extend(region.map(|seat| seat.server.client.as_fd()));
-    files.extend(others);
-    let command = child::command(program, &arguments, &files, &limits);
-    drop(files);
-    let GuestSpec { name, link, time_limit, .. } = spec;
-    let mut seat = seat;
-    match &mut seat {
-        Some(seat) if !joined => seat.keep(link),
-        _ => {}
-    }
-    QemuGuest::spawn(command, time_limit, seat)
-        .map_err(|source| BackendError::Io { action: format!("start {program} for guest {name}"), source })
-}
-
-/// A seat for a guest that reaches the orchestrator through memory.
-fn seat(table: Option<&Arc<Table>>, spec: &GuestSpec) -> Result<Option<Seated>, BackendError> {
-    let Some(table) = table.filter(|_| spec.control == Control::Region) else { return Ok(None) };
-    let birth = Birth { turn: 1, time_unix_us: spec.time_unix_us, seed: spec.seed };
-    let seated = match spec.role {
-        Role::Broker => table.seat_broker(spec.port, birth),
-        Role::Function => table.seat_function(spec.port, birth),
-    };
-    let action = format!("give guest {} a region of shared memory", spec.name);
-    seated.map(Some).map_err(|source| BackendError::Io { action, source })
 }

@@ -17,7 +17,9 @@
 //! | `table` | whose turn it is where; no seat is given on before the broker has let go of it |
 //! | `server` | what a QEMU is told of its region and bells |
 //! | `post` | control messages of all guests, on one thread |
+//! | `alone` | a region that no broker sees: of a function that boots only to be saved |
 
+mod alone;
 mod post;
 mod seat;
 mod server;
@@ -25,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(super) use alone::Alone;
 pub use post::RegionPost;
 pub(super) use table::{Seated, Table};
 

@@ -63,6 +63,7 @@ mod tests {
         GuestSpec {
             name: "dmf-01J7".to_owned(),
             role: Role::Function,
+            image: [0; 32],
             memory_mib: 64,
             command_line: "-ip 10.0.0.2 env=FADES_ROLE=dmf".to_owned(),
             seed: [0; 32],

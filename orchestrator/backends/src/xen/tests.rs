@@ -183,6 +183,7 @@ impl Host {
         self.backend.start(GuestSpec {
             name: "A".to_owned(),
             role,
+            image: [0; 32],
             memory_mib: 64,
             command_line: "-ip 10.0.0.2".to_owned(),
             seed: [0; 32],

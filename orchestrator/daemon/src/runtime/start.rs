@@ -76,6 +76,7 @@ impl Starter {
         Ok(GuestSpec {
             name,
             role: order.role,
+            image: order.image.digest,
             memory_mib: order.memory_mib,
             command_line: parameters.command_line(),
             seed,

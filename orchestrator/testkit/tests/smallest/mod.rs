@@ -138,6 +138,7 @@ impl Shell {
         let spec = GuestSpec {
             name: order.guest.to_string(),
             role: order.role,
+            image: [0; 32],
             memory_mib: order.memory_mib,
             command_line: String::new(),
             seed: [0; 32],

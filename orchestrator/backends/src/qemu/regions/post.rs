@@ -121,8 +121,15 @@ impl RegionPost {
         let mut lines = self.lines();
         // A line of this seat's last guest whose end has not been looked at: its bell is this one's from here on.
         lines.retain(|_, line| !Arc::ptr_eq(&line.seat, seat));
-        lines.insert(port, line);
+        // A guest that was begun for this port before, and went before it said a word.
+        let before = lines.insert(port, line);
         drop(lines);
+        if let Some(mut before) = before {
+            let _ = epoll::delete(&self.bells, before.seat.own_bell());
+            if let Some(left) = before.left.take() {
+                left();
+            }
+        }
         let _ = epoll::delete(&self.bells, seat.own_bell());
         let added = epoll::add(
             &self.bells,

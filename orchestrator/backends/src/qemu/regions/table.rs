@@ -53,6 +53,15 @@ pub(in crate::qemu) struct Seated {
     link: Option<OwnedFd>,
 }
 
+/// Wakes a guest.
+pub(in crate::qemu) struct GuestBell(Arc<Seat>);
+
+impl GuestBell {
+    pub(in crate::qemu) fn ring(&self) {
+        self.0.ring();
+    }
+}
+
 impl Table {
     /// `functions` regions, and the broker's.
     pub(in crate::qemu) fn new(functions: u16, post: Arc<RegionPost>) -> io::Result<Arc<Self>> {
@@ -167,6 +176,15 @@ impl Seated {
     /// Keeps a link that the guest has no use for, until all that it said has been told.
     pub(in crate::qemu) fn keep(&mut self, link: OwnedFd) {
         self.link = Some(link);
+    }
+
+    /// What wakes the guest.
+    pub(in crate::qemu) fn bell(&self) -> GuestBell {
+        GuestBell(
+            self.number
+                .map_or(&self.table.broker, |number| &self.table.functions[usize::from(number) - 1])
+                .clone(),
+        )
     }
 
     /// How the broker knows this guest, unless it is the broker.

@@ -1,0 +1,131 @@
+//! Functions that were booted once and go on for each task, on real guests.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::outside::{on_xen, patience, patience_ms};
+use common::{Bed, COLD, guests};
+use serde_json::Value;
+
+/// Tasks that are done at most until one finds a snapshot.
+const TASKS: usize = 20;
+
+/// Whoever goes on from a snapshot gives the same answers, with a seed and a clock of its own, and shares the memory that it has
+/// not written with the others.
+#[test]
+fn a_function_goes_on_from_a_snapshot_as_somebody_else() {
+    if on_xen() {
+        eprintln!("skipped: on Xen no function is saved");
+        return;
+    }
+    let bed = Bed::with("snapshot", 25_000, &[]);
+    bed.add_faulty();
+    let run = |image: &str, parameters: &str| {
+        let wrapper = bed.wrapper(image, parameters, 64, patience_ms(30_000));
+        let (exit, document) = bed.submit_and_wait(&wrapper);
+        assert_eq!(exit, 0, "{document}");
+        document["result"].clone()
+    };
+    let booted = run("stats", "");
+    wait_for_one_that_goes_on(&bed, || drop(run("stats", "")));
+    assert_eq!(run("stats", ""), booted, "another answer than that of one that booted");
+
+    let identity = || run("faulty", "mode = \"identity\"")["identity"].clone();
+    let mut seen: BTreeSet<u64> = BTreeSet::new();
+    let mut told = |identity: &Value| {
+        let clock = Duration::from_millis(identity["unix_ms"].as_u64().unwrap());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert!(
+            now.abs_diff(clock) < patience(Duration::from_secs(10)),
+            "its clock says {clock:?} at {now:?}"
+        );
+        assert!(seen.insert(identity["random"].as_u64().unwrap()), "two have the same randomness: {seen:?}");
+    };
+    told(&identity());
+    let pid = wait_for_one_that_goes_on(&bed, || told(&identity()));
+    let own = written(pid);
+    let saved = bed.node().log().split("bytes=").last().unwrap().trim().parse::<u64>().unwrap();
+    assert!(own < saved / 2, "it has {own} bytes of its own, where {saved} were saved");
+    for _ in 0..3 {
+        told(&identity());
+    }
+}
+
+/// A monitor that is another one than the one that saved is not given the snapshot: its function boots.
+#[test]
+fn a_snapshot_of_another_monitor_is_not_used() {
+    if on_xen() {
+        eprintln!("skipped: on Xen no function is saved");
+        return;
+    }
+    let folder = xtask::stage::target().join("beds").join("monitors");
+    // What an earlier run left.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("qemu");
+    // A program in front of QEMU, as an operator may have one; which QEMU that runs can change under a node.
+    let script = |monitor: &str| {
+        fs::write(&program, format!("#!/bin/sh\nexec {monitor} \"$@\"\n")).unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    script("qemu-system-x86_64");
+    let setting = format!("{:?}", program.display().to_string());
+    let bed = Bed::with("monitor", 2_500, &[COLD, ("qemu", &setting)]);
+    let run = || {
+        let (exit, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
+        assert_eq!(exit, 0, "{document}");
+        document["result"].clone()
+    };
+    let booted = run();
+    // Time for the snapshot; that there is one is what the other test shows, and the log here.
+    let until = Instant::now() + patience(Duration::from_secs(20));
+    while !bed.node().log().contains("a function was saved") {
+        assert!(Instant::now() < until, "{}", bed.node().log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Beside it, what a QEMU looks for beside itself.
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    for beside in ["lib", "share"] {
+        std::os::unix::fs::symlink(format!("/usr/{beside}"), folder.join(beside)).unwrap();
+    }
+    let copy = folder.join("bin/qemu-system-x86_64");
+    fs::copy("/usr/bin/qemu-system-x86_64", &copy).unwrap();
+    script(&copy.display().to_string());
+    assert_eq!(run(), booted);
+    let log = bed.node().log();
+    assert!(log.contains("not the monitor that saved the guest"), "{log}");
+    drop(bed);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Does tasks until the function that waits for the next one goes on from a snapshot.
+fn wait_for_one_that_goes_on(bed: &Bed, mut task: impl FnMut()) -> u32 {
+    for _ in 0..TASKS {
+        let until = Instant::now() + patience(Duration::from_secs(2));
+        while Instant::now() < until {
+            let waiting = guests(bed.node());
+            let saved =
+                waiting.iter().find(|(_, line)| line.contains(":dmf-") && line.contains(" -incoming "));
+            if let Some((pid, _)) = saved {
+                return *pid;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        task();
+    }
+    panic!("none goes on from a snapshot: {}", bed.node().log());
+}
+
+/// Bytes of a guest's memory that it has written since it goes on, and so are its own.
+fn written(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let rest = maps.split_once("/memfd:fades-saved").unwrap().1;
+    let line = rest.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+    eprintln!("{kibibytes} KiB are its own");
+    kibibytes * 1024
+}
