@@ -198,3 +198,43 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     run::output("building the kernel", &mut cargo, builder.verbose)?;
     Ok(target_dir.join("x86_64-unknown-none/release/libhermit.a"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each patch has a subject and a description, and `images/kernel/UPSTREAM.md` says of each how much it changes and what is to
+    /// become of it: neither grows unnoticed.
+    #[test]
+    fn every_patch_can_be_sent_and_is_told() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let told = std::fs::read_to_string(root.join("images/kernel/UPSTREAM.md")).unwrap();
+        let rows: Vec<Vec<&str>> = told
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        let mut found = Vec::new();
+        for (_, folder, _) in PATCHED {
+            for path in files::entries(&root.join(folder)).unwrap() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let (head, diff) = text.split_once("\ndiff --git ").unwrap();
+                let mut head = head.lines();
+                let subject = head.next().unwrap();
+                assert!(subject.len() <= 72 && !subject.ends_with('.'), "{subject}");
+                assert!(head.next() == Some("") && head.next().is_some_and(|line| !line.is_empty()), "{subject}");
+                let changes = |line: &&str| {
+                    line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---")
+                };
+                let name = path.strip_prefix(root.join("images/kernel")).unwrap();
+                found.push((format!("`{}`", name.display()), diff.lines().filter(changes).count()));
+            }
+        }
+        let listed: Vec<(String, usize)> =
+            rows.iter().map(|row| (row[0].to_owned(), row[1].parse().unwrap())).collect();
+        assert_eq!(listed, found);
+        for row in rows {
+            assert!(["as it is", "with a change", "ours"].contains(&row[2]) && !row[3].is_empty(), "{row:?}");
+        }
+    }
+}
