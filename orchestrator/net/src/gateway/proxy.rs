@@ -262,9 +262,18 @@ impl Proxies {
         add(&self.totals.source_connections, 1);
         if let Some(handle) = stack.accept(&syn, flow.source_port, self.buffer, now) {
             let FlowKey { port, source_port, .. } = flow;
-            let (readable, writable, host_done, guest_done) = (true, true, false, false);
-            let splice =
-                Splice { port, source_port, handle, host, readable, writable, host_done, guest_done };
+            let (readable, writable, host_done, guest_done, gathers_until) = (true, true, false, false, None);
+            let splice = Splice {
+                port,
+                source_port,
+                handle,
+                host,
+                readable,
+                writable,
+                host_done,
+                guest_done,
+                gathers_until,
+            };
             self.live.insert(token, splice);
         }
     }
@@ -291,7 +300,7 @@ impl Proxies {
         }
         let mut moved = false;
         for splice in self.live.values_mut() {
-            moved |= splice.pump(stack.socket(splice.handle));
+            moved |= splice.pump(stack.socket(splice.handle), now);
         }
         self.live.retain(|_, splice| {
             let over = splice.over(stack.socket(splice.handle));
@@ -303,9 +312,10 @@ impl Proxies {
         moved
     }
 
-    /// When the next attempt has taken too long.
+    /// When the next attempt has taken too long, or a source has gathered enough.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().map(|p| p.deadline).min()
+        let gathering = self.live.values().filter_map(Splice::deadline);
+        self.pending.values().map(|p| p.deadline).chain(gathering).min()
     }
 
     /// Ends the helper threads.

@@ -3,11 +3,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
 use fades_core::network::PortId;
 use mio::net::TcpStream;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{Socket, State};
+
+/// How long a source that sends little at a time is left to gather more. Each piece costs a guest a wake-up and some TCP, which is
+/// more than its bytes are: an InfluxDB sends 2 KB at a time, ten and more in a millisecond.
+const GATHER: Duration = Duration::from_millis(1);
+/// What is not little.
+const MUCH: usize = 32 << 10;
 
 /// A spliced connection.
 #[derive(Debug)]
@@ -21,13 +28,20 @@ pub(crate) struct Splice {
     pub(crate) writable: bool,
     pub(crate) host_done: bool,
     pub(crate) guest_done: bool,
+    /// The source gathers.
+    pub(crate) gathers_until: Option<Instant>,
 }
 
 impl Splice {
     /// Moves what can be moved, ends included. Returns whether anything was.
-    pub(crate) fn pump(&mut self, socket: &mut Socket<'static>) -> bool {
-        let moved = self.pump_to_guest(socket);
+    pub(crate) fn pump(&mut self, socket: &mut Socket<'static>, now: Instant) -> bool {
+        let moved = self.pump_to_guest(socket, now);
         self.pump_to_host(socket) || moved
+    }
+
+    /// When it is to be pumped though nothing has happened.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.gathers_until.filter(|_| self.readable && !self.host_done)
     }
 
     /// Whether it is over on both sides.
@@ -39,8 +53,12 @@ impl Splice {
         }
     }
 
-    fn pump_to_guest(&mut self, socket: &mut Socket<'static>) -> bool {
-        let mut moved = false;
+    fn pump_to_guest(&mut self, socket: &mut Socket<'static>, now: Instant) -> bool {
+        if self.gathers_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        self.gathers_until = None;
+        let (mut moved, mut bytes) = (false, 0);
         while self.readable && !self.host_done && socket.can_send() {
             let host = &mut self.host;
             let read = socket.send(|room| match host.read(room) {
@@ -52,7 +70,7 @@ impl Splice {
                     self.host_done = true;
                     socket.close();
                 }
-                Ok(Ok(_)) => {}
+                Ok(Ok(read)) => bytes += read,
                 Ok(Err(error)) => {
                     if self.fails(&error, socket) {
                         return true;
@@ -62,6 +80,9 @@ impl Splice {
                 Err(_closed) => break,
             }
             moved = true;
+        }
+        if (1..MUCH).contains(&bytes) {
+            self.gathers_until = Some(now + GATHER);
         }
         moved
     }
