@@ -18,7 +18,7 @@ use std::thread;
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
 use fades_core::ids::Role;
 use fades_wire::address::Control;
-use fades_wire::region::Birth;
+use fades_wire::region::{Birth, MAX_REGIONS};
 
 pub use self::regions::RegionPost;
 
@@ -30,7 +30,9 @@ use crate::orphans;
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Regions beside those of all functions that there may be: some are still held when the next one starts.
-const SPARE: u32 = 4;
+const SPARE: u16 = 4;
+/// Most functions that may share memory with their broker at once.
+pub const MOST_FUNCTIONS: u32 = (MAX_REGIONS - SPARE) as u32;
 
 type Started = Result<Arc<QemuGuest>, BackendError>;
 type Request = (Order, Sender<Started>);
@@ -73,7 +75,7 @@ struct Order {
 impl QemuBackend {
     /// A backend on `accelerator` for the node folder that `node` names (letters, digits and dashes): guests of other nodes on the
     /// same machine are left alone when orphans are ended. With a post, guests that are told so reach the orchestrator through
-    /// memory, and functions the broker: so many at once at most.
+    /// memory, and functions the broker: so many at once at most, and no more than [`MOST_FUNCTIONS`].
     ///
     /// # Errors
     /// When the spawning thread cannot be started, or there is no memory to share.
@@ -89,8 +91,8 @@ impl QemuBackend {
             |source| BackendError::Io { action, source }
         };
         let table = post.map(|(post, functions)| {
-            let functions = functions.saturating_add(SPARE).min(regions::MOST.into());
-            Table::new(u16::try_from(functions).unwrap_or(regions::MOST), post)
+            let regions = functions.saturating_add(SPARE.into());
+            Table::new(u16::try_from(regions).map_or(MAX_REGIONS, |regions| regions.min(MAX_REGIONS)), post)
         });
         let table = table.transpose().map_err(failed("make memory to share with guests"))?;
         let (spawner, requests) = channel::<Request>();

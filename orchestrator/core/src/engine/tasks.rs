@@ -55,7 +55,7 @@ impl Engine {
             return;
         }
         self.arrivals += 1;
-        let room = self.config.limits.memory_mib.saturating_sub(self.broker.memory_mib());
+        let room = self.config.limits.function_mib(self.broker.memory_mib());
         let needed = spec.memory_mib;
         let (arrival, since_us) = (self.arrivals, now.mono_us);
         let task = Task { spec, state, attempts, arrival, since_us, anew: false, attempt: None };
@@ -179,12 +179,12 @@ impl Engine {
     /// Ends functions without a task, as many as it takes that one with `needed` MiB fits when they are gone; none if all of
     /// them are not enough.
     fn make_room(&mut self, needed: u32) {
-        let mut usage = self.guests.usage_to_be();
-        self.dormant.memory_mib().for_each(|memory_mib| usage.sub(memory_mib));
-        if !usage.fits(needed, &self.config.limits) {
+        let (mut usage, limits) = (self.guests.usage_to_be(), self.config.limits);
+        self.dormant.memory_mib().for_each(|memory_mib| usage.sub(limits.cost_mib(memory_mib)));
+        if !usage.fits(needed, &limits) {
             return;
         }
-        while !self.guests.usage_to_be().fits(needed, &self.config.limits)
+        while !self.guests.usage_to_be().fits(needed, &limits)
             && let Some(guest) = self.dormant.give_way()
         {
             self.guests.stop(guest, "a task needs its room", &mut self.out);

@@ -16,8 +16,7 @@ const MINUTE: u64 = 60 * SECOND;
 
 /// Room for two functions of ordinary size that wait, beside two that run.
 fn world() -> World {
-    let mut world =
-        World::with(Limits { guests: 6, memory_mib: 512, tasks: 3, waiting: 100, dormant_mib: 130 });
+    let mut world = World::with(Limits { guests: 6, memory_mib: 512, tasks: 3, dormant_mib: 130, ..LIMITS });
     world.boot();
     world
 }

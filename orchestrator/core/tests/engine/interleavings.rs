@@ -235,7 +235,8 @@ fn recovered() -> impl Strategy<Value = Vec<(usize, u32)>> {
 
 /// One story from its beginning until every task has ended.
 fn tell(recovered: &[(usize, u32)], steps: &[Step], dormant_mib: u32) -> World {
-    let mut world = World::with(Limits { dormant_mib, ..LIMITS });
+    let region_mib = if dormant_mib > 0 { 4 } else { 0 };
+    let mut world = World::with(Limits { dormant_mib, region_mib, ..LIMITS });
     for (at, (state, attempts)) in recovered.iter().enumerate() {
         let number = 100 + u8::try_from(at).expect("few tasks");
         world.recover(spec(number, 1), TaskState::ALL[*state], (*attempts).min(3));

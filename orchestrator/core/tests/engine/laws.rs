@@ -83,7 +83,7 @@ impl Laws {
 
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        self.guests.values().for_each(|guest| usage.add(guest.memory_mib));
+        self.guests.values().for_each(|guest| usage.add(guest.memory_mib + self.limits.region_mib));
         usage
     }
 

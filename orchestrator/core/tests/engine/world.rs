@@ -68,7 +68,7 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
 
 /// A broker of 128 MiB and room for three functions of ordinary size, of which two may run.
 pub(crate) const LIMITS: Limits =
-    Limits { guests: 4, memory_mib: 320, tasks: 2, waiting: 100, dormant_mib: 0 };
+    Limits { guests: 4, memory_mib: 320, region_mib: 0, tasks: 2, waiting: 100, dormant_mib: 0 };
 
 impl World {
     pub(crate) fn new() -> Self {
