@@ -242,6 +242,36 @@ fn strangers_are_few_and_do_not_stay() {
 }
 
 #[test]
+fn who_is_met_for_a_task_is_no_stranger() {
+    let limits = Limits { strangers: 3, ..Limits::default() };
+    let mut story = Story::new(limits);
+    let near = |task| Neighbour::Region { number: 1 + task as u16, turn: 1 };
+    let meet = |task| Retrieve { near: Some(near(task)), ..order(task, 1, 1 << 20) };
+    // More of them in one round than there may be strangers, and one of those.
+    (0..20).for_each(|task| story.retrieve(meet(task)));
+    let quiet = story.broker.function_connected(SOMEBODY, 0);
+    let met: Vec<FunctionId> =
+        (0..20).map(|task| story.broker.function_connected(Caller::Near(near(task)), 0)).collect();
+    story.told();
+    assert_eq!(story.closed, [], "each has its task");
+    // They may take their time to show their tickets; the stranger may not.
+    story.broker.tick(limits.ticket_us);
+    story.told();
+    assert_eq!(story.closed, [quiet]);
+    for (task, id) in met.iter().enumerate() {
+        story.broker.function_received(*id, &Peer::new(1, 0).open(ticket(task)), limits.ticket_us);
+        assert!(!story.broker.awaits(near(task)));
+    }
+    // One for which no task waits any more is a stranger again.
+    let mut other = story.broker.function_connected(Caller::Near(near(0)), 0);
+    for _ in 0..3 {
+        other = story.broker.function_connected(Caller::Near(near(0)), 0);
+    }
+    story.told();
+    assert!(story.closed.len() == 2 && !story.closed.contains(&other), "{:?}", story.closed);
+}
+
+#[test]
 fn what_a_function_must_not_say() {
     let open = ToBroker::Open(Open { ticket: ticket(0) });
     let credit = |bytes| ToBroker::Credit(Credit { bytes });

@@ -76,7 +76,8 @@ impl Broker {
 /// Connections from functions. What is said about one that was closed is ignored.
 impl Broker {
     /// Somebody connected to the data port, or was met. With too many strangers there, whoever has most of them loses the
-    /// oldest: one that floods the port is in its own way only, and guests that are gone make room for those that came.
+    /// oldest: one that floods the port is in its own way only, and guests that are gone make room for those that came. Who was
+    /// met because a task awaits it is no stranger, though it has not shown its ticket: there are no more of these than tasks.
     pub fn function_connected(&mut self, from: impl Into<Caller>, now: Micros) -> FunctionId {
         let id = FunctionId(self.fresh_id());
         self.functions.insert(id, Function::new(from.into(), now));
@@ -84,7 +85,7 @@ impl Broker {
         let strangers: Vec<(FunctionId, &Function)> = self
             .functions
             .iter()
-            .filter(|(_, function)| function.task.is_none())
+            .filter(|(_, function)| function.task.is_none() && !self.awaits_caller(function.from))
             .map(|(id, function)| (*id, function))
             .collect();
         for (_, function) in &strangers {
@@ -107,6 +108,11 @@ impl Broker {
     #[must_use]
     pub fn awaits(&self, near: Neighbour) -> bool {
         self.tasks.values().any(|task| task.near == Some(near) && task.function.is_none())
+    }
+
+    /// Whether it was met for a task that still waits for it.
+    pub(super) fn awaits_caller(&self, from: Caller) -> bool {
+        matches!(from, Caller::Near(near) if self.awaits(near))
     }
 
     /// A function was not met: what waits for it fails.

@@ -156,7 +156,17 @@ impl Broker {
         }
         let limit = self.limits.ticket_us;
         let mut late = Vec::new();
-        for (id, function) in self.functions.iter_mut().filter(|(_, function)| function.task.is_none()) {
+        // One that a task awaits may take as long as that one's time: met through memory, it cannot come again.
+        let awaited: Vec<FunctionId> = self
+            .functions
+            .iter()
+            .filter(|(_, function)| function.ticket.is_none() && self.awaits_caller(function.from))
+            .map(|(id, _)| *id)
+            .collect();
+        let strangers = self.functions.iter_mut();
+        for (id, function) in
+            strangers.filter(|(id, function)| function.task.is_none() && !awaited.contains(id))
+        {
             let due = function.since.saturating_add(limit);
             if now < due {
                 at(due);

@@ -222,7 +222,10 @@ mod tests {
                 let mut head = head.lines();
                 let subject = head.next().unwrap();
                 assert!(subject.len() <= 72 && !subject.ends_with('.'), "{subject}");
-                assert!(head.next() == Some("") && head.next().is_some_and(|line| !line.is_empty()), "{subject}");
+                assert!(
+                    head.next() == Some("") && head.next().is_some_and(|line| !line.is_empty()),
+                    "{subject}"
+                );
                 let changes = |line: &&str| {
                     line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---")
                 };

@@ -24,8 +24,8 @@ pub trait Post: Send + Sync {
     /// [`Network::close_control`].
     fn close(&self, port: PortId);
 
-    /// Tells that bytes of [`fades_core::network::NetEvent::ControlData`] have been dealt with. Without it, what a guest that
-    /// has sent 1 MiB writes is left where it is.
+    /// Tells that a [`fades_core::network::NetEvent::ControlData`] of so many bytes has been dealt with; once for each. Without
+    /// it, what a guest that has sent 1 MiB writes is left where it is, and that of one whose events are small somewhat sooner.
     fn consumed(&self, port: PortId, bytes: usize);
 
     /// Connections since the start.

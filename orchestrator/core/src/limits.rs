@@ -5,20 +5,37 @@
 pub struct Limits {
     /// Guests, the broker included.
     pub guests: u32,
-    /// Memory of all guests, the broker included, MiB.
+    /// Memory of all guests, the broker included, with the region that each of them shares, MiB.
     pub memory_mib: u32,
+    /// The region that each guest has beside its memory, MiB; 0 where guests have none.
+    pub region_mib: u32,
     /// Tasks under way.
     pub tasks: u32,
     /// Tasks waiting; what comes beyond is refused by admission.
     pub waiting: u32,
-    /// Memory of functions that were started ahead of their tasks, MiB: a part of `memory_mib`. 0: none are.
+    /// Memory of functions that were started ahead of their tasks, without their regions, MiB: a part of `memory_mib`. 0: none
+    /// are.
     pub dormant_mib: u32,
 }
 
 impl Default for Limits {
     /// Room for the broker and six functions of ordinary size on a small edge machine.
     fn default() -> Self {
-        Self { guests: 7, memory_mib: 1024, tasks: 6, waiting: 10_000, dormant_mib: 0 }
+        Self { guests: 7, memory_mib: 1024, region_mib: 0, tasks: 6, waiting: 10_000, dormant_mib: 0 }
+    }
+}
+
+impl Limits {
+    /// What a guest of so much memory takes of [`Limits::memory_mib`].
+    #[must_use]
+    pub const fn cost_mib(&self, memory_mib: u32) -> u32 {
+        memory_mib.saturating_add(self.region_mib)
+    }
+
+    /// Memory of the largest function that there is room for beside a broker of so much.
+    #[must_use]
+    pub const fn function_mib(&self, broker_mib: u32) -> u32 {
+        self.memory_mib.saturating_sub(self.cost_mib(broker_mib)).saturating_sub(self.region_mib)
     }
 }
 
@@ -77,7 +94,7 @@ impl Patience {
 pub struct Usage {
     /// Guests.
     pub guests: u32,
-    /// Their memory, MiB.
+    /// Their memory and regions, MiB.
     pub memory_mib: u32,
 }
 
@@ -85,19 +102,20 @@ impl Usage {
     /// Whether one more guest of this size stays within the limits.
     #[must_use]
     pub const fn fits(self, memory_mib: u32, limits: &Limits) -> bool {
-        self.guests < limits.guests && self.memory_mib.saturating_add(memory_mib) <= limits.memory_mib
+        let cost_mib = limits.cost_mib(memory_mib);
+        self.guests < limits.guests && self.memory_mib.saturating_add(cost_mib) <= limits.memory_mib
     }
 
-    /// Counts one guest in.
-    pub const fn add(&mut self, memory_mib: u32) {
+    /// Counts one guest in, by its [cost](Limits::cost_mib).
+    pub const fn add(&mut self, cost_mib: u32) {
         self.guests += 1;
-        self.memory_mib += memory_mib;
+        self.memory_mib += cost_mib;
     }
 
     /// Counts one guest out.
-    pub const fn sub(&mut self, memory_mib: u32) {
+    pub const fn sub(&mut self, cost_mib: u32) {
         self.guests -= 1;
-        self.memory_mib -= memory_mib;
+        self.memory_mib -= cost_mib;
     }
 }
 
@@ -180,5 +198,15 @@ mod tests {
         usage.sub(60);
         usage.sub(1);
         assert_eq!(usage, Usage::default());
+    }
+
+    #[test]
+    fn a_region_is_counted_with_its_guest() {
+        let limits = Limits { guests: 9, memory_mib: 200, region_mib: 4, ..Limits::default() };
+        let mut usage = Usage::default();
+        usage.add(limits.cost_mib(128));
+        assert_eq!(limits.function_mib(128), 64);
+        assert!(usage.fits(64, &limits) && !usage.fits(65, &limits));
+        assert_eq!(limits.function_mib(196), 0, "not even a broker's own fits");
     }
 }

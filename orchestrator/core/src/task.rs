@@ -1,7 +1,7 @@
 //! What a task is to the orchestrator, and the states it goes through.
 //!
 //! ```text
-//!            ┌───────────────(broker died, daemon restarted: attempts left)───────────────┐
+//!            ┌─────(broker died, daemon restarted, function dead before: attempts left)───┐
 //!            v                     │                     │                    │
 //! accepted ─> queued ──────────> starting ───────────> streaming ────────> computing ──> succeeded
 //!    │         │                   │                     │                    │
@@ -13,7 +13,8 @@
 //! function boots · *streaming*: the broker retrieves for it · *computing*: the broker has sent everything · the rest are
 //! ends. A wrapper that is *refused* never becomes a task here; only its refusal is kept.
 //!
-//! A task goes back to *queued* only when the broker or the daemon died: its own function's death fails it.
+//! A task goes back to *queued* only when the broker or the daemon died, or a function that was started ahead of it had ended
+//! before it said a word: its own function's death fails it.
 
 use std::fmt;
 

@@ -7,7 +7,8 @@ pub struct Timings {
     pub verify: u64,
     /// Accepted → its function asked for (of the attempt that succeeded).
     pub queue: u64,
-    /// Function asked for → its hello.
+    /// Function asked for → its hello; of one that was awake before → its first word since it was taken, which is that it has
+    /// its task and its broker.
     pub boot: u64,
     /// First query sent → last point at the broker: the longest of the operations, by the broker's clock.
     pub retrieve: u64,

@@ -48,8 +48,8 @@ pub struct BackendConfig {
     pub kind: Option<String>,
     /// The QEMU program; without it `qemu-system-x86_64` from PATH.
     pub qemu: Option<PathBuf>,
-    /// On Xen: control and data go over the virtual network as everywhere else, not through XenStore and shared memory. For
-    /// guests that know no other way, and to compare.
+    /// Control and data go over the virtual network, not through memory that guests share (and XenStore, on Xen), and every
+    /// function has a network device. For guests that know no other way, and to compare.
     pub network_only: bool,
 }
 
@@ -77,11 +77,11 @@ pub struct LimitsConfig {
     pub running: u32,
     /// Tasks that wait.
     pub queued: u32,
-    /// Guests at once, the broker included.
+    /// Guests at once, the broker included. In QEMU at most 117, unless they share no memory (`backend.network_only`).
     pub guests: u32,
-    /// Memory of all guests, MiB.
+    /// Memory of all guests, MiB, with the region of 4 MiB that each guest of QEMU shares.
     pub memory_mib: u32,
-    /// Of that, memory of functions that are started ahead of tasks like those of late, MiB; 0: none are.
+    /// Of that, memory of functions that are started ahead of tasks like those of late, MiB, without their regions; 0: none are.
     pub dormant_memory_mib: u32,
     /// Memory for functions that were booted once, so that the next of their kind goes on from there, MiB, beside that of guests;
     /// 0: each boots.

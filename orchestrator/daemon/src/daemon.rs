@@ -27,7 +27,7 @@ use crate::sources::Sources;
 use crate::store::record::StoredState;
 use crate::store::{Continuity, Finished, Store, StoreError};
 use crate::trust::{Trust, TrustCache};
-use crate::wiring::{Sinks, Wiring, WiringError};
+use crate::wiring::{Sinks, Wired, Wiring, WiringError};
 
 /// Memory that the broker may use per operation, bytes.
 const BUDGET_BYTES: u64 = 4 << 20;
@@ -117,6 +117,8 @@ impl Daemon {
         }
         let (inbox, messages) = mpsc::unbounded_channel();
         let wired = wiring(&config, &instance(dir.path()), sinks(&inbox))?;
+        let limits = limits(&config, &wired);
+        let function_mib = limits.function_mib(config.broker.memory_mib);
         for orphan in wired.backend.end_orphans().map_err(DaemonError::Orphans)? {
             tracing::warn!(name = orphan.name, pid = orphan.pid, "ended a guest of an earlier daemon");
         }
@@ -150,10 +152,10 @@ impl Daemon {
             consumed: wired.consumed,
             signer: Signer { key, node: config.node.clone(), backend: wired.info.kind.clone() },
             status: Arc::clone(&status),
-            engine: engine_config(&config, &trust, wired.waits),
+            engine: engine_config(&config, &trust, limits),
         };
         let mut actor = Actor::new(parts, messages);
-        let facts = node::facts(&config, epoch, &trust.get(), &sources);
+        let facts = node::facts(&config, function_mib, epoch, &trust.get(), &sources);
         take_up(&mut actor, &store, &facts, &seats, &clock).await?;
         let (stop, stopped) = watch::channel(false);
         let node = Arc::new(Node {
@@ -169,6 +171,7 @@ impl Daemon {
             listening: OnceLock::new(),
             started_us: clock.unix_us(),
             backend: wired.info,
+            function_mib,
             stop: stopped,
             rates: Mutex::default(),
             admin: tokio::sync::Mutex::new(()),
@@ -241,23 +244,29 @@ fn instance(dir: &Path) -> String {
     digest.to_string()[..12].to_owned()
 }
 
+/// What the node can hold on what it runs on.
+fn limits(config: &Config, wired: &Wired) -> Limits {
+    Limits {
+        guests: config.limits.guests,
+        memory_mib: config.limits.memory_mib,
+        region_mib: wired.region_mib,
+        tasks: config.limits.running,
+        waiting: config.limits.queued,
+        dormant_mib: if wired.waits { config.limits.dormant_memory_mib } else { 0 },
+    }
+}
+
 /// Makes the engine's configuration whenever there is an image for the broker.
 fn engine_config(
     config: &Config,
     trust: &Arc<TrustCache>,
-    waits: bool,
+    limits: Limits,
 ) -> Box<dyn Fn() -> Option<engine::Config> + Send> {
     let (config, trust) = (config.clone(), Arc::clone(trust));
     Box::new(move || {
         let image = broker_image(&config, &trust.get())?;
         Some(engine::Config {
-            limits: Limits {
-                guests: config.limits.guests,
-                memory_mib: config.limits.memory_mib,
-                tasks: config.limits.running,
-                waiting: config.limits.queued,
-                dormant_mib: if waits { config.limits.dormant_memory_mib } else { 0 },
-            },
+            limits,
             patience: Patience::default(),
             broker: engine::BrokerConfig { image, memory_mib: config.broker.memory_mib },
             budget_bytes: BUDGET_BYTES,

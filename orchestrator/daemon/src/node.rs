@@ -62,6 +62,8 @@ pub struct Node {
     pub runtime: Handle,
     /// What runs guests, and why.
     pub backend: BackendInfo,
+    /// Memory of the largest function that there is room for, MiB.
+    pub function_mib: u32,
     /// Images, and what boots from them.
     pub images: Arc<crate::images::Images>,
     /// True once the daemon is to end.
@@ -76,7 +78,7 @@ impl Node {
     /// The node as the engine's admission sees it.
     #[must_use]
     pub fn facts(&self) -> NodeFacts {
-        facts(&self.config, self.epoch(), &self.trust.get(), &self.sources)
+        facts(&self.config, self.function_mib, self.epoch(), &self.trust.get(), &self.sources)
     }
 
     /// The epoch now.
@@ -118,6 +120,7 @@ impl Node {
 /// What admission and recovery judge by.
 pub(crate) fn facts(
     config: &Config,
+    function_mib: u32,
     epoch: NodeEpoch,
     trust: &crate::trust::Trust,
     sources: &Sources,
@@ -135,7 +138,7 @@ pub(crate) fn facts(
         epoch: epoch.0,
         sources: sources.facts(),
         images: images.collect(),
-        function_memory_mib: config.limits.memory_mib.saturating_sub(config.broker.memory_mib),
+        function_memory_mib: function_mib,
         waiting_limit: config.limits.queued.saturating_add(config.limits.running),
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
 use fades_backends::{
-    Accelerator, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted, XenBackend, XenPost,
-    select,
+    Accelerator, MOST_FUNCTIONS, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted,
+    XenBackend, XenPost, select,
 };
 use fades_core::backend::{Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
 use fades_wire::address::Control;
+use fades_wire::region::REGION_LEN;
 
 use crate::config::Config;
 pub use crate::runtime::Consumed;
@@ -37,6 +38,8 @@ pub struct Wired {
     pub consumed: Consumed,
     /// Whether a function waits for its task as long as it takes; else none is started ahead.
     pub waits: bool,
+    /// The region that each guest has beside its memory, MiB; 0 where guests have none.
+    pub region_mib: u32,
 }
 
 /// Why a node could not be put together.
@@ -48,6 +51,17 @@ pub enum WiringError {
     /// The virtual network.
     #[error("the virtual network could not be started")]
     Network(#[from] NetworkError),
+    /// More guests than there can be regions for.
+    #[error(
+        "limits.guests is {guests}, it must be at most {most}: guests of QEMU share memory with their broker, in so many regions \
+         at most; with backend.network_only there may be more"
+    )]
+    Guests {
+        /// What is configured.
+        guests: u32,
+        /// The broker and a function for each region.
+        most: u32,
+    },
 }
 
 /// Puts the parts together; the text names this node's folder among all of this machine. Tests bring their own.
@@ -74,6 +88,7 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
     let network = Arc::new(VirtualNetwork::start(NetConfig::default(), sinks.events, reports)?);
     // Elsewhere a guest that waits too long takes its orchestrator for lost.
     let waits = post.as_ref().is_some_and(|post| post.control() == Control::Region);
+    let region_mib = if waits { REGION_MIB } else { 0 };
     let (network, consumed): (Arc<dyn Network>, Consumed) = match post {
         Some(post) => {
             let consumer = Arc::clone(&post);
@@ -87,29 +102,35 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
             (network, Arc::new(move |port, bytes| consumer.consumed(port, bytes)))
         }
     };
-    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed, waits })
+    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed, waits, region_mib })
 }
+
+/// A region's size as limits count it.
+#[expect(clippy::cast_possible_truncation, reason = "a few MiB")]
+const REGION_MIB: u32 = (REGION_LEN >> 20) as u32;
+const _: () = assert!((REGION_MIB as usize) << 20 == REGION_LEN);
 
 /// A backend, and the post through which its guests reach the daemon.
 type Made = (Arc<dyn Backend>, Arc<dyn Post>);
 /// A backend, what it is, and its post, unless guests are to use the network.
 type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<dyn Post>>);
 
-fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Chosen, BackendError> {
+fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Chosen, WiringError> {
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
     let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
-    let qemu = |accelerator| -> Result<Made, BackendError> {
+    let qemu = |accelerator| -> Result<Made, WiringError> {
+        let functions = regions(config)?;
         let post = RegionPost::new(Arc::clone(events)).map_err(|source| BackendError::Io {
             action: "start the thread that reads control messages".to_owned(),
             source,
         })?;
-        let sharing = Sharing {
+        let sharing = functions.map(|functions| Sharing {
             post: Arc::clone(&post),
-            functions: config.limits.guests.saturating_sub(1),
+            functions,
             snapshots: u64::from(config.limits.snapshot_memory_mib) << 20,
-        };
-        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, Some(sharing))?), post))
+        });
+        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, sharing)?), post))
     };
     let (backend, post) = match chosen.kind {
         BackendKind::QemuKvm => qemu(Accelerator::Kvm)?,
@@ -123,4 +144,30 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
     // Guests of a port of the virtual network's own are told to connect there.
     let post = Some(post).filter(|_| !config.backend.network_only);
     Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }, post))
+}
+
+/// How many functions share memory with the broker at once in QEMU; `None`: no guest shares any.
+fn regions(config: &Config) -> Result<Option<u32>, WiringError> {
+    let (guests, most) = (config.limits.guests, MOST_FUNCTIONS + 1);
+    if config.backend.network_only {
+        return Ok(None);
+    }
+    if guests > most { Err(WiringError::Guests { guests, most }) } else { Ok(Some(guests.saturating_sub(1))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_guests_than_there_are_regions_for_are_refused_where_they_need_one() {
+        let mut config = Config::of("edge");
+        config.limits.guests = 117;
+        assert_eq!(regions(&config).unwrap(), Some(116));
+        config.limits.guests = 118;
+        let refusal = regions(&config).unwrap_err().to_string();
+        assert!(refusal.starts_with("limits.guests is 118, it must be at most 117: "), "{refusal}");
+        config.backend.network_only = true;
+        assert_eq!(regions(&config).unwrap(), None);
+    }
 }

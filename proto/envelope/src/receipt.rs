@@ -130,7 +130,8 @@ pub struct OperationRead {
     pub last: Option<Timestamp>,
     /// Digest of the stream, on which broker and function agree.
     pub digest: Digest,
-    /// How `digest` was made, for instance `sha256`.
+    /// How `digest` was made: `sha256-rapidhash3`, SHA-256 over a 64-bit hash of each frame's body; it binds nobody who may choose
+    /// the data.
     pub digest_algorithm: String,
 }
 

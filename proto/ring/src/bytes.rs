@@ -39,8 +39,8 @@ fn split(index: u32, len: usize, size: u32) -> (usize, usize) {
     (at, len.min(size as usize - at))
 }
 
-/// The side that puts bytes in.
-#[derive(Debug)]
+/// The side that puts bytes in. The default one begins at 0.
+#[derive(Debug, Default)]
 pub struct Writer {
     produced: u32,
 }
@@ -97,8 +97,8 @@ impl Writer {
     }
 }
 
-/// The side that takes bytes out.
-#[derive(Debug)]
+/// The side that takes bytes out. The default one begins at 0.
+#[derive(Debug, Default)]
 pub struct Reader {
     consumed: u32,
 }

@@ -17,8 +17,8 @@ fn distance(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The producer's side.
-#[derive(Debug)]
+/// The producer's side. The default one begins at 0.
+#[derive(Debug, Default)]
 pub struct Sending(Writer);
 
 impl Sending {
@@ -66,8 +66,8 @@ impl Sending {
     }
 }
 
-/// The consumer's side.
-#[derive(Debug)]
+/// The consumer's side. The default one begins at 0.
+#[derive(Debug, Default)]
 pub struct Receiving(Reader);
 
 impl Receiving {

@@ -3,7 +3,8 @@
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// A task, by the 16 bytes of its ULID.
+/// What a task is called by guests: the 16 bytes of its ULID, or random ones when it was begun anew while the broker may still
+/// speak of the time before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskKey(pub [u8; 16]);
 

@@ -24,8 +24,9 @@ pub use channel::{Channel, ChannelError, Incoming, Memory, Outgoing};
 
 /// Bytes of a region. QEMU wants a power of two, and the latter half is a ring.
 pub const REGION_LEN: usize = 4 << 20;
-/// Most regions of functions that a broker can have: devices on its bus.
-pub const MAX_REGIONS: u16 = 216;
+/// Most regions of functions that a broker can have: what its QEMU is told of their bells at once has to fit into a socket. Its
+/// bus has places for 224, and the kernel looks at as many.
+pub const MAX_REGIONS: u16 = 120;
 
 /// Where the broker shows what it holds: a word per region, by its number.
 const HELD: usize = 4 << 10;

@@ -79,8 +79,8 @@ fn the_layout_is_pinned() {
     assert_eq!(Channel::Up.bytes(), 0x2_0000..0x3_0000);
     assert_eq!(Channel::Asks.bytes(), 0x3_0000..0x3_1000);
     assert_eq!(Channel::Data.bytes(), 0x20_0000..0x40_0000);
-    assert_eq!((held_at(0), held_at(1), held_at(217)), (None, Some(4100), None));
-    assert_eq!(held_at(MAX_REGIONS), Some(4096 + 4 * 216));
+    assert_eq!((held_at(0), held_at(1), held_at(121)), (None, Some(4100), None));
+    assert_eq!(held_at(MAX_REGIONS), Some(4096 + 4 * 120));
     let memory = region();
     for channel in Channel::ALL {
         let (producer, consumer) = ends(channel);
@@ -125,6 +125,37 @@ fn what_was_written_before_the_end_is_read_and_nothing_goes_to_who_wants_no_more
     assert_eq!(out.arm(&memory, 1), Ok(true));
 }
 
+#[test]
+fn nobody_believes_what_stands_where_its_own_index_belongs() {
+    let memory = region();
+    let (producer, consumer) = ends(Channel::Data);
+    [producer, consumer].map(|end| memory.own(end).store(0x7fff_0000, Ordering::Relaxed));
+    let (mut out, mut input) =
+        (Outgoing::open(&memory, Channel::Data), Incoming::open(&memory, Channel::Data));
+    assert_eq!([producer, consumer].map(|end| memory.own(end).load(Ordering::Relaxed)), [0, 0]);
+    assert_eq!(out.write(&memory, b"abc"), Ok((3, false)));
+    // Nor afterwards, though the other side writes there.
+    memory.own(producer).store(9, Ordering::Relaxed);
+    assert_eq!(out.write(&memory, b"de"), Ok((2, false)));
+    assert_eq!(input.look(&memory), Ok(Some((0x20_0000, 5))));
+    memory.own(consumer).store(5, Ordering::Relaxed);
+    input.skip(&memory, 2);
+    assert_eq!(input.look(&memory), Ok(Some((0x20_0002, 3))));
+}
+
+#[test]
+fn who_waits_for_room_is_woken_by_it() {
+    let memory = region();
+    let (mut out, mut input) =
+        (Outgoing::open(&memory, Channel::Asks), Incoming::open(&memory, Channel::Asks));
+    assert_eq!(out.write(&memory, &[1; 5000]), Ok((4096, false)));
+    assert_eq!(out.arm(&memory, 100), Ok(false));
+    assert_eq!(input.read(&memory, &mut [0; 60]), Ok(Some((60, false))));
+    assert!(!input.skip(&memory, 39), "there is room for 99");
+    assert!(input.skip(&memory, 1));
+    assert_eq!((input.skip(&memory, 1), out.arm(&memory, 100)), (false, Ok(true)), "told once");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -135,8 +166,9 @@ proptest! {
         let channel = Channel::Asks;
         let (mut out, mut input) = (Outgoing::open(&memory, channel), Incoming::open(&memory, channel));
         let (mut model, mut next) = (VecDeque::new(), 0_u8);
-        // Bytes ever written, and how many of them the reader waits for.
+        // Bytes ever written, and how many of them the reader waits for; bytes ever read, and of these the writer.
         let (mut written, mut waits) = (0, None);
+        let (mut read, mut writer_waits) = (0, None);
         for (writes, in_place, len) in steps {
             if writes {
                 let bytes: Vec<u8> = (0..len).map(|_| { next = next.wrapping_add(1); next }).collect();
@@ -146,6 +178,12 @@ proptest! {
                 written += done;
                 prop_assert_eq!(wake, waits.is_some_and(|wanted| written >= wanted));
                 waits = waits.filter(|wanted| written < *wanted);
+                if done < len {
+                    let wanted = 1 + len % 4096;
+                    // So many have to be read for that much room.
+                    let until = (written + wanted).saturating_sub(4096);
+                    writer_waits = (!out.arm(&memory, wanted).unwrap()).then_some(until);
+                }
             } else if in_place {
                 let (at, count) = input.look(&memory).unwrap().unwrap();
                 prop_assert_eq!(count, model.len());
@@ -154,10 +192,16 @@ proptest! {
                     let place = 0x3_0000 + (at - 0x3_0000 + index) % 4096;
                     prop_assert_eq!(Some(memory.bytes[place].load(Ordering::Relaxed)), model.pop_front());
                 }
-                input.skip(&memory, count);
+                let wake = input.skip(&memory, count);
+                read += count;
+                prop_assert_eq!(wake, writer_waits.is_some_and(|wanted| read >= wanted));
+                writer_waits = writer_waits.filter(|wanted| read < *wanted);
             } else {
                 let mut bytes = vec![0; len];
-                let (done, _) = input.read(&memory, &mut bytes).unwrap().unwrap();
+                let (done, wake) = input.read(&memory, &mut bytes).unwrap().unwrap();
+                read += done;
+                prop_assert_eq!(wake, writer_waits.is_some_and(|wanted| read >= wanted));
+                writer_waits = writer_waits.filter(|wanted| read < *wanted);
                 prop_assert_eq!(done, len.min(model.len()));
                 prop_assert_eq!(&bytes[..done], &model.drain(..done).collect::<Vec<u8>>()[..]);
                 let wanted = 1 + len % 4096;

@@ -1,5 +1,5 @@
-//! The control channel: one framed connection to the orchestrator, from the first message to the last; by TCP, or in a Xen
-//! domain through XenStore (`line`).
+//! The control channel: one framed connection to the orchestrator, from the first message to the last; through this guest's
+//! region, in a Xen domain through XenStore, or by TCP (`line`).
 //!
 //! ```text
 //! connect (retried) -> Hello -> Welcome -> messages -> Shutdown, or lost

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use fades_wire::region::REGION_LEN;
+use fades_wire::region::{MAX_REGIONS, REGION_LEN};
 
 use super::Accelerator;
 
@@ -47,6 +47,9 @@ pub(crate) struct Shared {
 const FIRST_OTHER: usize = 4;
 /// Functions that a device has on its bus.
 const PER_DEVICE: usize = 8;
+/// Devices on a bus.
+const DEVICES: usize = 32;
+const _: () = assert!(MAX_REGIONS as usize <= (DEVICES - FIRST_OTHER) * PER_DEVICE);
 
 /// Port of `isa-debug-exit`, by which a guest gives its exit code: the process ends with `code << 1 | 1`.
 pub(crate) const EXIT_PORT: &str = "isa-debug-exit,iobase=0xf4,iosize=0x04";

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
 use fades_core::ids::Role;
 use fades_wire::address::Control;
-use fades_wire::region::Birth;
+use fades_wire::region::{Birth, MAX_REGIONS};
 
 pub use self::regions::RegionPost;
 
@@ -34,7 +34,9 @@ use crate::orphans;
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Regions beside those of all functions that there may be: some are still held when the next one starts.
-const SPARE: u32 = 4;
+const SPARE: u16 = 4;
+/// Most functions that may share memory with their broker at once.
+pub const MOST_FUNCTIONS: u32 = (MAX_REGIONS - SPARE) as u32;
 
 /// What executes the instructions of a guest in QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub struct QemuBackend {
 pub struct Sharing {
     /// Through which control messages go.
     pub post: Arc<RegionPost>,
-    /// Functions at once, at most.
+    /// Functions at once, at most; no more than [`MOST_FUNCTIONS`].
     pub functions: u32,
     /// Memory for functions that were booted once and are gone on with, bytes; 0: each function boots.
     pub snapshots: u64,
@@ -97,8 +99,9 @@ impl QemuBackend {
         let spawner = Spawner::new().map_err(failed("start the thread that starts guests"))?;
         let (mut table, mut snapshots) = (None, None);
         if let Some(Sharing { post, functions, snapshots: budget }) = sharing {
-            let functions = functions.saturating_add(SPARE).min(regions::MOST.into());
-            let made = Table::new(u16::try_from(functions).unwrap_or(regions::MOST), post);
+            let regions = functions.saturating_add(SPARE.into());
+            let regions = u16::try_from(regions).map_or(MAX_REGIONS, |regions| regions.min(MAX_REGIONS));
+            let made = Table::new(regions, post);
             table = Some(made.map_err(failed("make memory to share with guests"))?);
             let (spawner, program, prefix) = (spawner.clone(), program.to_owned(), prefix.clone());
             let maker = Maker { spawner, accelerator, program, prefix };

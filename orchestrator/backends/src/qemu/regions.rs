@@ -30,6 +30,3 @@ mod tests;
 pub(super) use alone::Alone;
 pub use post::RegionPost;
 pub(super) use table::{Seated, Table};
-
-/// Most regions of functions: what a QEMU is told of them at once has to fit into a socket.
-pub(super) const MOST: u16 = 120;

@@ -1,14 +1,18 @@
 //! Functions that were started ahead of their task, and wait for it.
 //!
 //! ```text
-//! booting ──(Hello)──> awake ──(a task of its kind)──> the task's
+//! booting ──(Hello)──> awake ──(a task of its kind)──> the task's ──(gone before its first word)──> task begun anew
 //!    │                   │
-//!    └─(exit, deadline)──┴──(not wanted any more, or its room is)──> ended
+//!    └─(exit, deadline)──┴──(not wanted any more, or its room is, or old)──> ended
 //! ```
 //! A kind is an image with an amount of memory. How many of one are wanted is what was under way at once of late: one less
 //! with every [`CALM_US`] in which that was not reached, and none [`KEEP_US`] after the last. All together take no more than
 //! the limits' `dormant_mib`, which is a part of what all guests may take, and give way to whoever has a task. Each serves
 //! one task, as any function does.
+//!
+//! They outlive the broker: nobody has told it of them, so nothing of its is in their regions, and the next one has the same
+//! bell and the same regions as the one before. One that is dead and has not been told as such fails no task that takes it: its
+//! task is begun anew, with a function that is started for it (`tasks`).
 
 use std::collections::BTreeMap;
 
@@ -26,6 +30,9 @@ use crate::task::ImageRef;
 const CALM_US: u64 = 60_000_000;
 /// Time after which none is.
 const KEEP_US: u64 = 600_000_000;
+/// How long one waits at most, awake. Longer than nobody asking takes to have it ended, so it is for kinds that are asked for
+/// now and then: what came over a guest in its sleep, and the time that its clock has lost, do not grow for ever.
+const LIFE_US: u64 = 900_000_000;
 /// Pause after one that did not wake up; doubles up to [`KEEP_US`].
 const RETRY_US: u64 = 5_000_000;
 
@@ -59,6 +66,7 @@ struct Sleeper {
     kind: Kind,
     place: Option<Place>,
     awake: bool,
+    /// Of its boot, then of its life.
     deadline_us: u64,
 }
 
@@ -118,7 +126,7 @@ impl Dormant {
         if self.sleepers.values().any(|sleeper| !sleeper.awake) {
             return None;
         }
-        let taken: u32 = self.sleepers.values().map(|sleeper| sleeper.kind.memory_mib).sum();
+        let taken: u32 = self.memory_mib().sum();
         let room = limits.dormant_mib.saturating_sub(taken);
         let lacking = self.demands.iter().filter(|(kind, demand)| {
             kind.memory_mib <= room && demand.retry_us <= now.mono_us && self.count(**kind) < demand.at_once
@@ -155,6 +163,7 @@ impl Dormant {
                 match check_hello(&hello, WireRole::Function) {
                     Ok(()) => {
                         sleeper.awake = true;
+                        sleeper.deadline_us = now.mono_us.saturating_add(LIFE_US);
                         if let Some(demand) = self.demands.get_mut(&sleeper.kind) {
                             demand.failures = 0;
                         }
@@ -191,16 +200,17 @@ impl Dormant {
             }
         }
         self.demands.retain(|_, demand| demand.last_us.saturating_add(KEEP_US) > now.mono_us);
-        let late: Vec<GuestId> = self
-            .sleepers
-            .iter()
-            .filter(|(_, sleeper)| !sleeper.awake && sleeper.deadline_us <= now.mono_us)
-            .map(|(guest, _)| *guest)
-            .collect();
+        let late = self.sleepers.iter().filter(|(_, sleeper)| sleeper.deadline_us <= now.mono_us);
+        let late: Vec<(GuestId, bool)> = late.map(|(guest, sleeper)| (*guest, sleeper.awake)).collect();
         let mut ended = Vec::new();
-        for guest in late {
-            self.fail(guest, now);
-            ended.push((guest, "it did not wake up in time"));
+        for (guest, awake) in late {
+            if awake {
+                self.sleepers.remove(&guest);
+                ended.push((guest, "it has waited long enough"));
+            } else {
+                self.fail(guest, now);
+                ended.push((guest, "it did not wake up in time"));
+            }
         }
         let mut left: BTreeMap<Kind, u32> =
             self.demands.iter().map(|(kind, demand)| (*kind, demand.at_once)).collect();
@@ -214,6 +224,11 @@ impl Dormant {
             kept
         });
         ended
+    }
+
+    /// Those that may give way, each with its memory: the whole room that could be made.
+    pub(super) fn memory_mib(&self) -> impl Iterator<Item = u32> + '_ {
+        self.sleepers.values().map(|sleeper| sleeper.kind.memory_mib)
     }
 
     /// Gives one up for its room: of the kind that was asked for longest ago.
@@ -240,7 +255,7 @@ impl Dormant {
             let retry = if demand.retry_us > now.mono_us { demand.retry_us } else { u64::MAX };
             calm(demand).min(demand.last_us.saturating_add(KEEP_US)).min(retry)
         });
-        let late = self.sleepers.values().filter(|sleeper| !sleeper.awake).map(|sleeper| sleeper.deadline_us);
+        let late = self.sleepers.values().map(|sleeper| sleeper.deadline_us);
         demands.chain(late).min()
     }
 }

@@ -6,8 +6,9 @@
 //!    └─(exit, deadline)───┴──(failure, deadline)─────┴──(not in time)──> failed
 //! ```
 //!
-//! A function that dies fails its task; it is not tried again, since it would do the same again. Only the broker's death
-//! gives a task another attempt.
+//! A function that dies fails its task; it is not tried again, since it would do the same again. The broker's death gives a task
+//! another attempt, and so does the end of a function that was started ahead of it and has not said a word since it was taken:
+//! that came over it in its sleep.
 //!
 //! Some signs have a better explanation on its way: a closed connection is explained by the guest's exit, a stream that
 //! broke by the broker's death. Such a fault is held back for a while ([`Held`]) and stands if nothing explains it.
@@ -16,7 +17,7 @@ use fades_api::codes;
 use fades_wire::address::Place;
 use fades_wire::control::{FromGuest, Hello, Ping};
 use fades_wire::failure::{Code as FailureCode, Failure};
-use fades_wire::ids::Role as WireRole;
+use fades_wire::ids::{Role as WireRole, TaskKey};
 
 use super::broker::check_hello;
 use super::port::{Effect, Now};
@@ -38,10 +39,14 @@ struct Held {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) guest: GuestId,
+    /// What the broker knows this attempt by.
+    pub(super) key: TaskKey,
     pub(super) ordered_us: u64,
     /// Where the broker finds it.
     pub(super) place: Option<Place>,
     pub(super) hello_us: Option<u64>,
+    /// Its first word as this task's: its hello, or of one that was awake before, what it said first when it was taken.
+    pub(super) ready_us: Option<u64>,
     pub(super) intake: Intake,
     /// Of the boot, then of the task.
     deadline_us: u64,
@@ -60,6 +65,7 @@ const WHO: &str = "the function";
 impl Attempt {
     pub(super) fn new(
         guest: GuestId,
+        key: TaskKey,
         intake: Intake,
         timeout_ms: u64,
         now: Now,
@@ -67,9 +73,11 @@ impl Attempt {
     ) -> Self {
         Self {
             guest,
+            key,
             ordered_us: now.mono_us,
             place: None,
             hello_us: None,
+            ready_us: None,
             intake,
             deadline_us: now.mono_us.saturating_add(patience.boot_us),
             timeout_ms,
@@ -93,7 +101,13 @@ impl Attempt {
             Fault::new(code, format!("{WHO} {why}"))
         })?;
         self.awake(now, patience);
+        self.ready_us = Some(now.mono_us);
         Ok(())
+    }
+
+    /// Whether it was awake before it was this task's and has said nothing since, so that it may be long gone.
+    pub(super) const fn is_untold(&self) -> bool {
+        self.hello_us.is_some() && self.ready_us.is_none()
     }
 
     /// It has said hello, perhaps before it was this task's.
@@ -108,6 +122,10 @@ impl Attempt {
         let early = self.hello_us.is_none() && !matches!(message, FromGuest::Failed(_) | FromGuest::Log(_));
         if early {
             return Err(protocol("spoke before its hello"));
+        }
+        // A line for the log may have been on its way when it was taken.
+        if self.hello_us.is_some() && !matches!(message, FromGuest::Log(_)) {
+            self.ready_us.get_or_insert(now.mono_us);
         }
         match message {
             FromGuest::Heartbeat(beat) if beat.nonce > self.pings => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::port::{Effect, GuestOrder};
 use crate::ids::{GuestId, Role, TaskId};
-use crate::limits::Usage;
+use crate::limits::{Limits, Usage};
 use crate::task::ImageRef;
 
 /// A guest that was ordered and is not known to be gone.
@@ -12,6 +12,8 @@ use crate::task::ImageRef;
 pub(super) struct Live {
     pub(super) role: Role,
     pub(super) memory_mib: u32,
+    /// What it takes of the node's limits.
+    cost_mib: u32,
     pub(super) task: Option<TaskId>,
     /// Its end was asked for: nothing it says counts any more.
     pub(super) stopping: bool,
@@ -26,21 +28,27 @@ pub(super) struct Wanted<'a> {
     pub(super) time_limit_us: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Guests {
     live: BTreeMap<GuestId, Live>,
     usage: Usage,
     named: u64,
+    limits: Limits,
 }
 
 impl Guests {
-    /// Orders a guest; its memory counts from now until it is [`Guests::gone`].
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, live: BTreeMap::new(), usage: Usage::default(), named: 0 }
+    }
+
+    /// Orders a guest; what it costs counts from now until it is [`Guests::gone`].
     pub(super) fn order(&mut self, wanted: &Wanted<'_>, out: &mut Vec<Effect>) -> GuestId {
         self.named += 1;
         let guest = GuestId(self.named);
         let Wanted { role, image, memory_mib, task, time_limit_us } = *wanted;
-        self.live.insert(guest, Live { role, memory_mib, task, stopping: false });
-        self.usage.add(memory_mib);
+        let cost_mib = self.limits.cost_mib(memory_mib);
+        self.live.insert(guest, Live { role, memory_mib, cost_mib, task, stopping: false });
+        self.usage.add(cost_mib);
         out.push(Effect::StartGuest(GuestOrder {
             guest,
             role,
@@ -72,7 +80,7 @@ impl Guests {
     /// The guest has ended, or was never started.
     pub(super) fn gone(&mut self, guest: GuestId) {
         if let Some(live) = self.live.remove(&guest) {
-            self.usage.sub(live.memory_mib);
+            self.usage.sub(live.cost_mib);
         }
     }
 
@@ -87,7 +95,7 @@ impl Guests {
     /// What will be taken when those are gone whose end was asked for.
     pub(super) fn usage_to_be(&self) -> Usage {
         let mut usage = self.usage;
-        self.live.values().filter(|live| live.stopping).for_each(|live| usage.sub(live.memory_mib));
+        self.live.values().filter(|live| live.stopping).for_each(|live| usage.sub(live.cost_mib));
         usage
     }
 

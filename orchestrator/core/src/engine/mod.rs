@@ -73,10 +73,10 @@ impl Engine {
     pub fn new(config: Config, tickets: TicketSource) -> Self {
         let broker = Broker::new(config.broker.clone());
         Self {
+            guests: Guests::new(config.limits),
             config,
             tickets,
             broker,
-            guests: Guests::default(),
             tasks: BTreeMap::new(),
             queue: Queue::default(),
             running: BTreeMap::new(),

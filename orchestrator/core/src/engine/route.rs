@@ -122,7 +122,19 @@ impl Engine {
     /// # Errors
     /// When the broker was never told of the task.
     fn served(&mut self, key: TaskKey) -> Result<Option<(TaskId, &mut Task)>, String> {
-        let id = TaskId::from(key);
+        let attempt = |id: &&TaskId| {
+            let attempt = self.tasks.get(id).and_then(|task| task.attempt.as_ref());
+            attempt.is_some_and(|attempt| attempt.key == key)
+        };
+        let id = match self.tasks.get(&TaskId::from(key)) {
+            Some(task) if !task.anew => TaskId::from(key),
+            // What is still said of an attempt that is over.
+            Some(_) => return Ok(None),
+            None => match self.running.values().find(attempt) {
+                Some(id) => *id,
+                None => return Ok(None),
+            },
+        };
         match self.tasks.get_mut(&id) {
             None => Ok(None),
             Some(task) if matches!(task.state, TaskState::Streaming | TaskState::Computing) => {
@@ -135,6 +147,13 @@ impl Engine {
     fn function_input(&mut self, id: TaskId, input: GuestInput, now: Now) {
         let patience = self.config.patience;
         let Some(attempt) = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut()) else { return };
+        if attempt.is_untold() {
+            match &input {
+                GuestInput::Exited(exit) => return self.begin_anew(id, &exit.words(), now),
+                GuestInput::Disconnected => return self.begin_anew(id, "closed its control connection", now),
+                _ => {}
+            }
+        }
         let result = match input {
             GuestInput::Started { place } => {
                 attempt.place = Some(place);
@@ -170,7 +189,7 @@ impl Engine {
         let patience = self.config.patience;
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let Some(attempt) = &mut task.attempt else { return Ok(()) };
-        let (guest, place) = (attempt.guest, attempt.place);
+        let (guest, place, key) = (attempt.guest, attempt.place, attempt.key);
         let Some((broker, broker_place)) = self.broker.ready() else {
             // Cannot be: a task under way goes back in line the moment its broker is lost.
             return Err(Fault::new(codes::BROKER_NOT_READY, "the broker is not ready"));
@@ -179,7 +198,7 @@ impl Engine {
         let ticket = Ticket((self.tickets)());
         let spec = &task.spec;
         let retrieve = Retrieve {
-            task: id.into(),
+            task: key,
             ticket,
             near: match place {
                 Some(Place::Near(neighbour)) => Some(neighbour),
@@ -195,7 +214,7 @@ impl Engine {
             .iter()
             .map(|operation| OperationName { index: operation.order.index, id: operation.id.clone().into() });
         let run = Run {
-            task: id.into(),
+            task: key,
             ticket,
             // Who shares memory with the broker in a region of its own finds it there.
             broker: place

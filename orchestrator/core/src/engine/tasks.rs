@@ -2,6 +2,7 @@
 
 use fades_api::codes::{self, Code};
 use fades_wire::control::Abandon;
+use fades_wire::ids::TaskKey;
 
 use super::Engine;
 use super::dormant::{Kind, Taken};
@@ -24,6 +25,8 @@ pub(super) struct Task {
     arrival: u64,
     /// When it began to wait, monotonic µs.
     since_us: u64,
+    /// The function that it took was dead: it gets one that is started for it, and the broker hears of it under another name.
+    pub(super) anew: bool,
     /// Its function, while it is under way.
     pub(super) attempt: Option<Attempt>,
 }
@@ -52,10 +55,10 @@ impl Engine {
             return;
         }
         self.arrivals += 1;
-        let room = self.config.limits.memory_mib.saturating_sub(self.broker.memory_mib());
+        let room = self.config.limits.function_mib(self.broker.memory_mib());
         let needed = spec.memory_mib;
-        let task =
-            Task { spec, state, attempts, arrival: self.arrivals, since_us: now.mono_us, attempt: None };
+        let (arrival, since_us) = (self.arrivals, now.mono_us);
+        let task = Task { spec, state, attempts, arrival, since_us, anew: false, attempt: None };
         self.tasks.insert(id, task);
         if needed > room {
             let why = format!("the task needs {needed} MiB, this node has {room} MiB for a function");
@@ -87,7 +90,16 @@ impl Engine {
         }
     }
 
-    /// A task whose broker or daemon died under it: back in line, or failed when it was begun often enough.
+    /// A task whose function was started ahead of it, and was gone before its first word: back in line for a fresh one.
+    pub(super) fn begin_anew(&mut self, id: TaskId, how: &str, now: Now) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.anew = true;
+        let why = format!("its function, started ahead of it, was gone before its first word: {how}");
+        self.retry(id, codes::GUEST_EXITED, &why, now);
+    }
+
+    /// A task whose broker or daemon died under it, or whose function was dead before: back in line, or failed when it was begun
+    /// often enough.
     fn retry(&mut self, id: TaskId, last: Code, why: &str, now: Now) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let most = self.config.patience.max_attempts;
@@ -100,8 +112,18 @@ impl Engine {
         let attempt = task.attempt.take();
         self.enqueue(id, why);
         if let Some(attempt) = attempt {
-            self.running.remove(&attempt.guest);
-            self.guests.stop(attempt.guest, why, &mut self.out);
+            self.leave(&attempt, why);
+        }
+    }
+
+    /// Ends a task's function, and has the broker forget it.
+    fn leave(&mut self, attempt: &Attempt, why: &str) {
+        self.running.remove(&attempt.guest);
+        self.guests.stop(attempt.guest, why, &mut self.out);
+        // After a success too: the function is ended before its farewell may have reached the broker, which would keep the
+        // task's place until its deadline.
+        if let (Some((broker, _)), Some(_)) = (self.broker.ready(), attempt.hello_us) {
+            self.out.push(Effect::Send { guest: broker, message: Abandon { task: attempt.key }.into() });
         }
     }
 
@@ -140,17 +162,29 @@ impl Engine {
             && let Some(id) = self.queue.first()
             && let Some(task) = self.tasks.get(&id)
         {
-            let (kind, needed) = (Kind::of(&task.spec.image, task.spec.memory_mib), task.spec.memory_mib);
-            if !self.dormant.has(kind) && !self.guests.usage().fits(needed, &self.config.limits) {
+            let needed = task.spec.memory_mib;
+            let waits = self.may_take(task) && self.dormant.has(task.kind());
+            if !waits && !self.guests.usage().fits(needed, &self.config.limits) {
                 return self.make_room(needed);
             }
             self.start(id, now);
         }
     }
 
-    /// Ends functions without a task, as many as it takes that one with `needed` MiB fits when they are gone.
+    /// Whether a task may take a function that was started ahead. Not with its last attempt, which that one's death would cost.
+    const fn may_take(&self, task: &Task) -> bool {
+        !task.anew && task.attempts + 1 < self.config.patience.max_attempts
+    }
+
+    /// Ends functions without a task, as many as it takes that one with `needed` MiB fits when they are gone; none if all of
+    /// them are not enough.
     fn make_room(&mut self, needed: u32) {
-        while !self.guests.usage_to_be().fits(needed, &self.config.limits)
+        let (mut usage, limits) = (self.guests.usage_to_be(), self.config.limits);
+        self.dormant.memory_mib().for_each(|memory_mib| usage.sub(limits.cost_mib(memory_mib)));
+        if !usage.fits(needed, &limits) {
+            return;
+        }
+        while !self.guests.usage_to_be().fits(needed, &limits)
             && let Some(guest) = self.dormant.give_way()
         {
             self.guests.stop(guest, "a task needs its room", &mut self.out);
@@ -184,26 +218,25 @@ impl Engine {
 
     fn start(&mut self, id: TaskId, now: Now) {
         self.queue.remove(id);
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (kind, may_take) = (task.kind(), self.may_take(task));
+        let alike = |other: &TaskId| self.tasks.get(other).is_some_and(|task| task.kind() == kind);
+        let at_once = 1 + u32::try_from(self.running.values().filter(|id| alike(id)).count()).unwrap_or(0);
+        self.dormant.seen(&task.spec.image, task.spec.memory_mib, at_once, now);
+        let taken = if may_take { self.dormant.take(kind) } else { None };
+        // What the broker still says of the time before is about nobody then.
+        let key = if task.anew { TaskKey(first_half((self.tickets)())) } else { id.into() };
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.state = TaskState::Starting;
         task.attempts += 1;
         self.record(id, "");
-        let Some(task) = self.tasks.get(&id) else { return };
-        let spec = &task.spec;
-        let kind = Kind::of(&spec.image, spec.memory_mib);
-        let alike = |other: &TaskId| {
-            self.tasks.get(other).is_some_and(|task| Kind::of(&task.spec.image, task.spec.memory_mib) == kind)
-        };
-        let at_once = 1 + u32::try_from(self.running.values().filter(|id| alike(id)).count()).unwrap_or(0);
-        self.dormant.seen(&spec.image, spec.memory_mib, at_once, now);
-        let taken = self.dormant.take(kind);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let patience = &self.config.patience;
         let spec = &task.spec;
         let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
         let intake = Intake::new(names, spec.result_limit);
         if let Some(Taken { guest, place, awake }) = taken {
-            let mut attempt = Attempt::new(guest, intake, spec.timeout_ms, now, patience);
+            let mut attempt = Attempt::new(guest, key, intake, spec.timeout_ms, now, patience);
             attempt.place = place;
             if awake {
                 attempt.awake(now, patience);
@@ -226,7 +259,7 @@ impl Engine {
             time_limit_us: Some(life_us.saturating_add(patience.settle_us)),
         };
         let guest = self.guests.order(&wanted, &mut self.out);
-        task.attempt = Some(Attempt::new(guest, intake, spec.timeout_ms, now, patience));
+        task.attempt = Some(Attempt::new(guest, key, intake, spec.timeout_ms, now, patience));
         self.running.insert(guest, id);
     }
 
@@ -261,15 +294,21 @@ impl Engine {
         let Some(task) = self.tasks.remove(&id) else { return };
         self.queue.remove(id);
         self.out.push(Effect::Finish { task: id, outcome });
-        let Some(attempt) = task.attempt else { return };
-        self.running.remove(&attempt.guest);
-        self.guests.stop(attempt.guest, why, &mut self.out);
-        // After a success too: the function is ended before its farewell may have reached the broker, which would keep the
-        // task's place until its deadline.
-        if let (Some((broker, _)), Some(_)) = (self.broker.ready(), attempt.hello_us) {
-            self.out.push(Effect::Send { guest: broker, message: Abandon { task: id.into() }.into() });
+        if let Some(attempt) = task.attempt {
+            self.leave(&attempt, why);
         }
     }
+}
+
+impl Task {
+    pub(super) const fn kind(&self) -> Kind {
+        Kind::of(&self.spec.image, self.spec.memory_mib)
+    }
+}
+
+/// Half of a ticket's randomness, which nobody else has or guesses.
+fn first_half(random: [u8; 32]) -> [u8; 16] {
+    std::array::from_fn(|index| random[index])
 }
 
 /// The stages of a task that has come to its end.
@@ -279,7 +318,7 @@ fn timings(task: &Task, agreed: &Agreed, now: Now) -> Option<Timings> {
     Some(Timings {
         verify: task.spec.verify_us,
         queue: attempt.ordered_us.saturating_sub(task.since_us),
-        boot: attempt.hello_us?.saturating_sub(attempt.ordered_us),
+        boot: attempt.ready_us?.saturating_sub(attempt.ordered_us),
         retrieve: agreed.retrieve_us,
         transfer: agreed.transfer_us,
         compute: agreed.compute_us,

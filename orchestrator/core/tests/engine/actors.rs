@@ -44,7 +44,8 @@ pub(crate) struct Actor {
     pub(crate) stopped: bool,
     steps: u32,
     pings: VecDeque<u64>,
-    run: Option<usize>,
+    /// Its task as it was told of it, and that one's operations.
+    run: Option<(TaskId, usize)>,
     retrieves: BTreeMap<TaskId, VecDeque<u16>>,
 }
 
@@ -65,8 +66,8 @@ impl Actor {
         match message {
             ToGuest::Ping(ping) => self.pings.push_back(ping.nonce),
             ToGuest::Run(run) => {
-                self.run = Some(run.operations.len());
-                self.task = Some(run.task.into());
+                self.run = Some((run.task.into(), run.operations.len()));
+                self.task.get_or_insert(run.task.into());
             }
             ToGuest::Retrieve(retrieve) => {
                 let operations = retrieve.operations.iter().map(|operation| operation.index).collect();
@@ -115,7 +116,7 @@ impl Actor {
     }
 
     fn work(&mut self) -> Option<FromGuest> {
-        let (operations, task) = (self.run?, self.task?);
+        let (task, operations) = self.run?;
         self.steps += 1;
         let (head, tail) = RESULT.split_at(4);
         match self.steps - 4 {

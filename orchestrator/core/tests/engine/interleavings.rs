@@ -50,6 +50,8 @@ enum Step {
         operations: u8,
         expires_s: u8,
     },
+    /// A task comes, and its function is gone before it has said another word.
+    Sudden(u8),
     Cancel(u8),
     ImagesChanged,
     Pass(u32),
@@ -73,6 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => any::<(u8, u8, u8, u8, u8)>().prop_map(|(number, priority, memory, operations, expires_s)| {
             Step::Accept { number, priority, memory, operations, expires_s }
         }),
+        2 => any::<u8>().prop_map(Step::Sudden),
         1 => any::<u8>().prop_map(Step::Cancel),
         1 => Just(Step::ImagesChanged),
         5 => (0u32..12_000_000).prop_map(Step::Pass),
@@ -199,6 +202,17 @@ fn act(world: &mut World, step: &Step, accepted: &mut Vec<u8>) {
                 world.accept(spec);
             }
         }
+        Step::Sudden(number) => {
+            let number = 12 + number % 8;
+            if !accepted.contains(&number) {
+                accepted.push(number);
+                world.accept(spec(number, 1));
+                let started = world.engine.tasks().find(|status| status.task == task(number));
+                if let Some(guest) = started.and_then(|status| status.guest) {
+                    world.exit(guest, ExitCause::Signal(9));
+                }
+            }
+        }
         Step::Cancel(number) => {
             world.give(Input::Cancel(task(number % 12)));
         }
@@ -221,7 +235,8 @@ fn recovered() -> impl Strategy<Value = Vec<(usize, u32)>> {
 
 /// One story from its beginning until every task has ended.
 fn tell(recovered: &[(usize, u32)], steps: &[Step], dormant_mib: u32) -> World {
-    let mut world = World::with(Limits { dormant_mib, ..LIMITS });
+    let region_mib = if dormant_mib > 0 { 4 } else { 0 };
+    let mut world = World::with(Limits { dormant_mib, region_mib, ..LIMITS });
     for (at, (state, attempts)) in recovered.iter().enumerate() {
         let number = 100 + u8::try_from(at).expect("few tasks");
         world.recover(spec(number, 1), TaskState::ALL[*state], (*attempts).min(3));
@@ -279,6 +294,14 @@ fn the_stories_reach_every_kind_of_end() {
         assert!(seen.contains_key(kind), "no story ended with {kind}: {seen:?}");
     }
     assert!(retried > 100 && seen["succeeded"] > 1000, "{retried} retried, {seen:?}");
+    let mut anew = 0;
+    for _ in 0..1500 {
+        let steps = steps().new_tree(&mut runner).unwrap().current();
+        let world = tell(&[], &steps, 150);
+        let told = |effect: &&Effect| matches!(effect, Effect::Record { detail, .. } if detail.contains("before its first word"));
+        anew += world.effects.iter().filter(told).count();
+    }
+    assert!(anew > 100, "{anew} begun anew");
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use fades_core::task::TaskState;
 use fades_core::{GuestId, Role, TaskId};
 use fades_wire::control::ToGuest;
 use fades_wire::data::StreamSummary;
-use fades_wire::ids::Ticket;
+use fades_wire::ids::{TaskKey, Ticket};
 
 /// A guest as the books have it.
 #[derive(Debug)]
@@ -37,7 +37,9 @@ pub(crate) struct Laws {
     ever: BTreeSet<GuestId>,
     tasks: BTreeMap<TaskId, Entry>,
     tickets: BTreeSet<Ticket>,
-    retrieved: BTreeMap<TaskId, Ticket>,
+    retrieved: BTreeMap<TaskKey, Ticket>,
+    /// What each task's current attempt is called.
+    keys: BTreeMap<TaskKey, TaskId>,
     /// What brokers and functions claimed for a task's current attempt.
     pub(crate) sent: BTreeMap<TaskId, Vec<StreamSummary>>,
     pub(crate) read: BTreeMap<TaskId, Vec<StreamSummary>>,
@@ -53,6 +55,7 @@ impl Laws {
             tasks: BTreeMap::new(),
             tickets: BTreeSet::new(),
             retrieved: BTreeMap::new(),
+            keys: BTreeMap::new(),
             sent: BTreeMap::new(),
             read: BTreeMap::new(),
         }
@@ -62,13 +65,25 @@ impl Laws {
         self.tasks.insert(task, Entry { state, attempts, ends: 0 });
     }
 
+    /// The task whose current attempt is called so.
+    pub(crate) fn task_of(&self, key: TaskKey) -> Option<TaskId> {
+        self.keys.get(&key).copied()
+    }
+
+    /// A guest belongs to a task, whether it was started for it or ahead of it.
+    pub(crate) fn belongs(&mut self, guest: GuestId, task: TaskId) {
+        if let Some(kept) = self.guests.get_mut(&guest) {
+            assert_eq!(*kept.task.get_or_insert(task), task, "{guest} changed its task");
+        }
+    }
+
     pub(crate) fn gone(&mut self, guest: GuestId) {
         self.guests.remove(&guest);
     }
 
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        self.guests.values().for_each(|guest| usage.add(guest.memory_mib));
+        self.guests.values().for_each(|guest| usage.add(guest.memory_mib + self.limits.region_mib));
         usage
     }
 
@@ -155,6 +170,7 @@ impl Laws {
         if state == TaskState::Starting {
             self.sent.remove(&id);
             self.read.remove(&id);
+            self.keys.retain(|_, of| *of != id);
         }
         assert!(attempts <= self.most_attempts);
         (task.state, task.attempts) = (state, attempts);
@@ -184,19 +200,18 @@ impl Laws {
         match message {
             ToGuest::Retrieve(retrieve) => {
                 assert_eq!(kept.role, Role::Broker);
-                let task = TaskId::from(retrieve.task);
-                assert_eq!(self.tasks[&task].ends, 0);
                 assert!(self.tickets.insert(retrieve.ticket), "a ticket was given out twice");
-                self.retrieved.insert(task, retrieve.ticket);
+                self.retrieved.insert(retrieve.task, retrieve.ticket);
             }
             ToGuest::Run(run) => {
-                let task = TaskId::from(run.task);
                 assert_eq!(kept.role, Role::Function);
                 assert!(!std::mem::replace(&mut kept.run, true), "a function runs one task only");
-                assert_eq!(*kept.task.get_or_insert(task), task, "and that of whom it was started for");
+                // One that was started for its task may know it by another name.
+                let task = *kept.task.get_or_insert(run.task.into());
                 assert_eq!(self.tasks[&task].ends, 0);
+                assert_eq!(self.keys.insert(run.task, task), None, "two tasks are called the same");
                 assert_eq!(
-                    self.retrieved.remove(&task),
+                    self.retrieved.remove(&run.task),
                     Some(run.ticket),
                     "the broker hears of the ticket first"
                 );

@@ -68,7 +68,7 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
 
 /// A broker of 128 MiB and room for three functions of ordinary size, of which two may run.
 pub(crate) const LIMITS: Limits =
-    Limits { guests: 4, memory_mib: 320, tasks: 2, waiting: 100, dormant_mib: 0 };
+    Limits { guests: 4, memory_mib: 320, region_mib: 0, tasks: 2, waiting: 100, dormant_mib: 0 };
 
 impl World {
     pub(crate) fn new() -> Self {
@@ -115,6 +115,12 @@ impl World {
         for effect in &effects {
             self.carry_out(effect);
         }
+        for status in self.engine.tasks() {
+            if let Some(guest) = status.guest {
+                self.laws.belongs(guest, status.task);
+                self.actors.get_mut(&guest).map(|actor| actor.task.get_or_insert(status.task));
+            }
+        }
         let status = self.engine.status();
         assert_eq!(status.usage, self.laws.usage(), "the engine's books differ from ours");
         assert_eq!(status.guests.len(), status.usage.guests as usize);
@@ -129,7 +135,8 @@ impl World {
         let Some(actor) = actor.filter(|actor| !actor.stopped) else { return };
         match (actor.role, message) {
             (Role::Broker, FromGuest::OperationEnded(ended)) => {
-                let sent = self.laws.sent.entry(ended.task.into()).or_default();
+                let Some(task) = self.laws.task_of(ended.task) else { return };
+                let sent = self.laws.sent.entry(task).or_default();
                 sent.push(ended.summary);
                 sent.sort_by_key(|summary| summary.operation);
             }

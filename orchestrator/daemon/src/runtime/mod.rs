@@ -40,7 +40,8 @@ pub(crate) enum Message {
     Accepted(TaskSpec),
     /// Somebody entitled to it wants a task ended.
     Cancel(Ulid),
-    /// An image was added: there may be a broker now.
+    /// An image was added or removed, or its signer is not trusted any more: there may be a broker now, and functions that were
+    /// started ahead may be what nobody wants.
     ImagesChanged,
     /// Something on the control endpoint.
     Net(NetEvent),

@@ -353,7 +353,15 @@ fn wiring(script: Script, parts: Arc<Mutex<Option<Scripted>>>) -> Wiring {
         *parts.lock().unwrap() = Some((Arc::clone(&backend), Arc::clone(&network)));
         let info = BackendInfo { kind: "qemu-tcg".into(), reason: "scripted".into(), cost: "none".into() };
         let network = network as Arc<dyn Network>;
-        Ok(Wired { backend, info, tsc_mhz: None, network, consumed: Arc::new(|_, _| {}), waits: false })
+        Ok(Wired {
+            backend,
+            info,
+            tsc_mhz: None,
+            network,
+            consumed: Arc::new(|_, _| {}),
+            waits: false,
+            region_mib: 0,
+        })
     })
 }
 

@@ -71,7 +71,7 @@ impl Shell {
         let network = ScriptedNetwork::new(Arc::new(sink));
         let backend = ScriptedBackend::new(Arc::clone(&network), script);
         let broker = BrokerConfig { image: ImageRef { name: "drb".into(), digest: [2; 32] }, memory_mib: 64 };
-        let limits = Limits { guests: 5, memory_mib: 320, tasks: 4, waiting: 100, dormant_mib: 0 };
+        let limits = Limits { guests: 5, memory_mib: 320, tasks: 4, waiting: 100, ..Limits::default() };
         let config =
             Config { limits, patience: PATIENCE, broker, budget_bytes: 1 << 20, window_bytes: 1 << 20 };
         let mut number = 0u8;

@@ -7,6 +7,7 @@ use loom::thread;
 
 use super::{Receiving, Sending};
 use crate::modelled::{Data, Index};
+use crate::words::ReadBytes as _;
 
 /// Each side's index and wake, the ring, and each direction's event. If both sides wait, the model fails.
 struct Shared {
@@ -44,14 +45,27 @@ fn produce(shared: &Shared, count: u8) {
     }
 }
 
-fn consume(shared: &Shared, count: u8) {
+/// What there is, looked at where it lies, and then skipped.
+fn take_in_place(shared: &Shared, receiving: &mut Receiving, bytes: &mut [u8; 2]) -> (usize, bool) {
+    let (at, count) = receiving.look(&shared.produced, &shared.data).unwrap();
+    for (index, byte) in bytes[..count].iter_mut().enumerate() {
+        assert!(shared.data.read((at + index) % 2, core::slice::from_mut(byte)));
+    }
+    (count, receiving.skip(&shared.consumed, &shared.producer_wake, count))
+}
+
+fn consume(shared: &Shared, count: u8, in_place: bool) {
     let mut receiving = Receiving::new(&shared.consumed);
     let mut expected = 1;
     while expected <= count {
         let mut bytes = [0; 2];
-        let (done, tell) = receiving
-            .read(&shared.consumed, &shared.produced, &shared.producer_wake, &shared.data, &mut bytes)
-            .unwrap();
+        let (done, tell) = if in_place {
+            take_in_place(shared, &mut receiving, &mut bytes)
+        } else {
+            receiving
+                .read(&shared.consumed, &shared.produced, &shared.producer_wake, &shared.data, &mut bytes)
+                .unwrap()
+        };
         if tell {
             shared.to_producer.notify();
         }
@@ -67,9 +81,18 @@ fn consume(shared: &Shared, count: u8) {
 
 #[test]
 fn no_wake_up_is_lost_and_no_byte_is_torn() {
+    check(false);
+}
+
+#[test]
+fn nor_when_bytes_are_looked_at_where_they_lie() {
+    check(true);
+}
+
+fn check(in_place: bool) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
-    model.check(|| {
+    model.check(move || {
         // Close to the end of the numbers, so that they wrap.
         let start = u32::MAX;
         let shared = Arc::new(Shared {
@@ -83,7 +106,7 @@ fn no_wake_up_is_lost_and_no_byte_is_torn() {
         });
         let other = Arc::clone(&shared);
         let producer = thread::spawn(move || produce(&other, 3));
-        consume(&shared, 3);
+        consume(&shared, 3, in_place);
         producer.join().unwrap();
     });
 }

@@ -88,12 +88,26 @@ pub enum ChannelError {
     Index(BadIndex),
 }
 
+/// What is kept of the other side: whether it has counted as nobody can.
+#[derive(Debug, Default)]
+struct Other(Option<BadIndex>);
+
+impl Other {
+    fn check(&self) -> Result<(), ChannelError> {
+        self.0.map_or(Ok(()), |error| Err(ChannelError::Index(error)))
+    }
+
+    fn note<T>(&mut self, result: Result<T, BadIndex>) -> Result<T, ChannelError> {
+        result.inspect_err(|error| self.0 = Some(*error)).map_err(ChannelError::Index)
+    }
+}
+
 /// The producer's side.
 #[derive(Debug)]
 pub struct Outgoing {
     channel: Channel,
     flow: Sending,
-    broken: Option<BadIndex>,
+    other: Other,
 }
 
 /// The consumer's side.
@@ -101,15 +115,15 @@ pub struct Outgoing {
 pub struct Incoming {
     channel: Channel,
     flow: Receiving,
-    broken: Option<BadIndex>,
+    other: Other,
 }
 
 impl Outgoing {
-    /// Takes up the channel where its producer left off, which is the beginning in a fresh region.
+    /// Begins the channel, in a turn in which nobody has before: its index is 0, whatever stands there.
     #[must_use]
     pub fn open(memory: &impl Memory, channel: Channel) -> Self {
-        let flow = Sending::new(&memory.own(channel.producer() + INDEX));
-        Self { channel, flow, broken: None }
+        memory.own(channel.producer() + INDEX).publish(0);
+        Self { channel, flow: Sending::default(), other: Other::default() }
     }
 
     /// Writes as many of `bytes` as there is room for: how many, and whether the consumer is to be woken.
@@ -117,7 +131,7 @@ impl Outgoing {
     /// # Errors
     /// [`ChannelError`]; then nothing goes any more.
     pub fn write<M: Memory>(&mut self, memory: &M, bytes: &[u8]) -> Result<(usize, bool), ChannelError> {
-        self.check()?;
+        self.other.check()?;
         let (ours, theirs) = (self.channel.producer(), self.channel.consumer());
         if memory.theirs(theirs + CLOSED).take() != 0 {
             return Err(ChannelError::Closed);
@@ -129,7 +143,7 @@ impl Outgoing {
             &memory.bytes(self.channel.bytes()),
             bytes,
         );
-        self.note(wrote)
+        self.other.note(wrote)
     }
 
     /// Has the consumer wake us when there is room for `count` bytes. True if it is not to be waited for, as that is so already
@@ -138,33 +152,25 @@ impl Outgoing {
     /// # Errors
     /// [`ChannelError::Index`].
     pub fn arm<M: Memory>(&mut self, memory: &M, count: usize) -> Result<bool, ChannelError> {
-        self.check()?;
+        self.other.check()?;
         let (ours, theirs) = (self.channel.producer(), self.channel.consumer());
         let size = self.channel.bytes().len();
         let armed = self.flow.arm(&memory.own(ours + WAKE), &memory.theirs(theirs + INDEX), size, count);
-        Ok(self.note(armed)? || memory.theirs(theirs + CLOSED).take() != 0)
+        Ok(self.other.note(armed)? || memory.theirs(theirs + CLOSED).take() != 0)
     }
 
     /// Says that nothing comes any more; what was written can still be read. The consumer is to be woken.
     pub fn close(&self, memory: &impl Memory) {
         memory.own(self.channel.producer() + CLOSED).publish(1);
     }
-
-    fn check(&self) -> Result<(), ChannelError> {
-        self.broken.map_or(Ok(()), |error| Err(ChannelError::Index(error)))
-    }
-
-    fn note<T>(&mut self, result: Result<T, BadIndex>) -> Result<T, ChannelError> {
-        result.inspect_err(|error| self.broken = Some(*error)).map_err(ChannelError::Index)
-    }
 }
 
 impl Incoming {
-    /// Takes up the channel where its consumer left off, which is the beginning in a fresh region.
+    /// Begins the channel, in a turn in which nobody has before: its index is 0, whatever stands there.
     #[must_use]
     pub fn open(memory: &impl Memory, channel: Channel) -> Self {
-        let flow = Receiving::new(&memory.own(channel.consumer() + INDEX));
-        Self { channel, flow, broken: None }
+        memory.own(channel.consumer() + INDEX).publish(0);
+        Self { channel, flow: Receiving::default(), other: Other::default() }
     }
 
     /// Reads what there is and what `bytes` holds: how much, and whether the producer is to be woken. `None` when the producer has
@@ -177,7 +183,7 @@ impl Incoming {
         memory: &M,
         bytes: &mut [u8],
     ) -> Result<Option<(usize, bool)>, ChannelError> {
-        self.check()?;
+        self.other.check()?;
         let (ours, theirs) = (self.channel.consumer(), self.channel.producer());
         // Looked at first: what was written before it was set is seen afterwards.
         let closed = memory.theirs(theirs + CLOSED).take() != 0;
@@ -188,7 +194,7 @@ impl Incoming {
             &memory.bytes(self.channel.bytes()),
             bytes,
         );
-        let (done, wake) = self.note(read)?;
+        let (done, wake) = self.other.note(read)?;
         Ok((done > 0 || !closed || bytes.is_empty()).then_some((done, wake)))
     }
 
@@ -198,12 +204,12 @@ impl Incoming {
     /// # Errors
     /// [`ChannelError::Index`]; then nothing comes any more.
     pub fn look<M: Memory>(&mut self, memory: &M) -> Result<Option<(usize, usize)>, ChannelError> {
-        self.check()?;
+        self.other.check()?;
         let theirs = self.channel.producer();
         let closed = memory.theirs(theirs + CLOSED).take() != 0;
         let bytes = self.channel.bytes();
         let looked = self.flow.look(&memory.theirs(theirs + INDEX), &memory.bytes(bytes.clone()));
-        let (at, count) = self.note(looked)?;
+        let (at, count) = self.other.note(looked)?;
         Ok((count > 0 || !closed).then_some((bytes.start + at, count)))
     }
 
@@ -219,23 +225,15 @@ impl Incoming {
     /// # Errors
     /// [`ChannelError::Index`].
     pub fn arm<M: Memory>(&mut self, memory: &M, count: usize) -> Result<bool, ChannelError> {
-        self.check()?;
+        self.other.check()?;
         let (ours, theirs) = (self.channel.consumer(), self.channel.producer());
         let bytes = memory.bytes(self.channel.bytes());
         let armed = self.flow.arm(&memory.own(ours + WAKE), &memory.theirs(theirs + INDEX), &bytes, count);
-        Ok(self.note(armed)? || memory.theirs(theirs + CLOSED).take() != 0)
+        Ok(self.other.note(armed)? || memory.theirs(theirs + CLOSED).take() != 0)
     }
 
     /// Says that no more is wanted. The producer is to be woken.
     pub fn close(&self, memory: &impl Memory) {
         memory.own(self.channel.consumer() + CLOSED).publish(1);
-    }
-
-    fn check(&self) -> Result<(), ChannelError> {
-        self.broken.map_or(Ok(()), |error| Err(ChannelError::Index(error)))
-    }
-
-    fn note<T>(&mut self, result: Result<T, BadIndex>) -> Result<T, ChannelError> {
-        result.inspect_err(|error| self.broken = Some(*error)).map_err(ChannelError::Index)
     }
 }

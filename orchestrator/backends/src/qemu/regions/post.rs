@@ -29,6 +29,8 @@ const UNSENT: usize = 1 << 20;
 /// Bytes handed over and not yet reported as consumed, from which on the guest's are left where they are; as the virtual network's
 /// `control_unread`.
 const UNREAD: usize = 1 << 20;
+/// What an event counts for beside its bytes, of which it may have a single one: more than it takes in any queue.
+const EVENT: usize = 256;
 /// Largest piece of an event.
 const PIECE: usize = 64 << 10;
 
@@ -51,6 +53,7 @@ struct Line {
     down: Outgoing,
     up: Incoming,
     queue: VecDeque<u8>,
+    /// Bytes of events that were told and not dealt with, and [`EVENT`] for each.
     unread: usize,
     state: State,
     /// The guest is gone.
@@ -233,7 +236,7 @@ impl Line {
                         }
                     }
                     if !bytes.is_empty() {
-                        self.unread += bytes.len();
+                        self.unread += EVENT + bytes.len();
                         return Some(NetEvent::ControlData(port, bytes));
                     }
                 }
@@ -319,7 +322,7 @@ impl Post for RegionPost {
     fn consumed(&self, port: PortId, bytes: usize) {
         if let Some(line) = self.lines().get_mut(&port) {
             let was_full = line.unread >= UNREAD;
-            line.unread = line.unread.saturating_sub(bytes);
+            line.unread = line.unread.saturating_sub(EVENT + bytes);
             if was_full && line.unread < UNREAD {
                 line.seat.ring_own();
             }

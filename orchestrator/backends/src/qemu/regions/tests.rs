@@ -10,7 +10,9 @@ use std::time::Duration;
 use fades_core::network::{NetEvent, NetworkError, PortId};
 use fades_ring::ReadBytes as _;
 use fades_wire::address::{Control, Neighbour};
-use fades_wire::region::{Birth, Channel, Incoming, Memory as _, Outgoing, REGION_LEN, held_at, peer};
+use fades_wire::region::{
+    Birth, Channel, Incoming, MAX_REGIONS, Memory as _, Outgoing, REGION_LEN, held_at, peer,
+};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::seat::Seat;
@@ -45,8 +47,11 @@ impl Line {
     }
 
     fn say(&mut self, bytes: &[u8]) -> usize {
-        let (done, _) = self.up.write(self.seat.memory(), bytes).unwrap();
-        self.seat.ring_own();
+        let (done, wake) = self.up.write(self.seat.memory(), bytes).unwrap();
+        // As a guest does: who is not waited for does not ring.
+        if wake {
+            self.seat.ring_own();
+        }
         done
     }
 
@@ -126,6 +131,35 @@ fn what_has_no_room_waits_in_bounds_both_ways() {
     assert!(said >= 1 << 20);
     post.consumed(port, 1 << 20);
     assert!(matches!(next(), NetEvent::ControlData(..)), "it goes on when there is room");
+}
+
+#[test]
+fn events_of_a_byte_each_are_bounded_as_well() {
+    let (post, events) = post();
+    let port = PortId(3);
+    let mut line = Line::open(&post, port);
+    line.say(b"x");
+    assert_eq!(events.recv_timeout(PATIENCE).unwrap(), NetEvent::ControlConnected(port));
+    let mut told = 0;
+    while let Ok(event) = events.recv_timeout(Duration::from_millis(if told < 4000 { 20_000 } else { 300 })) {
+        assert_eq!(event, NetEvent::ControlData(port, b"x".to_vec()));
+        told += 1;
+        line.say(b"x");
+    }
+    assert_eq!(told, (1_usize << 20).div_ceil(257));
+    post.consumed(port, 1);
+    assert!(
+        matches!(events.recv_timeout(PATIENCE), Ok(NetEvent::ControlData(..))),
+        "it goes on when there is room"
+    );
+}
+
+#[test]
+fn a_broker_can_be_told_of_all_regions_that_there_may_be() {
+    let (post, _events) = post();
+    let table = Table::new(MAX_REGIONS, Arc::clone(&post)).unwrap();
+    let broker = table.seat_broker(PortId(1), SEED).unwrap();
+    assert_eq!(told(&broker.server.client).len(), 4 + 1 + usize::from(MAX_REGIONS));
 }
 
 #[test]
