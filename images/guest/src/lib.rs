@@ -29,6 +29,8 @@ pub mod log;
 #[cfg(target_os = "hermit")]
 pub mod region;
 #[cfg(target_os = "hermit")]
+mod wait;
+#[cfg(target_os = "hermit")]
 pub mod xen;
 
 use control::{ControlChannel, Ended, Settings};

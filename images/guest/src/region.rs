@@ -8,7 +8,6 @@ pub mod data;
 pub mod line;
 pub mod link;
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
@@ -17,6 +16,8 @@ use std::time::Duration;
 
 use fades_ring::{ReadBytes, WriteBytes};
 use fades_wire::region::{Birth, BirthError, Memory, REGION_LEN};
+
+use crate::wait::Waiter;
 
 /// What the kernel tells of a region; its form is `Region` in the kernel's patch.
 #[repr(C)]
@@ -29,20 +30,10 @@ struct Told {
 }
 const _: () = assert!(size_of::<Told>() == 40);
 
-/// A time as the kernel takes it (`timespec`).
-#[repr(C)]
-struct Time {
-    seconds: i64,
-    nanoseconds: i32,
-}
-
-/// The timeout counts from now.
-const RELATIVE: u32 = 1;
-
 unsafe extern "C" {
     fn sys_region(number: u32, region: *mut Told) -> i32;
+    safe fn sys_region_look(free: u32);
     fn sys_reborn(seed: *const u8, unix_us: u64) -> i32;
-    fn sys_futex_wait(address: *const u32, expected: u32, timeout: *const Time, flags: u32) -> i32;
 }
 
 /// A region, mapped for as long as the guest runs; its latter half twice, one behind the other.
@@ -62,6 +53,8 @@ pub struct Own {
     rung: &'static AtomicU32,
     /// The turn that this guest has begun; 0 before the first.
     begun: AtomicU32,
+    /// Rings between two looks, once this guest has said how many.
+    free: AtomicU32,
 }
 
 /// A register that is written only.
@@ -81,7 +74,7 @@ pub fn own() -> Option<&'static Own> {
         let bell = AtomicPlace(NonNull::new(told.bell)?);
         // SAFETY: the kernel's counter is an atomic and lives as long as the kernel.
         let rung = unsafe { AtomicU32::from_ptr(NonNull::new(told.rung.cast_mut())?.as_ptr()) };
-        Some(Own { region, bell, rung, begun: AtomicU32::new(0) })
+        Some(Own { region, bell, rung, begun: AtomicU32::new(0), free: AtomicU32::new(0) })
     })
     .as_ref()
 }
@@ -120,10 +113,32 @@ impl Own {
         unsafe { self.bell.0.write_volatile(u32::from(peer) << 16) };
     }
 
+    /// Says that this guest looks around now, wherever a peer may have something for it. Until it says so again, the bell rings
+    /// `free` times; it is masked then, and rings beyond that count as one, which comes with the next look (kernel patch 0029).
+    /// For guests that have peers they do not trust.
+    pub fn look(&self, free: u32) {
+        self.free.store(free, Ordering::SeqCst);
+        sys_region_look(free);
+    }
+
+    /// Has the bell ring again, if it may be masked: for who is about to wait for it, and would not look meanwhile.
+    fn listen(&self) {
+        let free = self.free.load(Ordering::SeqCst);
+        if free > 0 {
+            sys_region_look(free);
+        }
+    }
+
+    /// How often the bell has rung, over and over from 0.
+    #[must_use]
+    pub fn rings(&self) -> u32 {
+        self.rung.load(Ordering::SeqCst)
+    }
+
     /// A new way to wait for the bell.
     #[must_use]
     pub fn bell(&self) -> Bell {
-        Bell { rung: self.rung, seen: Cell::new(self.rung.load(Ordering::SeqCst)) }
+        Bell(Waiter::new(self.rung))
     }
 
     /// Begins a turn: gives its number. A guest that goes on as another one gets that one's randomness and time; one that has
@@ -152,22 +167,12 @@ impl Own {
 
 /// Waiting for the bell, by the kernel's count of its rings. Each has seen its own part of them.
 #[derive(Debug)]
-pub struct Bell {
-    rung: &'static AtomicU32,
-    seen: Cell<u32>,
-}
+pub struct Bell(Waiter);
 
 impl Bell {
     /// Waits until the bell is rung, by whomever, for so long at most if that is said. A ring since the last wait counts.
     pub fn pause(&self, longest: Option<Duration>) {
-        let time = longest.map(|longest| Time {
-            seconds: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
-            nanoseconds: i32::try_from(longest.subsec_nanos()).unwrap_or(0),
-        });
-        let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the kernel reads the count, and the time unless it is null; both live until the call returns.
-        unsafe { sys_futex_wait(self.rung.as_ptr(), self.seen.get(), time, RELATIVE) };
-        self.seen.set(self.rung.load(Ordering::SeqCst));
+        self.0.wait(longest);
     }
 }
 

@@ -129,7 +129,9 @@ fn what_was_written_before_the_end_is_read_and_nothing_goes_to_who_wants_no_more
 fn nobody_believes_what_stands_where_its_own_index_belongs() {
     let memory = region();
     let (producer, consumer) = ends(Channel::Data);
-    [producer, consumer].map(|end| memory.own(end).store(0x7fff_0000, Ordering::Relaxed));
+    for end in [producer, consumer] {
+        memory.own(end).store(0x7fff_0000, Ordering::Relaxed);
+    }
     let (mut out, mut input) =
         (Outgoing::open(&memory, Channel::Data), Incoming::open(&memory, Channel::Data));
     assert_eq!([producer, consumer].map(|end| memory.own(end).load(Ordering::Relaxed)), [0, 0]);

@@ -40,6 +40,8 @@ impl LineOut {
         let mut rest = &bytes[rest..];
         while !rest.is_empty() {
             if !self.outgoing.arm(&self.own.region, 1).map_err(over)? {
+                // A broker's one thread that looks around may be this one.
+                self.own.listen();
                 self.bell.pause(None);
             }
             rest = &rest[self.write(rest)?..];

@@ -11,7 +11,6 @@ mod here;
 pub mod link;
 pub mod mail;
 
-use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +24,8 @@ use fades_xen_pv::page::{self, Pages, PlaceError};
 use fades_xen_pv::shared::{Frame, OwnPage, PAGE_SIZE, Page};
 use fades_xen_pv::xenstore::{Wait, Xenstore};
 
+use crate::wait::Waiter;
+
 /// What the kernel tells; its form is `XenShare` in the kernel's patch.
 #[repr(C)]
 struct Share {
@@ -37,21 +38,10 @@ struct Share {
 }
 const _: () = assert!(size_of::<Share>() == 40);
 
-/// A time as the kernel takes it (`timespec`).
-#[repr(C)]
-struct Time {
-    seconds: i64,
-    nanoseconds: i32,
-}
-
-/// The timeout counts from now.
-const RELATIVE: u32 = 1;
-
 unsafe extern "C" {
     fn sys_xen_share(share: *mut Share) -> i32;
     safe fn sys_xen_take_page() -> *mut Page;
     fn sys_xen_give_page(page: *mut Page);
-    fn sys_futex_wait(address: *const u32, expected: u32, timeout: *const Time, flags: u32) -> i32;
 }
 
 /// Everything is handed out once.
@@ -97,12 +87,7 @@ impl Domain {
     /// A new way to wait for events.
     #[must_use]
     pub fn upcalls(&self) -> Upcalls {
-        Upcalls {
-            calls: self.calls,
-            count: self.upcalls,
-            seen: Cell::new(self.upcalls.load(Ordering::SeqCst)),
-            begun: Instant::now(),
-        }
+        Upcalls { calls: self.calls, waiter: Waiter::new(self.upcalls), begun: Instant::now() }
     }
 
     /// The connection to XenStore: this domain's only one, so the domain's other parts go with it.
@@ -136,8 +121,7 @@ impl Domain {
 #[derive(Debug)]
 pub struct Upcalls {
     calls: Hypercalls,
-    count: &'static AtomicU32,
-    seen: Cell<u32>,
+    waiter: Waiter,
     begun: Instant,
 }
 
@@ -145,14 +129,7 @@ impl Upcalls {
     /// Waits for an event, of whatever port of the application's that is not masked, for so long at most if that is said.
     /// One that came since the last wait counts.
     pub fn pause(&self, longest: Option<Duration>) {
-        let time = longest.map(|longest| Time {
-            seconds: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
-            nanoseconds: i32::try_from(longest.subsec_nanos()).unwrap_or(0),
-        });
-        let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the kernel reads the count, and the time unless it is null; both live until the call returns.
-        unsafe { sys_futex_wait(self.count.as_ptr(), self.seen.get(), time, RELATIVE) };
-        self.seen.set(self.count.load(Ordering::SeqCst));
+        self.waiter.wait(longest);
     }
 }
 
