@@ -68,5 +68,5 @@ pub(super) fn origin(machine: &str, document: &Value) -> String {
         "xen" => "the dom0 of a Xen host in an emulated machine (cargo xtask lab xen)",
         other => other,
     };
-    format!("{place}, {}; {}", word(document, "date"), word(document, "words"))
+    format!("Measured on {place}, {}; {}", word(document, "date"), word(document, "words"))
 }
