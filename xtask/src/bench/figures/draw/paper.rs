@@ -77,7 +77,12 @@ fn memory(data: &Data) -> Result<Figure> {
         look: Look::Dashed,
         points: bound.collect(),
     });
-    lines.push(Line { name: "refused, or does not boot".to_owned(), colour: 4, look: Look::Crosses, points: crosses });
+    lines.push(Line {
+        name: "refused, or does not boot".to_owned(),
+        colour: 4,
+        look: Look::Crosses,
+        points: crosses,
+    });
     let title = "Usable memory of a function".to_owned();
     let svg = Lines {
         title: title.clone(),
