@@ -5,7 +5,7 @@
 //! figures --record    what was measured here and in the labs  ->  bench/figures/MACHINE/PART.json, then --draw
 //! figures --draw      bench/figures/*/*.json  ->  bench/figures/*.svg, bench/figures/index.html
 //! ```
-//! A new part is a module with `run`, a line in `Part`, and a figure in `draw/figures`.
+//! A new part is a module with `run`, a line in `Part`, and a figure in `draw/paper.rs` or `draw/ours.rs`.
 
 mod ask;
 mod bed;
