@@ -24,9 +24,10 @@ cargo xtask COMMAND
                          every figure beside its promise in bench/budgets.toml
   machines [BOOTS]       how long a guest takes to main on pc, q35 and microvm; in a lab:
                          lab kvm -- xtask machines
-  figures [--boots N] [--tasks N] [--mib N] | --record
-                         boot and stages of a task, as a unikernel and as a Linux guest; in a lab:
-                         lab kvm --limit 1800 --linux -- xtask figures; the last into bench/labs.toml
+  figures [PART…] [--quick] [--boots N] [--tasks N] [--mib M,…] | --record | --draw
+                         measures boot, memory, volume, stages, locality, or those that are named; in a lab:
+                         lab kvm --limit 1800 --linux -- xtask figures boot stages; then puts what was
+                         measured here and in the labs into bench/figures, and draws all of it again
 ";
 
 const DEMO_HELP: &str = "\
@@ -83,6 +84,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             _ => return Ok(misused(&format!("{runs} is no number of boots"), HELP)),
         },
         ["figures", "--record"] => bench::figures::record()?,
+        ["figures", "--draw"] => bench::figures::draw::draw()?,
         ["figures", options @ ..] => match bench::figures::Options::parse(options) {
             Ok(options) => bench::figures::run(&options)?,
             Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),

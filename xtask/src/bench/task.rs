@@ -17,8 +17,8 @@ pub(super) const STAGES: [&str; 8] =
     ["verify", "queue", "boot", "retrieve", "transfer", "compute", "return", "total"];
 pub(super) const MEASUREMENT: &str = "bench";
 /// Series of the measurement. Every number of points is a multiple of it.
-const ROOMS: u64 = 4;
-const STEP_NS: u64 = 1_000_000_000;
+pub(super) const ROOMS: u64 = 4;
+pub(super) const STEP_NS: u64 = 1_000_000_000;
 
 /// An InfluxDB of our own, and how many points it holds.
 pub(super) struct Data {
@@ -70,7 +70,7 @@ pub(super) struct Task {
 impl Task {
     /// Submits it, waits, and gives its result document.
     pub(super) fn run(self, node: &Node) -> Result<Value> {
-        let document = submit(node, &self.wrapper(node)?)?;
+        let document = submit(node, &node.url(), &self.wrapper(node)?)?;
         self.check(&document)?;
         Ok(document)
     }
@@ -104,10 +104,10 @@ impl Task {
     }
 }
 
-/// Signs, submits and waits; an error is in the node's own words.
-fn submit(node: &Node, wrapper: &Path) -> Result<Value> {
-    let (key, url) = (node.key(), node.url());
-    let words = [&*wrapper.to_string_lossy(), "--key", &key.to_string_lossy(), "--node", &url];
+/// Signs, submits to the node, whose address over TCP is `url`, and waits; an error is in the node's own words.
+pub(super) fn submit(node: &Node, url: &str, wrapper: &Path) -> Result<Value> {
+    let key = node.key();
+    let words = [&*wrapper.to_string_lossy(), "--key", &key.to_string_lossy(), "--node", url];
     let output = node.try_fades(&[&["task", "submit"], &words[..], &["--wait", "-o", "json"]].concat())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -27,6 +27,7 @@ use anyhow::{Context, Result, bail};
 
 pub use options::Options;
 
+use crate::bench::figures;
 use crate::stage::{building, root, stage, target};
 use crate::testbed::node::EXPECT_BACKEND;
 use crate::{setup, test};
@@ -120,7 +121,14 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
     let archive = folder.join("root.cpio");
     let linux = if options.linux { building("Linux guest", "a minute", linux::build)? } else { Vec::new() };
-    let content = tree::Content { packages: &kernel, xen: xen.as_ref(), tests: &tests, linux: &linux };
+    let shipped = if run.measures() { figures::programs()? } else { Vec::new() };
+    let content = tree::Content {
+        packages: &kernel,
+        xen: xen.as_ref(),
+        tests: &tests,
+        linux: &linux,
+        shipped: &shipped,
+    };
     stage("root", || tree::write(&archive, &content, &script(lab, run, &tests)))?;
     let console = matches!(run, Run::Shell);
     let limit = match run {
@@ -142,6 +150,13 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
         Ok(code) if code == "0" => Ok(()),
         Ok(code) => bail!("what ran in the lab ended with {code}; its files are in {}", out.display()),
         Err(_) => Err(StoodStill("it ended before what ran in it did".to_owned()).into()),
+    }
+}
+
+impl Run {
+    /// Whether it takes the programs as they are shipped, and the plain process beside them.
+    fn measures(&self) -> bool {
+        matches!(self, Self::Command(command) if command.contains("xtask figures"))
     }
 }
 

@@ -64,6 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_measures_gets_the_programs_as_they_are_shipped() {
+        let command = |words: &str| Run::Command(words.to_owned());
+        assert!(command("xtask machines 3; xtask figures stages --mib 1.5").measures());
+        assert!(!command("xtask machines 3").measures() && !Run::Tests.measures());
+    }
+
+    #[test]
     fn options_are_read_and_strict() {
         let tests = Options::tests(Lab::Kvm);
         assert_eq!(Options::parse(&["kvm"]).unwrap(), tests);

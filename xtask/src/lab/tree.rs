@@ -54,11 +54,13 @@ pub(super) struct Content<'a> {
     pub(super) tests: &'a [Built],
     /// Parts of a Linux guest.
     pub(super) linux: &'a [PathBuf],
+    /// Programs that are measured.
+    pub(super) shipped: &'a [PathBuf],
 }
 
 /// Writes the archive.
 pub(super) fn write(archive: &Path, content: &Content<'_>, script: &str) -> Result<()> {
-    let Content { packages, xen, tests, linux } = content;
+    let Content { packages, xen, tests, linux, shipped } = content;
     let file = File::create(archive).with_context(|| format!("write {}", archive.display()))?;
     let mut root = Root::new(BufWriter::new(file));
     for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/out", "/root"] {
@@ -71,7 +73,7 @@ pub(super) fn write(archive: &Path, content: &Content<'_>, script: &str) -> Resu
     if let Some(xen) = xen {
         xen.write(&mut root)?;
     }
-    programs(&mut root, tests)?;
+    programs(&mut root, tests, shipped)?;
     firmware(&mut root)?;
     images(&mut root)?;
     for file in *linux {
@@ -109,7 +111,7 @@ fn modules(root: &mut Root, folder: &Path, xen: bool) -> Result<()> {
 }
 
 /// Programs with the libraries they ask for. Ours lie where they lie here, without what only debuggers read.
-fn programs(archive: &mut Root, tests: &[Built]) -> Result<()> {
+fn programs(archive: &mut Root, tests: &[Built], shipped: &[PathBuf]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     for program in ["/usr/bin/qemu-system-x86_64", "/usr/bin/influxd"].map(Path::new) {
         libraries.extend(libraries_of(program, &[])?);
@@ -128,6 +130,7 @@ fn programs(archive: &mut Root, tests: &[Built]) -> Result<()> {
         .into_iter()
         .chain([own])
         .chain(tests.iter().map(|test| (test.program.clone(), inside(&test.program))))
+        .chain(shipped.iter().map(|program| (program.clone(), program.clone())))
     {
         libraries.extend(libraries_of(&path, &[])?);
         archive.file(&place, 0o755, &stripped(&path)?)?;

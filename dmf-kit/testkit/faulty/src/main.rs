@@ -21,7 +21,7 @@ struct Parameters {
     mode: Mode,
     #[serde(default)]
     after: u64,
-    /// Result bytes for [`Mode::Large`].
+    /// Result bytes for [`Mode::Large`], bytes of a piece for [`Mode::Memory`]: a MiB if it is 0.
     #[serde(default)]
     bytes: usize,
     /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`], [`Mode::Flood`], [`Mode::Storm`],
@@ -145,9 +145,12 @@ impl Function for Faulty {
             }
             Mode::Ring => self.events = region::storm(self.parameters.millis)?,
             Mode::Panic => panic!("told to panic after {} points", self.points),
-            Mode::Memory => loop {
-                self.hoard.push(vec![1; 1 << 20]);
-            },
+            Mode::Memory => {
+                let piece = if self.parameters.bytes == 0 { 1 << 20 } else { self.parameters.bytes };
+                loop {
+                    self.hoard.push(vec![1; piece]);
+                }
+            }
             Mode::Loop => loop {
                 std::hint::spin_loop();
             },

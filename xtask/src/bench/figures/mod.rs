@@ -1,143 +1,227 @@
-//! `xtask figures`: on one machine, in one run, how long a function takes to be ready and where a task's time goes: on every
-//! backend that is here, as a unikernel and as a Linux guest that the same monitor boots.
+//! `xtask figures`: the paper's figures and ours, measured on one machine, each part into a file of its own, and drawn.
 //!
-//! Daemon, broker, network and source are the same for all of them. A backend without a guest of either kind (QEMU's
-//! translator inside an emulated machine takes longer for Linux than the node waits) has the reason in its place.
+//! ```text
+//! figures PART…       node, guests, source  ->  target/bench/figures/PART.json   (in a lab: /out/PART.json)
+//! figures --record    what was measured here and in the labs  ->  bench/figures/MACHINE/PART.json, then --draw
+//! figures --draw      bench/figures/*/*.json  ->  bench/figures/*.svg, bench/figures/index.html
+//! ```
+//! A new part is a module with `run`, a line in `Part`, and a figure in `draw/paper.rs` or `draw/ours.rs`.
 
+mod ask;
+mod bed;
+mod boot;
+pub mod draw;
 mod linux;
+mod locality;
+mod memory;
+mod plain;
 mod record;
+mod relay;
 mod report;
+mod source;
+mod stages;
+mod volume;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use self::linux::Linux;
-use self::report::{Figures, Report};
-use super::task::{Data, POINTS_PER_MIB, Task};
-use crate::images::{self, Images};
+use self::bed::Bed;
+use super::task::POINTS_PER_MIB;
+use crate::images;
 use crate::setup;
 use crate::stage::{building, cargo, check, stage, target};
-use crate::testbed::node::{EXPECT_BACKEND, Node, Programs};
+use crate::testbed::node::EXPECT_BACKEND;
 
-/// Points of the tasks of which only the boot counts.
-const FEW: u64 = 4096;
 /// Said of every figure that an emulated processor made.
 pub(crate) const EMULATED: &str = "emulated processor: ratios only";
 
-/// How much is measured.
+/// What is measured by itself, into a file of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// How long a guest takes until it is ready, and stages, as a unikernel and as a Linux guest.
+    Boot,
+    /// Usable against allocated memory.
+    Memory,
+    /// How much a function of some memory reduces.
+    Volume,
+    /// Stages of a task for growing payloads.
+    Stages,
+    /// The task at the edge, and its points pulled through a thin link.
+    Locality,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [Self::Boot, Self::Memory, Self::Volume, Self::Stages, Self::Locality];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Memory => "memory",
+            Self::Volume => "volume",
+            Self::Stages => "stages",
+            Self::Locality => "locality",
+        }
+    }
+
+    fn run(self, options: &Options, bed: &mut Bed) -> Result<()> {
+        match self {
+            Self::Boot => boot::run(options, bed),
+            Self::Memory => memory::run(options, bed),
+            Self::Volume => volume::run(options, bed),
+            Self::Stages => stages::run(options, bed),
+            Self::Locality => locality::run(options, bed),
+        }
+    }
+}
+
+/// What is measured, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    parts: Vec<Part>,
     /// Tasks of which only the boot counts.
     boots: usize,
     /// Tasks of which every stage counts.
     tasks: usize,
-    /// Their points, MiB.
-    mib: u64,
+    /// Points of each payload, if not the part's own.
+    payloads: Vec<u64>,
+    /// A look, not a measurement: the part's smallest payloads.
+    quick: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { boots: 5, tasks: 3, mib: 16 }
+        Self { parts: Part::ALL.to_vec(), boots: 5, tasks: 3, payloads: Vec::new(), quick: false }
     }
 }
 
 impl Options {
-    /// Reads `[--boots N] [--tasks N] [--mib N]`.
+    /// Reads `[PART…] [--quick] [--boots N] [--tasks N] [--mib M,…]`.
     ///
     /// # Errors
-    /// Another option, or no number above 0.
+    /// Another word, no number above 0, or a payload that is no whole number of points per series.
     pub fn parse(words: &[&str]) -> Result<Self> {
         let mut options = Self::default();
+        let mut parts = Vec::new();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let number = words.next().and_then(|word| word.parse::<u16>().ok()).filter(|number| *number > 0);
-            let number = number.with_context(|| format!("{word} takes a number above 0"))?;
-            match *word {
-                "--boots" => options.boots = number.into(),
-                "--tasks" => options.tasks = number.into(),
-                "--mib" => options.mib = number.into(),
-                other => bail!("figures has no option {other}; it has --boots, --tasks and --mib"),
+            if let Some(part) = Part::ALL.into_iter().find(|part| part.name() == *word) {
+                parts.push(part);
+                continue;
             }
+            let mut value = || words.next().with_context(|| format!("{word} takes a value"));
+            match *word {
+                "--quick" => options.quick = true,
+                "--boots" => options.boots = count(word, value()?)?,
+                "--tasks" => options.tasks = count(word, value()?)?,
+                "--mib" => options.payloads = value()?.split(',').map(points).collect::<Result<_>>()?,
+                other => bail!(
+                    "figures has no {other}; it has the parts {} and --quick, --boots, --tasks, --mib",
+                    Part::ALL.map(Part::name).join(", ")
+                ),
+            }
+        }
+        if !parts.is_empty() {
+            options.parts = parts;
         }
         Ok(options)
     }
-}
 
-/// What a function runs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Unikernel,
-    /// On Xen: the same by TCP, which is what a Linux guest there is to be compared with.
-    ByNetwork,
-    Linux,
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Unikernel => "unikernel",
-            Self::ByNetwork => "unikernel by TCP",
-            Self::Linux => "linux",
+    /// Points of each payload: those that were asked for, else these, MiB; of them only the first `few` with `--quick`.
+    fn payloads(&self, usual: &[f64], few: usize) -> Vec<u64> {
+        if !self.payloads.is_empty() {
+            return self.payloads.clone();
         }
-    }
-
-    /// Of the guest. A Linux guest's is the least in which this kernel came up with the function, in steps of 32.
-    const fn memory_mib(self) -> u32 {
-        match self {
-            Self::Unikernel | Self::ByNetwork => 64,
-            Self::Linux => linux::MEMORY_MIB,
-        }
+        let taken = if self.quick { few } else { usual.len() };
+        usual.iter().take(taken).map(|mib| points_of(*mib)).collect()
     }
 }
 
-/// Writes what was measured last, here and in the labs, to `bench/labs.toml`.
+fn count(word: &str, value: &str) -> Result<usize> {
+    let number = value.parse::<u16>().ok().filter(|number| *number > 0);
+    number.map(usize::from).with_context(|| format!("{word} takes a number above 0, and {value} is none"))
+}
+
+fn points(value: &str) -> Result<u64> {
+    let mib = value.parse::<f64>().ok().filter(|mib| (0.001..=1e6).contains(mib));
+    mib.map(points_of).with_context(|| format!("--mib takes MiB, as in 1.5,16, and {value} is none"))
+}
+
+/// Points whose columns take so much, in whole fours: one for each series.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "far below 2^53"
+)]
+fn points_of(mib: f64) -> u64 {
+    (((mib * POINTS_PER_MIB as f64) as u64) / 4 * 4).max(4)
+}
+
+/// What the columns of so many points take.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn mib_of(points: u64) -> f64 {
+    points as f64 / POINTS_PER_MIB as f64
+}
+
+/// Puts what was measured last, here and in the labs, beside what was recorded, and draws.
 ///
 /// # Errors
-/// Nothing was measured, or the file could not be written.
+/// Nothing was measured, or a file could not be read or written.
 pub fn record() -> Result<()> {
-    record::record()
+    record::record()?;
+    draw::draw()
 }
 
-/// Measures, prints a table, and leaves the figures as JSON: in a lab in what it brings out, else below `target/bench`.
+/// Measures, each part into its file: in a lab into what it brings out, else below `target/bench/figures`.
 ///
 /// # Errors
-/// The testbed does not start, or the unikernel does not do its task on the first backend: then there is nothing to compare with.
+/// The testbed does not start, or a part's first row could not be measured. Other parts are measured all the same.
 pub fn run(options: &Options) -> Result<()> {
     if !in_a_lab() {
-        build()?;
+        build(options)?;
     }
-    let images = Images::built()?;
-    let folder = target().join("bench/figures");
-    let mut data = Data::start(&folder.join("influx"))?;
-    stage("points", || data.load(options.mib * POINTS_PER_MIB))?;
-    let mut report = Report::new(options);
-    for backend in backends() {
-        let kinds = [Kind::Unikernel, Kind::ByNetwork, Kind::Linux];
-        for kind in kinds {
-            let name = format!("{} on {backend}", kind.name());
-            let measured = stage(&name, || measure(options, &backend, kind, &folder, &images, &data));
-            report.add(&backend, kind, measured.map_err(|error| error.root_cause().to_string()));
-            // What was measured is kept, whatever becomes of the rest.
-            report.write(&out()?)?;
+    let mut bed = Bed::start()?;
+    let mut failed = Vec::new();
+    for part in &options.parts {
+        if let Err(error) = stage(part.name(), || part.run(options, &mut bed)) {
+            eprintln!("== {error:#}");
+            failed.push(part.name());
         }
     }
-    drop(data);
-    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
-    report.print();
-    report.first()
+    bed.end()?;
+    if !failed.is_empty() {
+        bail!("not measured: {}; the reasons are above", failed.join(", "));
+    }
+    Ok(())
 }
 
 /// What is in a lab already.
-fn build() -> Result<()> {
+fn build(options: &Options) -> Result<()> {
     stage("setup", setup::run)?;
     building("images", "2 minutes", images::build)?;
-    let programs = ["build", "--package", "fades-daemon", "--package", "fades-cli"];
-    building("programs", "2 minutes", || check(&mut cargo(&programs)))?;
-    building("Linux guest", "a minute", crate::lab::linux::build)?;
+    building("image of tests", "a minute", images::faulty)?;
+    programs()?;
+    if options.parts.contains(&Part::Boot) {
+        building("Linux guest", "a minute", crate::lab::linux::build)?;
+    }
     Ok(())
+}
+
+/// Builds what is measured as it is shipped, and the plain process beside it; where they are.
+///
+/// # Errors
+/// A build failed.
+pub(crate) fn programs() -> Result<Vec<PathBuf>> {
+    let shipped = ["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"];
+    let plain = ["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"];
+    building("programs as shipped", "4 minutes", || {
+        check(&mut cargo(&shipped))?;
+        check(&mut cargo(&plain))
+    })?;
+    Ok(["fadesd", "fades", "examples/plain"].map(|name| target().join("release").join(name)).to_vec())
 }
 
 /// What a lab is for, if this is one, and QEMU's translator, which is everywhere.
@@ -156,49 +240,22 @@ pub(super) fn out() -> Result<PathBuf> {
     if in_a_lab() {
         return Ok(PathBuf::from("/out"));
     }
-    let folder = target().join("bench");
+    let folder = target().join("bench/figures");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     Ok(folder)
 }
 
-fn measure(
-    options: &Options,
-    backend: &str,
-    kind: Kind,
-    folder: &Path,
-    images: &Images,
-    data: &Data,
-) -> Result<Figures> {
-    let mut node = Node::make(Programs::of("debug"), &folder.join("node"))?;
-    node.set("kind", &format!("{backend:?}"))?;
-    // What is compared is started for its task.
-    node.set("dormant_memory_mib", "0")?;
-    if kind != Kind::Unikernel {
-        node.set("network_only", "true")?;
-    }
-    let linux = match kind {
-        Kind::Unikernel | Kind::ByNetwork => None,
-        Kind::Linux => Some(Linux::instead_of_functions(&node, backend)?),
-    };
-    node.run()?;
-    let (found, why) = node.backend()?;
-    if found != backend {
-        bail!("the node runs its guests on {found} ({why}) instead of {backend}");
-    }
-    node.register(images, &data.influx)?;
-    node.wait_until_ready()?;
-    let run = |points: u64| Task { points, memory_mib: kind.memory_mib() }.run(&node);
-    let run_all = |count: usize, points: u64| (0..count).map(|_| run(points)).collect::<Result<Vec<Value>>>();
-    let all = || {
-        // The first makes what later ones find: caches of files, of the source, of the broker.
-        run(FEW)?;
-        let boots = run_all(options.boots, FEW)?;
-        Ok(Figures { boots, tasks: run_all(options.tasks, options.mib * POINTS_PER_MIB)? })
-    };
-    let figures = all().inspect_err(|_: &anyhow::Error| eprintln!("the node logged:\n{}", node.log()));
-    drop(node);
-    drop(linux);
-    figures
+/// Leaves a part's document, with the day and what its numbers are worth.
+fn leave(part: Part, mut document: Value) -> Result<()> {
+    document["date"] = Value::from(jiff::Zoned::now().date().to_string());
+    document["words"] = Value::from(EMULATED);
+    let file = out()?.join(part.name()).with_extension("json");
+    fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))
+}
+
+/// With so many digits as a figure needs.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
@@ -208,10 +265,28 @@ mod tests {
     #[test]
     fn options_are_read_and_strict() {
         assert_eq!(Options::parse(&[]).unwrap(), Options::default());
-        let options = Options::parse(&["--tasks", "1", "--mib", "2", "--boots", "3"]).unwrap();
-        assert_eq!(options, Options { boots: 3, tasks: 1, mib: 2 });
-        for wrong in [&["--tasks"][..], &["--tasks", "0"], &["--tasks", "x"], &["--task", "1"]] {
+        let options = Options::parse(&["stages", "--tasks", "1", "--mib", "1.5,2", "--boots", "3"]).unwrap();
+        let payloads = vec![98_304, 131_072];
+        assert_eq!(
+            options,
+            Options { parts: vec![Part::Stages], boots: 3, tasks: 1, payloads, quick: false }
+        );
+        for wrong in [
+            &["--tasks"][..],
+            &["--tasks", "0"],
+            &["--tasks", "x"],
+            &["--task", "1"],
+            &["--mib", "0"],
+            &["stage"],
+        ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn payloads_are_those_asked_for_or_the_usual_and_few_if_quick() {
+        let options = Options::parse(&["--quick"]).unwrap();
+        assert_eq!(options.payloads(&[0.25, 1.0, 4.0], 2), [16_384, 65_536]);
+        assert_eq!(Options::parse(&["--mib", "9"]).unwrap().payloads(&[1.0], 1), [9 * 65_536]);
     }
 }

@@ -1,98 +1,84 @@
-//! `bench/labs.toml`: the medians of the last run in each lab, and on this machine itself, as the runs left them.
+//! `bench/figures/MACHINE/PART.json`: the last run of each part, on this machine and in each lab, as the runs left them.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::super::task::STAGES;
 use super::EMULATED;
-use crate::stage::{root, target};
+use super::draw::{MACHINES, PARTS, folder};
+use crate::stage::target;
 
-const HEAD: &str = "\
-# Boot of a function (asked for -> ready) and stages of its task, as a unikernel and as a Linux guest: medians in ms, made by
-# `cargo xtask figures` on this machine and in the labs, written by `cargo xtask figures --record`. Only rows of one table may
-# be compared. Stages overlap. Daemon and its commands are those of the tests (not optimised but for network and wire format).
-";
-
-/// Writes what was measured since `target` was made; a machine that was not measured keeps no table.
+/// Puts what was measured since `target` was made in the place of what was recorded; the rest stays.
 ///
 /// # Errors
-/// There is nothing, or it is no document of `figures`.
+/// There is nothing, or it is no JSON.
 pub(super) fn record() -> Result<()> {
-    let mut text = format!("{HEAD}\nwords = {EMULATED:?}\n");
     let mut found = 0;
-    for (name, folder) in folders() {
-        for (file, table) in [("figures.json", table as fn(&str, &Value) -> _), ("machines.json", machines)] {
-            let file = folder.join(file);
+    for machine in MACHINES {
+        for part in PARTS {
+            let file = measured(machine).join(part).with_extension("json");
             let Ok(bytes) = fs::read(&file) else { continue };
-            let document: Value =
+            let document =
                 serde_json::from_slice(&bytes).with_context(|| format!("read {}", file.display()))?;
-            text += &table(name, &document).with_context(|| format!("{} has no figures", file.display()))?;
+            let day = day_of(&file)?;
+            write(&folder().join(machine), part, completed(document, &day))?;
             found += 1;
         }
     }
     if found == 0 {
-        bail!("nothing was measured: `cargo xtask figures`, `cargo xtask lab kvm --linux -- xtask figures`");
+        bail!("nothing was measured: `cargo xtask figures`, `cargo xtask lab kvm -- xtask figures stages`");
     }
-    let file = root().join("bench/labs.toml");
-    fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+    eprintln!("== {found} parts recorded in {}", folder().display());
+    Ok(())
 }
 
-/// Tables, and where what they are made of lies.
-fn folders() -> [(&'static str, PathBuf); 3] {
-    let lab = |name: &str| target().join("lab").join(name).join("out");
-    [("here", target().join("bench")), ("kvm", lab("kvm")), ("xen", lab("xen"))]
+/// Where a machine's runs leave what they measure.
+fn measured(machine: &str) -> PathBuf {
+    match machine {
+        "here" => target().join("bench/figures"),
+        lab => target().join("lab").join(lab).join("out"),
+    }
 }
 
-/// Of `xtask machines`.
-fn machines(name: &str, document: &Value) -> Option<String> {
-    let mut text =
-        format!("\n# From QEMU's start to the first line of `main`, and to QEMU's end.\n[{name}.machines]\n");
-    // A String takes every write.
-    let _ = write!(text, "boots = {}\nmedians = [\n", document["boots"].as_u64()?);
-    for row in document["rows"].as_array()? {
-        let (accelerator, machine) = (row["accelerator"].as_str()?, row["machine"].as_str()?);
-        let (main, end) = (row["main"].as_f64()?, row["end"].as_f64()?);
-        let _ = writeln!(
-            text,
-            "    {{ accelerator = {accelerator:?}, machine = {machine:?}, main = {main:.1}, end = {end:.1} }},"
-        );
+/// With a day and what its numbers are worth, and without names of tasks, which say nothing here.
+fn completed(mut document: Value, day: &str) -> Value {
+    if document["date"].is_null() {
+        document["date"] = Value::from(day);
     }
-    Some(text + "]\n")
+    document["words"] = Value::from(EMULATED);
+    without_names(&mut document);
+    document
 }
 
-fn table(name: &str, document: &Value) -> Option<String> {
-    let mut text = format!("\n[{name}]\n");
-    for key in ["boots", "tasks", "mib"] {
-        // A String takes every write.
-        let _ = writeln!(text, "{key} = {}", document[key].as_u64()?);
-    }
-    text += "guests = [\n";
-    for row in document["rows"].as_array()? {
-        let (backend, guest) = (row["backend"].as_str()?, row["guest"].as_str()?);
-        let _ = write!(
-            text,
-            "    {{ backend = {backend:?}, guest = {guest:?}, memory_mib = {}",
-            row["memory_mib"].as_u64()?
-        );
-        match row["not_measured"].as_str() {
-            // Tasks have names of their own, which say nothing here.
-            Some(why) => {
-                let why = why.split_once(" failed: ").map_or(why, |(_, why)| why);
-                let _ = write!(text, ", not_measured = {}", Value::from(why));
+fn without_names(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(why)) = map.get_mut("not_measured")
+                && let Some((_, rest)) = why.split_once(" failed: ")
+            {
+                *why = rest.to_owned();
             }
-            None => {
-                for stage in STAGES {
-                    let _ = write!(text, ", {stage} = {:.1}", row[stage].as_f64()?);
-                }
-            }
+            map.values_mut().for_each(without_names);
         }
-        text += " },\n";
+        Value::Array(values) => values.iter_mut().for_each(without_names),
+        _ => {}
     }
-    Some(text + "]\n")
+}
+
+fn day_of(file: &Path) -> Result<String> {
+    let changed = fs::metadata(file)
+        .and_then(|data| data.modified())
+        .with_context(|| format!("look at {}", file.display()))?;
+    let at = jiff::Timestamp::try_from(changed)?.to_zoned(jiff::tz::TimeZone::UTC);
+    Ok(at.date().to_string())
+}
+
+fn write(folder: &Path, part: &str, document: Value) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let file = folder.join(part).with_extension("json");
+    fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))
 }
 
 #[cfg(test)]
@@ -102,28 +88,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_has_the_medians_or_why_there_are_none() {
-        let mut row = json!({"backend": "xen", "guest": "unikernel", "memory_mib": 64});
-        for stage in STAGES {
-            row[stage] = json!(1.0);
-        }
+    fn what_is_recorded_has_a_day_and_words_and_no_names_of_tasks() {
         let why = "task 01 failed: it was \"late\"";
-        let other = json!({"backend": "xen", "guest": "linux", "memory_mib": 96, "not_measured": why});
-        let document = json!({"boots": 5, "tasks": 3, "mib": 16, "rows": [row, other]});
-        let text = table("xen", &document).unwrap();
-        let read: toml::Table = toml::from_str(&text).unwrap();
-        let guests = read["xen"]["guests"].as_array().unwrap();
-        assert_eq!((guests[0]["boot"].as_float(), read["xen"]["mib"].as_integer()), (Some(1.0), Some(16)));
-        assert_eq!(guests[1]["not_measured"].as_str(), Some("it was \"late\""));
-        assert_eq!(table("xen", &json!({"boots": 5})), None);
-    }
-
-    #[test]
-    fn machines_have_a_table_of_their_own() {
-        let row = json!({"accelerator": "kvm", "machine": "pc", "main": 2204.0, "end": 2244.0});
-        let text = machines("kvm", &json!({"boots": 3, "rows": [row]})).unwrap();
-        let read: toml::Table = toml::from_str(&text).unwrap();
-        let medians = read["kvm"]["machines"]["medians"].as_array().unwrap();
-        assert_eq!(medians[0]["main"].as_float(), Some(2204.0));
+        let document = completed(json!({"rows": [{"not_measured": why}]}), "2026-11-22");
+        assert_eq!(document["rows"][0]["not_measured"], "it was \"late\"");
+        assert_eq!((&document["date"], &document["words"]), (&json!("2026-11-22"), &json!(EMULATED)));
+        assert_eq!(completed(json!({"date": "2026-01-01"}), "2026-11-22")["date"], "2026-01-01");
     }
 }

@@ -1,15 +1,14 @@
-//! What was measured, as a table and as JSON.
+//! What `boot` measured, as a table and as JSON.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::super::median;
-use super::super::task::{POINTS_PER_MIB, STAGES, milliseconds};
-use super::{EMULATED, Kind, Options};
+use super::super::task::{STAGES, milliseconds};
+use super::bed::Kind;
+use super::{EMULATED, Options, mib_of, tenths};
 
 /// Result documents of one kind of guest on one backend.
 pub(super) struct Figures {
@@ -27,13 +26,17 @@ struct Row {
 
 /// Everything of one run.
 pub(super) struct Report {
-    options: Options,
+    boots: usize,
+    tasks: usize,
+    points: u64,
     rows: Vec<Row>,
 }
 
 impl Report {
-    pub(super) fn new(options: &Options) -> Self {
-        Self { options: *options, rows: Vec::new() }
+    /// Of tasks over so many points.
+    pub(super) fn new(options: &Options, points: u64) -> Self {
+        let Options { boots, tasks, .. } = *options;
+        Self { boots, tasks, points, rows: Vec::new() }
     }
 
     pub(super) fn add(&mut self, backend: &str, kind: Kind, figures: Result<Figures, String>) {
@@ -48,19 +51,13 @@ impl Report {
         }
     }
 
-    /// Leaves `figures.json` in a folder.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let file = folder.join("figures.json");
-        fs::write(&file, format!("{:#}\n", self.json())).with_context(|| format!("write {}", file.display()))
-    }
-
     /// Medians in ms, with every single boot and total.
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
-        let Options { boots, tasks, mib } = self.options;
+        let Self { boots, tasks, points, .. } = self;
         json!({
-            "words": EMULATED, "boots": boots, "tasks": tasks, "mib": mib, "points": mib * POINTS_PER_MIB,
-            "unit": "ms, medians", "rows": rows,
+            "boots": boots, "tasks": tasks, "mib": mib_of(*points), "points": points, "unit": "ms, medians",
+            "rows": rows,
         })
     }
 
@@ -70,12 +67,12 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let Options { boots, tasks, mib } = self.options;
+        let (Self { boots, tasks, .. }, mib) = (self, mib_of(self.points));
         let mut table = format!(
             "medians in ms: boot (asked for -> ready) of {boots}, stages of {tasks} tasks over {mib} MiB of points; stages overlap\n"
         );
         let mut line = |first: &str, kind: &str, memory: &str, cells: &[String]| {
-            let _ = write!(table, "{first:<10} {kind:<10} {memory:>6}");
+            let _ = write!(table, "{first:<10} {kind:<16} {memory:>6}");
             for cell in cells {
                 let _ = write!(table, " {cell:>9}");
             }
@@ -124,7 +121,7 @@ impl Figures {
     /// A stage's median, ms. That of the boot is of the tasks that are for it.
     fn stage(&self, stage: &str) -> Option<f64> {
         let documents = if stage == "boot" { &self.boots } else { &self.tasks };
-        median(milliseconds(documents, stage)).map(|ms| (ms * 10.0).round() / 10.0)
+        median(milliseconds(documents, stage)).map(tenths)
     }
 }
 
@@ -142,7 +139,7 @@ mod tests {
 
     #[test]
     fn boots_and_stages_come_from_their_own_tasks() {
-        let mut report = Report::new(&Options::default());
+        let mut report = Report::new(&Options::default(), 4096);
         let boots = vec![document(1000, 1), document(9000, 2), document(2040, 3)];
         let tasks = vec![document(500_000, 40_000), document(500_000, 60_000)];
         report.add("xen", Kind::Unikernel, Ok(Figures { boots, tasks }));
