@@ -71,11 +71,12 @@ impl Bed {
         Ok(Self { data: Data::start(&folder.join("influx"))?, images: Images::built()?, folder })
     }
 
-    /// A node whose functions are started for their task, not ahead of it: what is compared is the same work.
+    /// A node whose functions boot for their task: what is compared is the same work.
     pub(super) fn node(&self, backend: &str, kind: Kind) -> Result<Ready> {
         let mut node = Node::make(Programs::of("release"), &self.folder.join("node"))?;
         node.set("kind", &format!("{backend:?}"))?;
         node.set("dormant_memory_mib", "0")?;
+        node.set("snapshot_memory_mib", "0")?;
         if kind != Kind::Unikernel {
             node.set("network_only", "true")?;
         }
@@ -110,6 +111,11 @@ impl Bed {
         let file = self.folder.join(name).with_extension("img");
         fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
         Ok(file)
+    }
+
+    /// Where files of a part's own may lie.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Ends the source and removes the folder.

@@ -21,6 +21,7 @@ mod report;
 mod source;
 mod stages;
 mod volume;
+mod waterfall;
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,10 +52,13 @@ enum Part {
     Stages,
     /// The task at the edge, and its points pulled through a thin link.
     Locality,
+    /// What lies between "asked for" and ready, with QEMU's translator.
+    Waterfall,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Boot, Self::Memory, Self::Volume, Self::Stages, Self::Locality];
+    const ALL: [Self; 6] =
+        [Self::Boot, Self::Memory, Self::Volume, Self::Stages, Self::Locality, Self::Waterfall];
 
     const fn name(self) -> &'static str {
         match self {
@@ -63,6 +67,7 @@ impl Part {
             Self::Volume => "volume",
             Self::Stages => "stages",
             Self::Locality => "locality",
+            Self::Waterfall => "waterfall",
         }
     }
 
@@ -73,6 +78,7 @@ impl Part {
             Self::Volume => volume::run(options, bed),
             Self::Stages => stages::run(options, bed),
             Self::Locality => locality::run(options, bed),
+            Self::Waterfall => waterfall::run(options, bed),
         }
     }
 }

@@ -15,17 +15,21 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::stages::{Stage, Start};
-use super::task::{Data, Task, milliseconds};
-use crate::images::Images;
+use super::super::compare::stock;
+use super::super::task::{Task, milliseconds};
+use super::bed::Bed;
+use super::{Options, Part, leave};
 use crate::stage::stage;
 use crate::testbed::node::{Node, Programs};
 
 /// Points of each task: only its start counts.
 const POINTS: u64 = 4096;
 const MEMORY_MIB: u32 = 64;
+/// A function's like is saved in a fraction of this.
+const SAVED_WITHIN: Duration = Duration::from_secs(3);
 /// Said to the reader when there is no more.
 const OVER: &str = "over\n";
 
@@ -33,47 +37,48 @@ const OVER: &str = "over\n";
 const WAYS: [Way; 3] = [
     Way { name: "cold", settings: &[("snapshot_memory_mib", "0")], stock: false },
     Way { name: "restored", settings: &[], stock: false },
-    Way {
-        name: "stock",
-        settings: &[("snapshot_memory_mib", "0"), ("network_only", "true")],
-        stock: true,
-    },
+    Way { name: "stock", settings: &[("snapshot_memory_mib", "0")], stock: true },
 ];
 
 struct Way {
     name: &'static str,
     settings: &'static [(&'static str, &'static str)],
-    /// With the machine's own firmware, and the option ROM of its network card.
+    /// As QEMU boots it unless it is told otherwise.
     stock: bool,
 }
 
-/// Measures all ways, so many starts each, and gives `{"rows": [{"name", "stages": [{"name", "start_ms", "ms"}]}]}`.
+/// Leaves `{"rows": [{"name", "stages": [{"name", "start_ms", "ms"}]}]}`.
 ///
 /// # Errors
 /// A task fails, or QEMU did not say what it was asked to.
-pub(super) fn measure(folder: &Path, images: &Images, data: &Data, starts: usize) -> Result<Value> {
-    let rows: Vec<Value> = WAYS
-        .iter()
-        .map(|way| {
-            let stages = stage(&format!("starts, {}", way.name), || one(way, folder, images, data, starts))?;
-            Ok(json!({"name": way.name, "stages": stages.iter().map(Stage::json).collect::<Vec<_>>()}))
-        })
-        .collect::<Result<_>>()?;
-    Ok(json!({ "rows": rows }))
+pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
+    bed.data.load(POINTS)?;
+    let mut rows = Vec::new();
+    for way in &WAYS {
+        let stages = stage(&format!("starts, {}", way.name), || one(way, bed, options.boots))?;
+        rows.push(json!({"name": way.name, "stages": stages.iter().map(Stage::json).collect::<Vec<_>>()}));
+    }
+    leave(Part::Waterfall, json!({ "rows": rows, "boots": options.boots }))
 }
 
-fn one(way: &Way, folder: &Path, images: &Images, data: &Data, starts: usize) -> Result<Vec<Stage>> {
-    let node = Node::make(Programs::of("release"), &folder.join(format!("waterfall-{}", way.name)))?;
+fn one(way: &Way, bed: &Bed, starts: usize) -> Result<Vec<Stage>> {
+    let node = Node::make(Programs::of("release"), &bed.folder().join(format!("waterfall-{}", way.name)))?;
+    node.set("kind", "\"qemu-tcg\"")?;
     node.set("dormant_memory_mib", "0")?;
     for (key, value) in way.settings {
         node.set(key, value)?;
     }
-    let said = Said::by(&node, way.stock)?;
-    let node = node.started(images, &data.influx)?;
+    let next = if way.stock {
+        stock::in_front_of(&node)?.display().to_string()
+    } else {
+        "qemu-system-x86_64".to_owned()
+    };
+    let said = Said::by(&node, &next)?;
+    let node = node.started(&bed.images, &bed.data.influx)?;
     let task = || Task { points: POINTS, memory_mib: MEMORY_MIB }.run(&node);
     // The first makes what later ones find; after it, its like is saved, if that is wanted.
     task()?;
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(SAVED_WITHIN);
     said.lines();
     let mut measured = Vec::new();
     for _ in 0..starts {
@@ -93,7 +98,7 @@ struct Said {
 
 impl Said {
     /// Puts a program in front of the QEMU of a node that has not been started.
-    fn by(node: &Node, stock: bool) -> Result<Self> {
+    fn by(node: &Node, next: &str) -> Result<Self> {
         let (program, fifo) = (node.folder().join("traced-qemu"), node.folder().join("trace"));
         node.set("qemu", &format!("{:?}", program.display().to_string()))?;
         fs::create_dir_all(node.folder())?;
@@ -101,7 +106,7 @@ impl Said {
         if !made.success() {
             bail!("mkfifo {} ended with {made}", fifo.display());
         }
-        fs::write(&program, script(&fifo, stock)).with_context(|| format!("write {}", program.display()))?;
+        fs::write(&program, script(&fifo, next)).with_context(|| format!("write {}", program.display()))?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         // Both ends, so that it is never at its end.
         let read = fs::File::options().read(true).write(true).open(&fifo)?;
@@ -132,15 +137,13 @@ impl Drop for Said {
     }
 }
 
-fn script(fifo: &Path, stock: bool) -> String {
+fn script(fifo: &Path, next: &str) -> String {
     let fifo = fifo.display();
     let traces: String = stages::EVENTS.iter().map(|event| format!(" -trace {event}")).collect();
-    let exchange = if stock { super::compare::stock::EXCHANGE } else { "" };
     format!(
         "#!/bin/bash\n\
-         case \" $*\" in *\" guest=fades:\"*\":dmf-\"*) ;; *) exec qemu-system-x86_64 \"$@\" ;; esac\n\
+         case \" $*\" in *\" guest=fades:\"*\":dmf-\"*) ;; *) exec {next} \"$@\" ;; esac\n\
          echo \"$$@$EPOCHREALTIME:start\" > '{fifo}'\n\
-         {exchange}\n\
-         exec qemu-system-x86_64 -msg timestamp=on{traces} -D '{fifo}' \"$@\"\n"
+         exec {next} -msg timestamp=on{traces} -D '{fifo}' \"$@\"\n"
     )
 }
