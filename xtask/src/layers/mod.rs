@@ -43,7 +43,7 @@ const GUEST: &[&str] = &[
 /// What both worlds share.
 const SHARED: &[&str] = &["proto/wire", "proto/ring", "xen/store"];
 /// Host programs that run guest code as plain host code, for tests and figures.
-const BOTH: &[&str] = &["dmf-kit/testkit", "bench"];
+const BOTH: &[&str] = &["dmf-kit/testkit", "bench", "bench/reduction"];
 
 /// Every check, in the order of its run.
 ///

@@ -4,7 +4,7 @@
 //! Daemon, broker, network and source are the same for all of them. A backend without a guest of either kind (QEMU's
 //! translator inside an emulated machine takes longer for Linux than the node waits) has the reason in its place.
 
-mod linux;
+pub(super) mod linux;
 mod record;
 mod report;
 
