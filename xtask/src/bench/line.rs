@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use fades_bench::Measured;
 use serde_json::Value;
 
-use super::median;
+use super::{median, signal};
 use super::memory::{Memory, guests};
 use super::task::{Data, MEASUREMENT, POINTS_PER_MIB, STAGES, Task, end_ns, milliseconds};
 use crate::demo::submit;
@@ -236,12 +236,4 @@ fn table(documents: &[Value]) {
             eprintln!("   {stage:<10} {median:>10.2}   {first:.2} .. {last:.2}");
         }
     }
-}
-
-fn signal(signal: &str, pid: u32) -> Result<()> {
-    let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
-    if !status.success() {
-        bail!("kill {signal} {pid} ended with {status}");
-    }
-    Ok(())
 }

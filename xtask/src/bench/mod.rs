@@ -11,6 +11,7 @@ mod task;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured, Verdict};
@@ -193,6 +194,15 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
         even if even % 2 == 0 => Some(f64::midpoint(values[middle - 1], values[middle])),
         _ => Some(values[middle]),
     }
+}
+
+/// Stops a process, or has it go on.
+fn signal(signal: &str, pid: u32) -> Result<()> {
+    let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+    if !status.success() {
+        bail!("kill {signal} {pid} ended with {status}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn scaling(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>>
         node.set("dormant_memory_mib", "0")?;
         node.set("running", &functions.to_string())?;
         node.set("guests", &(functions + 1).to_string())?;
-        node.set("memory_mib", &(1024 + functions * MEMORY_MIB).to_string())?;
+        node.set("limits.memory_mib", &(1024 + functions * MEMORY_MIB).to_string())?;
         let node = node.started(images, &data.influx)?;
         TASK.run(&node)?;
         let burst = at_once(&node, TASKS)?;

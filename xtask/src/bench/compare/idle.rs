@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use fades_bench::Measured;
 use serde_json::json;
 
-use super::super::median;
+use super::super::{median, signal};
 use super::super::memory::guests;
 use super::super::task::{Data, Task};
 use super::smaps::Memory;
@@ -17,8 +17,9 @@ use super::{data, service};
 use crate::images::Images;
 use crate::testbed::node::{Node, Programs};
 
-/// So many wait. One after the other at one node, as each many at once makes as many be started ahead.
-const WAITING: [u32; 4] = [1, 4, 16, 64];
+/// So many wait. One after the other at one node, as each many at once makes as many be started ahead; in such steps that no
+/// more than 16 boot at once, or the last is not ready in the time that a node waits for it.
+const WAITING: [u32; 6] = [1, 4, 16, 32, 48, 64];
 /// The least that the image takes.
 const MEMORY_MIB: u32 = 32;
 /// Of a broker, as a node has it unless told otherwise.
@@ -26,7 +27,7 @@ const BROKER_MIB: u32 = 128;
 const TASK: Task = Task { points: 4096, memory_mib: MEMORY_MIB };
 /// Until all have been started, one after the other; less than the time after which one less is wanted.
 const PATIENCE: Duration = Duration::from_secs(55);
-/// After that, until the last has gone to sleep.
+/// Until one that was started has gone to sleep.
 const SETTLE: Duration = Duration::from_secs(3);
 /// In which processor time is counted.
 const SPAN: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ pub(super) fn measure(folder: &Path, images: &Images, data: &Data) -> Result<Vec
     // Room for all that run and for as many that wait.
     node.set("running", &most.to_string())?;
     node.set("guests", &(1 + 2 * most).to_string())?;
-    node.set("memory_mib", &(BROKER_MIB + 2 * most * MEMORY_MIB).to_string())?;
+    node.set("limits.memory_mib", &(BROKER_MIB + 2 * most * MEMORY_MIB).to_string())?;
     node.set("dormant_memory_mib", &(most * MEMORY_MIB).to_string())?;
     let node = node.started(images, &data.influx)?;
     let daemon = node.pid().context("no daemon runs")?;
@@ -49,9 +50,20 @@ pub(super) fn measure(folder: &Path, images: &Images, data: &Data) -> Result<Vec
     let mut measured = Vec::new();
     for waiting in WAITING {
         let envelopes = service::sign(&node, &TASK.wrapper(&node)?, waiting as usize)?;
-        service::wait(&node, &service::submit(&node, &envelopes)?)?;
+        // While the source stands still none of them ends, so all are under way at once.
+        signal("-STOP", data.influx.pid())?;
+        let begun = service::submit(&node, &envelopes).and_then(|ids| {
+            service::begun(&node, &ids)?;
+            Ok(ids)
+        });
+        signal("-CONT", data.influx.pid())?;
+        let ids = begun?;
+        service::wait(&node, &ids)?;
+        for id in &ids {
+            let document = service::result(&node, id)?;
+            TASK.check(&document).with_context(|| format!("a task gave {document}"))?;
+        }
         let functions = wait_for(daemon, broker, waiting)?;
-        std::thread::sleep(SETTLE);
         let memory: Vec<Memory> =
             functions.iter().map(|pid| Memory::of(*pid, MEMORY_MIB)).collect::<Result<_>>()?;
         let processor = processor_ms_per_s(&functions)?;
@@ -103,17 +115,20 @@ fn parts(memory: &[Memory]) {
     }
 }
 
-/// Functions, once there are so many.
+/// Functions, once there are so many, and the same for a while: those of ended tasks are gone by then.
 fn wait_for(daemon: u32, broker: u32, waiting: u32) -> Result<Vec<u32>> {
     let deadline = Instant::now() + PATIENCE;
+    let mut before = Vec::new();
     loop {
         let mut found = guests(daemon)?;
         found.retain(|pid| *pid != broker);
-        if found.len() == waiting as usize {
+        found.sort_unstable();
+        if found.len() == waiting as usize && found == before {
             return Ok(found);
         }
         ensure!(Instant::now() < deadline, "{} functions wait instead of {waiting}", found.len());
-        std::thread::sleep(Duration::from_millis(100));
+        before = found;
+        std::thread::sleep(SETTLE);
     }
 }
 

@@ -43,12 +43,21 @@ pub(super) fn submit(node: &Node, envelopes: &[Vec<u8>]) -> Result<Vec<String>> 
 
 /// Waits until all of them have ended.
 pub(super) fn wait(node: &Node, ids: &[String]) -> Result<()> {
+    until(node, ids, |state| matches!(state, "succeeded" | "failed" | "cancelled" | "expired"))
+}
+
+/// Waits until all of them are under way.
+pub(super) fn begun(node: &Node, ids: &[String]) -> Result<()> {
+    until(node, ids, |state| !matches!(state, "accepted" | "queued"))
+}
+
+fn until(node: &Node, ids: &[String], is: impl Fn(&str) -> bool) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     for id in ids {
         loop {
             let task = get(node, &format!("/v1/tasks/{id}"))?;
             let state = task["state"].as_str().unwrap_or_default();
-            if matches!(state, "succeeded" | "failed" | "cancelled" | "expired") {
+            if is(state) {
                 break;
             }
             ensure!(Instant::now() < deadline, "task {id} is still {state} after {PATIENCE:?}");
