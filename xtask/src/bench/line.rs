@@ -123,12 +123,7 @@ impl Bed {
             measured.push(figure("line/boot", median(milliseconds(&documents, "boot")))?);
         }
         let plain = (0..size.runs).map(|_| timed(|| self.plain(size.mib))).collect::<Result<_>>()?;
-        let plain = median(plain);
-        if size.mib == 128 {
-            let over = measured[0].value / plain.context("the plain process did not run")?;
-            measured.push(figure("line/over_plain_128_mib", Some(over))?);
-        }
-        measured.push(figure(size.plain, plain)?);
+        measured.push(figure(size.plain, median(plain))?);
         let influx = (0..size.runs).map(|_| timed(|| self.ask(size.mib))).collect::<Result<_>>()?;
         measured.push(figure(size.influx, median(influx))?);
         Ok(measured)

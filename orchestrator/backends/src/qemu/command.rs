@@ -36,9 +36,30 @@ const PER_DEVICE: usize = 8;
 /// Port of `isa-debug-exit`, by which a guest gives its exit code: the process ends with `code << 1 | 1`.
 pub(crate) const EXIT_PORT: &str = "isa-debug-exit,iobase=0xf4,iosize=0x04";
 
+/// The interval timer of 1981. It runs from reset on, 18 times a second, and wakes the monitor twice each time, whether its guest
+/// sleeps or not: 2 ms of processor time a second for each that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A kernel that is not told its processor's frequency measures it by this one.
+    Old,
+    /// One that is told needs none.
+    None,
+}
+
+impl Timer {
+    /// What the kernel needs that is told this.
+    fn of(command_line: &str) -> Self {
+        if command_line.split(' ').any(|word| word == "-freq") { Self::None } else { Self::Old }
+    }
+}
+
 /// Arguments that every QEMU of ours has: no default device, no configuration of the user, no display, no monitor,
 /// a seccomp filter that denies other programs, other users and resource changes.
-pub(crate) fn bare(accelerator: Accelerator) -> Vec<String> {
+pub(crate) fn bare(accelerator: Accelerator, timer: Timer) -> Vec<String> {
+    let machine = match timer {
+        Timer::Old => "pc,graphics=off,usb=off,vmport=off,hpet=off",
+        Timer::None => "pc,graphics=off,usb=off,vmport=off,hpet=off,pit=off",
+    };
     let (accelerator, processor) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         // Translation buffer in MiB: guests are small, and each buffer is resident memory of its process.
@@ -46,7 +67,7 @@ pub(crate) fn bare(accelerator: Accelerator) -> Vec<String> {
     };
     [
         "-machine",
-        "pc,graphics=off,usb=off,vmport=off,hpet=off",
+        machine,
         "-bios",
         "qboot.rom",
         "-accel",
@@ -75,7 +96,7 @@ pub(crate) fn bare(accelerator: Accelerator) -> Vec<String> {
 
 /// The whole argument list for a guest.
 pub(crate) fn arguments(guest: &Invocation<'_>) -> Vec<String> {
-    let mut arguments = bare(guest.accelerator);
+    let mut arguments = bare(guest.accelerator, Timer::of(guest.command_line));
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-name", format!("guest={}", guest.name.replace(',', ",,")));
     add("-m", format!("{}M", guest.memory_mib));
@@ -142,6 +163,14 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn who_knows_its_frequency_has_no_timer_to_measure_it() {
+        let of = |command_line: &str| {
+            bare(Accelerator::Tcg, Timer::of(command_line)).iter().any(|word| word.contains("pit=off"))
+        };
+        assert!(of("-ip 10.77.0.2 -freq 2000") && !of("-ip 10.77.0.2") && !of("env=X=-freq"));
     }
 
     #[test]

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(55);
 const SETTLE: Duration = Duration::from_secs(3);
 /// In which processor time is counted.
 const SPAN: Duration = Duration::from_secs(10);
+/// A figure is more than nothing: this stands for none at all.
+const LEAST_MS: f64 = 0.001;
 
 pub(super) fn measure(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>> {
     let most = WAITING[WAITING.len() - 1];
@@ -72,7 +74,7 @@ pub(super) fn measure(folder: &Path, images: &Images, data: &Data) -> Result<Vec
         if waiting == most {
             let own = median(memory.iter().map(Memory::own).collect()).context("no memory")?;
             measured.push(Measured { name: "idle/private_beyond_guest".to_owned(), value: own });
-            let value = processor * SPAN.as_secs_f64();
+            let value = (processor * SPAN.as_secs_f64()).max(LEAST_MS);
             measured.push(Measured { name: "idle/processor".to_owned(), value });
             parts(&memory);
         }

@@ -17,12 +17,13 @@ use crate::testbed::generator::START_NS;
 use crate::testbed::influx::DATABASE;
 
 /// What this measures of the group `line`.
-pub(super) const FIGURES: [&str; 6] = [
+pub(super) const FIGURES: [&str; 7] = [
     "line/stock_1_mib",
     "line/linux_1_mib",
     "line/wasm_1_mib",
     "line/wasm_128_mib",
     "line/cold_over_awake_1_mib",
+    "line/over_plain_128_mib",
     "line/wasm_over_plain_128_mib",
 ];
 const TURNS: usize = 9;
@@ -62,6 +63,7 @@ pub(super) fn measure(ways: &Ways, module: &Module, data: &mut Data) -> Result<V
         figure("line/wasm_1_mib", of("wasm", 1)?),
         figure("line/wasm_128_mib", of("wasm", 128)?),
         figure("line/cold_over_awake_1_mib", of("cold", 1)? / of("awake", 1)?),
+        figure("line/over_plain_128_mib", of("cold", 128)? / of("plain", 128)?),
         figure("line/wasm_over_plain_128_mib", of("wasm", 128)? / of("plain", 128)?),
     ])
 }
