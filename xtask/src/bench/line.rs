@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use fades_bench::Measured;
 use serde_json::Value;
 
-use super::{median, signal};
 use super::memory::{Memory, guests};
 use super::task::{Data, MEASUREMENT, POINTS_PER_MIB, STAGES, Task, end_ns, milliseconds};
+use super::{median, signal};
 use crate::demo::submit;
 use crate::images::Images;
 use crate::stage::{stage, target};

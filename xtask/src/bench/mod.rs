@@ -69,6 +69,9 @@ impl Options {
     }
 }
 
+/// What measures those of these figures that are its own.
+type Part = fn(&Options, &Budgets, &[&str]) -> Result<Vec<Measured>>;
+
 /// Builds what the benches drive, in release, and runs them; every median goes beside its promise.
 ///
 /// # Errors
@@ -80,7 +83,7 @@ pub fn run(options: &Options) -> Result<()> {
     let wanted: Vec<&str> =
         budgets.figures.keys().map(String::as_str).filter(|name| options.wants(name)).collect();
     let mut measured = Vec::new();
-    let parts: [fn(&Options, &Budgets, &[&str]) -> Result<Vec<Measured>>; 3] = [one_process, transfers, nodes];
+    let parts: [Part; 3] = [one_process, transfers, nodes];
     for part in parts {
         measured.extend(part(options, &budgets, &wanted)?);
         measured.retain(|figure| options.wants(&figure.name));
@@ -174,7 +177,9 @@ fn held(measured: &[Measured], budgets: &Budgets, wanted: &[&str]) -> Result<()>
                 match budgets.figures[*name].judge(figure.value) {
                     Verdict::Kept | Verdict::NotReached(_) => {}
                     Verdict::Broken => broken.push(format!("{name} is {value}")),
-                    Verdict::OutOfDate => broken.push(format!("{name} is {value}, so take `not_reached` away")),
+                    Verdict::OutOfDate => {
+                        broken.push(format!("{name} is {value}, so take `not_reached` away"))
+                    }
                 }
             }
         }
@@ -216,7 +221,9 @@ mod tests {
         assert!(Options::parse(&["--chekc"]).is_err() && Options::parse(&["a", "b"]).is_err());
         assert!(all.wants("wire/encode") && !all.wants("line/boot"));
         let compare = Options { filter: Some("compare".into()), ..Options::default() };
-        assert!(compare.wants("ready/cold") && compare.wants("line/wasm_1_mib") && !compare.wants("line/boot"));
+        assert!(
+            compare.wants("ready/cold") && compare.wants("line/wasm_1_mib") && !compare.wants("line/boot")
+        );
     }
 
     #[test]

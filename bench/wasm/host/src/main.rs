@@ -31,7 +31,9 @@ fn main() -> Result<()> {
             println!("{}", guest.reduce(question[0], &question.join(" "))?);
             Ok(())
         }
-        _ => bail!("compile MODULE.wasm FILE | start FILE | run FILE HOST:PORT DATABASE MEASUREMENT FROM_NS TO_NS"),
+        _ => bail!(
+            "compile MODULE.wasm FILE | start FILE | run FILE HOST:PORT DATABASE MEASUREMENT FROM_NS TO_NS"
+        ),
     }
 }
 
@@ -60,7 +62,8 @@ impl Guest {
     }
 
     fn reduce(&mut self, host: &str, question: &str) -> Result<String> {
-        let (space, room): (TypedFunc<(), u32>, TypedFunc<(), i32>) = (self.function("space")?, self.function("room")?);
+        let (space, room): (TypedFunc<(), u32>, TypedFunc<(), i32>) =
+            (self.function("space")?, self.function("room")?);
         let filled: TypedFunc<u32, i32> = self.function("filled")?;
         let words: TypedFunc<u32, u32> = self.function("words")?;
         let place = words.call(&mut self.store, u32::try_from(question.len())?)?;
@@ -72,7 +75,8 @@ impl Guest {
             let place = space.call(&mut self.store, ())? as usize;
             let room = usize::try_from(room.call(&mut self.store, ())?)?;
             let memory = self.memory.data_mut(&mut self.store);
-            let free = memory.get_mut(place..place + room).context("the module's buffer lies outside its memory")?;
+            let free =
+                memory.get_mut(place..place + room).context("the module's buffer lies outside its memory")?;
             // Straight into the module's memory, as a plain process reads into its own.
             let count = stream.read(free)?;
             ensure!(count > 0, "the source has closed");
@@ -108,7 +112,10 @@ impl Guest {
         Ok(text.context("the module's text lies outside its memory")?.to_vec())
     }
 
-    fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(&mut self, name: &str) -> Result<TypedFunc<P, R>> {
+    fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &mut self,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>> {
         self.instance.get_typed_func(&mut self.store, name)
     }
 }

@@ -60,8 +60,7 @@ extern "C" fn begin() -> i32 {
             return Err(format!("a question has five words, not {}", words.len()));
         };
         let number = |word: &str| word.parse::<i64>().map_err(|error| format!("{word}: {error}"));
-        let question =
-            Question { host, database, measurement, from_ns: number(from)?, to_ns: number(to)? };
+        let question = Question { host, database, measurement, from_ns: number(from)?, to_ns: number(to)? };
         let (reduction, request) = Reduction::new(&question).map_err(|error| error.to_string())?;
         state.reduction = Some(reduction);
         state.text = request;

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use fades_bench::Measured;
 use serde_json::json;
 
-use super::super::{median, signal};
 use super::super::memory::guests;
 use super::super::task::{Data, Task};
+use super::super::{median, signal};
 use super::smaps::Memory;
 use super::{data, service};
 use crate::images::Images;

@@ -41,7 +41,8 @@ const ALL: &str = "compare";
 
 /// Whether a figure is one of these.
 pub(super) fn measures(name: &str) -> bool {
-    ["ready/", "idle/", "burst/"].iter().any(|group| name.starts_with(group)) || tasks::FIGURES.contains(&name)
+    ["ready/", "idle/", "burst/"].iter().any(|group| name.starts_with(group))
+        || tasks::FIGURES.contains(&name)
 }
 
 /// Whether this filter is the name of all of these.

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::super::median;
 use super::super::task::milliseconds;
+use super::data;
 use super::wasm::Module;
 use super::way::{WAYS, Ways};
-use super::data;
 
 /// Each way so often.
 const TURNS: usize = 9;
@@ -47,7 +47,12 @@ pub(super) fn measure(ways: &Ways, module: &Module) -> Result<Vec<Measured>> {
     rows.push(json!({"name": "wasm", "ms": wasm, "words": "a process with wasmtime and a compiled module"}));
     eprintln!("   asked for → ready, ms, medians of {TURNS} by turns");
     for row in &rows {
-        eprintln!("   {:<8} {:>12.3}   {}", row["name"].as_str().unwrap_or_default(), row["ms"].as_f64().unwrap_or_default(), row["words"].as_str().unwrap_or_default());
+        eprintln!(
+            "   {:<8} {:>12.3}   {}",
+            row["name"].as_str().unwrap_or_default(),
+            row["ms"].as_f64().unwrap_or_default(),
+            row["words"].as_str().unwrap_or_default()
+        );
     }
     eprintln!("   of wasm's, {inside:.3} load the module and make the instance");
     data::leave_part("compare.json", "ready", rows.into())?;

@@ -105,7 +105,10 @@ fn timed(data: &Data, mib: u64, program: impl Fn(&[&str]) -> Result<String>) -> 
     let begun = Instant::now();
     let said = program(&[&host, DATABASE, MEASUREMENT, &from, &to])?;
     let took = begun.elapsed();
-    ensure!(said.starts_with(&format!("{points} points, ")), "{points} points were asked for, it said {said:?}");
+    ensure!(
+        said.starts_with(&format!("{points} points, ")),
+        "{points} points were asked for, it said {said:?}"
+    );
     Ok(took.as_secs_f64() * 1e3)
 }
 

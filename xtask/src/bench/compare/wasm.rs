@@ -35,10 +35,8 @@ pub(super) fn build() -> Result<Module> {
     let mut host = cargo(&["build", "--release", "--locked", "--manifest-path"]);
     check(host.arg(manifest("host")).arg("--target-dir").arg(&built))?;
     check(&mut module(&manifest("module"), &built_module)?)?;
-    let module = Module {
-        host: built.join("release/fades-bench-wasm-host"),
-        compiled: built.join("module.compiled"),
-    };
+    let module =
+        Module { host: built.join("release/fades-bench-wasm-host"), compiled: built.join("module.compiled") };
     let wasm = built_module.join(TARGET).join("release/fades_bench_wasm_module.wasm");
     let mut compile = Command::new(&module.host);
     let begun = Instant::now();

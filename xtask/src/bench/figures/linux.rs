@@ -61,6 +61,8 @@ case " $*" in *" guest=fades:"*":dmf-"*) ;; *) exec qemu-system-x86_64 "$@" ;; e
 for word; do
     shift
     case "$before" in
+        # Linux asks the interval timer how fast the processor is.
+        -machine) set -- "$@" "${{word%,pit=off}}" ;;
         -kernel) set -- "$@" '{kernel}' ;;
         -initrd) set -- "$@" '{ramdisk}' ;;
         -append) set -- "$@" "$word {ARGUMENTS}ttyS0" ;;
@@ -110,6 +112,8 @@ mod tests {
         let script = qemu(&parts());
         let of = |name: &str| {
             let words = [
+                "-machine",
+                "pc,hpet=off,pit=off",
                 "-name",
                 name,
                 "-kernel",
@@ -123,7 +127,7 @@ mod tests {
         };
         assert_eq!(
             of("guest=fades:0f:dmf-01"),
-            "-name guest=fades:0f:dmf-01 -kernel /l/vmlinux -initrd /l/ramdisk -append -ip a b quiet panic=-1 console=ttyS0"
+            "-machine pc,hpet=off -name guest=fades:0f:dmf-01 -kernel /l/vmlinux -initrd /l/ramdisk -append -ip a b quiet panic=-1 console=ttyS0"
         );
         assert!(
             of("guest=fades:0f:drb-01")
