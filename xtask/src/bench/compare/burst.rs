@@ -84,12 +84,14 @@ fn scaling(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>>
         let node = node.started(images, &data.influx)?;
         TASK.run(&node)?;
         let burst = at_once(&node, TASKS)?;
-        ensure!(burst.failed == 0, "{} of {TASKS} tasks failed:\n{}", burst.failed, node.log());
-        let rate = TASKS as f64 / burst.took_s;
-        eprintln!("   {functions:>9} {rate:>10.2}");
+        // Those that failed are told, and no part of the rate.
+        let rate = burst.ms.len() as f64 / burst.took_s;
+        eprintln!("   {functions:>9} {rate:>10.2}   failed: {}", burst.failed);
         rates.push(rate);
         // A task is one MiB.
-        rows.push(json!({"functions": functions, "tasks": TASKS, "tasks_per_s": rate, "mib_per_s": rate}));
+        rows.push(json!({
+            "functions": functions, "tasks": TASKS, "failed": burst.failed, "tasks_per_s": rate, "mib_per_s": rate,
+        }));
     }
     data::leave("scaling.json", &json!({"rows": rows}))?;
     let best = rates.iter().copied().fold(0.0, f64::max);
