@@ -34,6 +34,8 @@ pub struct Figure {
     pub better: Better,
     /// What is promised. Without it the figure is there for comparison.
     pub budget: Option<f64>,
+    /// Why the promise is not kept, in a sentence. Then it is one to be reached, and its breach is told, not refused.
+    pub not_reached: Option<String>,
     /// Median of the run.
     pub measured: Option<f64>,
 }
@@ -57,6 +59,9 @@ pub enum BudgetsError {
     /// A unit that nobody can compute.
     #[error("figure {0} has the unit {1:?}")]
     Unit(String, String),
+    /// A reason for not reaching nothing.
+    #[error("figure {0} is not reached, but promises nothing")]
+    Unpromised(String),
     /// The measured value is worse than what is promised.
     #[error("figure {0} promises {1} and was measured at {2}")]
     Broken(String, f64, f64),
@@ -73,6 +78,30 @@ impl Figure {
             (Some(budget), Better::Lower) => value <= budget,
         }
     }
+
+    /// What a value means for the promise.
+    #[must_use]
+    pub fn judge(&self, value: f64) -> Verdict<'_> {
+        match (self.holds(value), self.not_reached.as_deref()) {
+            (true, None) => Verdict::Kept,
+            (false, None) => Verdict::Broken,
+            (false, Some(why)) => Verdict::NotReached(why),
+            (true, Some(_)) => Verdict::OutOfDate,
+        }
+    }
+}
+
+/// What a value means for a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It holds, or there is none.
+    Kept,
+    /// It does not hold.
+    Broken,
+    /// It does not hold, and the file says why.
+    NotReached(&'a str),
+    /// It holds, but the file says why it does not.
+    OutOfDate,
 }
 
 impl Budgets {
@@ -86,8 +115,11 @@ impl Budgets {
             if !["1/s", "GB/s", "ms", "us", "MiB", "x"].contains(&figure.unit.as_str()) {
                 return Err(BudgetsError::Unit(name.clone(), figure.unit.clone()));
             }
+            if figure.not_reached.is_some() && figure.budget.is_none() {
+                return Err(BudgetsError::Unpromised(name.clone()));
+            }
             if let (Some(budget), Some(measured)) = (figure.budget, figure.measured)
-                && !figure.holds(measured)
+                && figure.judge(measured) == Verdict::Broken
             {
                 return Err(BudgetsError::Broken(name.clone(), budget, measured));
             }
@@ -154,12 +186,36 @@ mod tests {
 
     #[test]
     fn promises_bind_both_ways() {
-        let figure = |better| Figure { unit: "ms".into(), better, budget: Some(10.0), measured: None };
+        let figure = |better| Figure {
+            unit: "ms".into(),
+            better,
+            budget: Some(10.0),
+            not_reached: None,
+            measured: None,
+        };
         assert!(figure(Better::Lower).holds(10.0) && !figure(Better::Lower).holds(10.1));
         assert!(figure(Better::Higher).holds(10.0) && !figure(Better::Higher).holds(9.9));
         assert!(!figure(Better::Lower).holds(f64::NAN) && !figure(Better::Higher).holds(f64::NAN));
         assert!(matches!(Budgets::parse(&TEXT.replace("9.0", "11.0")), Err(BudgetsError::Broken(..))));
         assert!(matches!(Budgets::parse(&TEXT.replace("\"ms\"", "\"mss\"")), Err(BudgetsError::Unit(..))));
+    }
+
+    #[test]
+    fn a_mark_bears_a_breach_and_goes_out_of_date() {
+        let marked = TEXT.replace("measured = 9.0", "not_reached = \"it is far\", measured = 11.0");
+        let budgets = Budgets::parse(&marked).unwrap();
+        let figure = &budgets.figures["a/b"];
+        assert_eq!(figure.judge(11.0), Verdict::NotReached("it is far"));
+        assert_eq!(figure.judge(9.0), Verdict::OutOfDate);
+        let unmarked = &budgets.figures["a/c"];
+        assert_eq!(unmarked.judge(11.0), Verdict::Kept);
+        let broken = Figure { not_reached: None, ..figure.clone() };
+        assert_eq!((broken.judge(9.0), broken.judge(11.0)), (Verdict::Kept, Verdict::Broken));
+        let unpromised = marked.replace("budget = 10.0, ", "");
+        assert!(matches!(Budgets::parse(&unpromised), Err(BudgetsError::Unpromised(..))));
+        // The reason stays when a value is recorded.
+        let measured = [Measured { name: "a/b".into(), value: 12.0 }];
+        assert_eq!(record(&marked, "2026-01-01", &measured), marked.replace("11.0", "12"));
     }
 
     #[test]

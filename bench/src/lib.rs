@@ -7,7 +7,7 @@
 pub mod budgets;
 pub mod criterion;
 
-pub use budgets::{Better, Budgets, BudgetsError, Figure};
+pub use budgets::{Better, Budgets, BudgetsError, Figure, Verdict};
 
 /// A figure of this run.
 #[derive(Debug, Clone, PartialEq)]

@@ -246,7 +246,7 @@ fn a_task_like_one_before_finds_its_function_awake_and_it_slept() {
     }
     assert_eq!(only(first), second);
     task();
-    let second = only(second);
+    only(second);
     bed.node().fades(&["image", "rm", &bed.node().image("stats").unwrap()]).unwrap();
     let until = Instant::now() + patience(Duration::from_secs(5));
     while functions().count() > 0 {

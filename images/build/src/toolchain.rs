@@ -72,7 +72,7 @@ impl Toolchain {
 
     /// Cargo with this toolchain's compiler, in an environment of its own. `bootstrap` because building the standard library
     /// is an unstable feature of stable toolchains.
-    pub(crate) fn cargo(&self) -> Command {
+    pub fn cargo(&self) -> Command {
         let mut command = Command::new(&self.cargo);
         run::clean(&mut command);
         command.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1");

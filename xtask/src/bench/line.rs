@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use fades_bench::Measured;
 use serde_json::Value;
 
-use super::median;
 use super::memory::{Memory, guests};
 use super::task::{Data, MEASUREMENT, POINTS_PER_MIB, STAGES, Task, end_ns, milliseconds};
+use super::{median, signal};
 use crate::demo::submit;
 use crate::images::Images;
 use crate::stage::{stage, target};
@@ -231,12 +231,4 @@ fn table(documents: &[Value]) {
             eprintln!("   {stage:<10} {median:>10.2}   {first:.2} .. {last:.2}");
         }
     }
-}
-
-fn signal(signal: &str, pid: u32) -> Result<()> {
-    let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
-    if !status.success() {
-        bail!("kill {signal} {pid} ended with {status}");
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: criterion's benches, the whole line, and what both are held to.
 
+mod compare;
 pub mod figures;
 mod line;
 mod link;
@@ -10,9 +11,10 @@ mod task;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use fades_bench::{Budgets, Measured};
+use fades_bench::{Budgets, Measured, Verdict};
 
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::{images, setup};
@@ -61,9 +63,14 @@ impl Options {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+        self.filter.as_ref().is_none_or(|filter| {
+            name.contains(filter.as_str()) || (compare::is_all(filter) && compare::measures(name))
+        })
     }
 }
+
+/// What measures those of these figures that are its own.
+type Part = fn(&Options, &Budgets, &[&str]) -> Result<Vec<Measured>>;
 
 /// Builds what the benches drive, in release, and runs them; every median goes beside its promise.
 ///
@@ -75,55 +82,73 @@ pub fn run(options: &Options) -> Result<()> {
     let budgets = Budgets::parse(&text).with_context(|| format!("read {}", file.display()))?;
     let wanted: Vec<&str> =
         budgets.figures.keys().map(String::as_str).filter(|name| options.wants(name)).collect();
-    let of = |group: &str| wanted.iter().any(|name| name.split('/').next() == Some(group));
     let mut measured = Vec::new();
-    if wanted.iter().any(|name| !is_of_the_line(name)) {
-        measured.extend(stage("criterion", || criterion(options, &budgets))?);
+    let parts: [Part; 3] = [one_process, transfers, nodes];
+    for part in parts {
+        measured.extend(part(options, &budgets, &wanted)?);
+        measured.retain(|figure| options.wants(&figure.name));
         // What was measured is kept even if the rest cannot be.
         options.record(&file, &measured)?;
     }
-    if of("link") {
-        stage("setup", setup::run)?;
-        let arguments = ["build", "--profile", "bench", "--package", "fades-bench", "--example", "link"];
-        stage("programs", || check(&mut cargo(&arguments)))?;
-        measured.extend(stage("a transfer alone", link::measure)?);
-        measured.retain(|figure| options.wants(&figure.name));
-    }
-    if of("line") || of("memory") {
-        stage("setup", setup::run)?;
-        let images = building("images", "2 minutes", images::build)?;
-        stage("programs", || {
-            check(&mut cargo(&[
-                "build",
-                "--release",
-                "--package",
-                "fades-daemon",
-                "--package",
-                "fades-cli",
-            ]))?;
-            check(&mut cargo(&[
-                "build",
-                "--profile",
-                "bench",
-                "--package",
-                "fades-bench",
-                "--example",
-                "plain",
-            ]))
-        })?;
-        measured.extend(stage("the whole line", || line::measure(&images, of("line"), of("memory")))?);
-        measured.retain(|figure| options.wants(&figure.name));
-    }
     report::print(&measured, &budgets);
-    options.record(&file, &measured)?;
     if options.check {
         held(&measured, &budgets, &wanted)?;
     }
     Ok(())
 }
 
-fn is_of_the_line(name: &str) -> bool {
-    ["line/", "memory/", "link/"].iter().any(|group| name.starts_with(group))
+/// What criterion measures.
+fn one_process(options: &Options, budgets: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
+    if wanted.iter().all(|name| needs_guests(name)) {
+        return Ok(Vec::new());
+    }
+    stage("criterion", || criterion(options, budgets))
+}
+
+/// What two guests measure.
+fn transfers(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
+    if !wanted.iter().any(|name| group(name) == "link") {
+        return Ok(Vec::new());
+    }
+    stage("setup", setup::run)?;
+    let arguments = ["build", "--profile", "bench", "--package", "fades-bench", "--example", "link"];
+    stage("programs", || check(&mut cargo(&arguments)))?;
+    stage("a transfer alone", link::measure)
+}
+
+/// What whole nodes measure.
+fn nodes(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
+    let (compared, own): (Vec<&str>, Vec<&str>) = wanted.iter().partition(|name| compare::measures(name));
+    let (line, memory) = (of(&own, "line"), of(&own, "memory"));
+    let mut measured = Vec::new();
+    if !(line || memory || !compared.is_empty()) {
+        return Ok(measured);
+    }
+    stage("setup", setup::run)?;
+    let images = building("images", "2 minutes", images::build)?;
+    stage("programs", || {
+        check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))?;
+        check(&mut cargo(&["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"]))
+    })?;
+    if line || memory {
+        measured.extend(stage("the whole line", || line::measure(&images, line, memory))?);
+    }
+    if !compared.is_empty() {
+        measured.extend(stage("compared", || compare::measure(&images, &compared))?);
+    }
+    Ok(measured)
+}
+
+fn of(names: &[&str], wanted: &str) -> bool {
+    names.iter().any(|name| group(name) == wanted)
+}
+
+fn group(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
+}
+
+fn needs_guests(name: &str) -> bool {
+    ["line", "memory", "link"].contains(&group(name)) || compare::measures(name)
 }
 
 fn criterion(options: &Options, budgets: &Budgets) -> Result<Vec<Measured>> {
@@ -147,10 +172,16 @@ fn held(measured: &[Measured], budgets: &Budgets, wanted: &[&str]) -> Result<()>
     for name in wanted {
         match measured.iter().find(|figure| figure.name == *name) {
             None => broken.push(format!("{name} was not measured")),
-            Some(figure) if !budgets.figures[*name].holds(figure.value) => {
-                broken.push(format!("{name} is {}", fades_bench::budgets::rounded(figure.value)));
+            Some(figure) => {
+                let value = fades_bench::budgets::rounded(figure.value);
+                match budgets.figures[*name].judge(figure.value) {
+                    Verdict::Kept | Verdict::NotReached(_) => {}
+                    Verdict::Broken => broken.push(format!("{name} is {value}")),
+                    Verdict::OutOfDate => {
+                        broken.push(format!("{name} is {value}, so take `not_reached` away"))
+                    }
+                }
             }
-            Some(_) => {}
         }
     }
     if !broken.is_empty() {
@@ -170,6 +201,15 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
+/// Stops a process, or has it go on.
+fn signal(signal: &str, pid: u32) -> Result<()> {
+    let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+    if !status.success() {
+        bail!("kill {signal} {pid} ended with {status}");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +220,10 @@ mod tests {
         assert_eq!(Options::parse(&["--check", "wire", "--record"]).unwrap(), all);
         assert!(Options::parse(&["--chekc"]).is_err() && Options::parse(&["a", "b"]).is_err());
         assert!(all.wants("wire/encode") && !all.wants("line/boot"));
+        let compare = Options { filter: Some("compare".into()), ..Options::default() };
+        assert!(
+            compare.wants("ready/cold") && compare.wants("line/wasm_1_mib") && !compare.wants("line/boot")
+        );
     }
 
     #[test]

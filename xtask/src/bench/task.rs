@@ -76,7 +76,7 @@ impl Task {
     }
 
     /// A result over other points than these is none.
-    fn check(self, document: &Value) -> Result<()> {
+    pub(super) fn check(self, document: &Value) -> Result<()> {
         let groups = document["result"]["groups"].as_array().context("the result has no groups")?;
         let count: u64 = groups.iter().filter_map(|group| group["count"].as_u64()).sum();
         if count != self.points {

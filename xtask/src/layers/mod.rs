@@ -17,9 +17,9 @@ use crate::stage::{cargo, root};
 
 /// Top folders and their floors. `xtask` stands above everything: it drives what the others build.
 const FLOORS: &[(&str, u8)] = &[
-    ("xtask", 6),
+    ("xtask", 7),
+    ("bench", 6),
     ("dmf-kit", 5),
-    ("bench", 5),
     ("drb", 4),
     ("orchestrator", 4),
     ("images", 3),
@@ -43,7 +43,7 @@ const GUEST: &[&str] = &[
 /// What both worlds share.
 const SHARED: &[&str] = &["proto/wire", "proto/ring", "xen/store"];
 /// Host programs that run guest code as plain host code, for tests and figures.
-const BOTH: &[&str] = &["dmf-kit/testkit", "bench"];
+const BOTH: &[&str] = &["dmf-kit/testkit", "bench", "bench/reduction"];
 
 /// Every check, in the order of its run.
 ///

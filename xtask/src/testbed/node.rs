@@ -127,17 +127,21 @@ impl Node {
     }
 
     /// Gives a setting a value of our own: one that `fades init` wrote as a comment, with its default. Holds from the daemon's
-    /// next start on.
+    /// next start on. Where several tables have one of this name, `TABLE.KEY` says which.
     ///
     /// # Errors
     /// There is no such line, or more than one, or the file could not be written.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
         let file = self.folder.join("fades.toml");
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let (wanted, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(table), key));
         let comment = format!("# {key} = ");
-        let mut found = 0;
+        let (mut found, mut table) = (0, String::new());
         let lines = text.lines().map(|line| {
-            if !line.starts_with(&comment) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                name.clone_into(&mut table);
+            }
+            if !line.starts_with(&comment) || wanted.is_some_and(|wanted| wanted != table) {
                 return line.to_owned();
             }
             found += 1;

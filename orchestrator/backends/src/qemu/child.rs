@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use fades_wire::region::REGION_LEN;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
+
+use super::Accelerator;
 
 /// Resource limits of a QEMU process.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +16,8 @@ pub(crate) struct Limits {
     /// Address space in bytes.
     address_space: u64,
     open_files: u64,
+    /// No memory is taken 2 MiB at a time.
+    small_pages: bool,
 }
 
 /// Address space that QEMU itself maps beside the guest's memory: its text and libraries, thread stacks, allocator
@@ -21,13 +26,20 @@ const QEMU_OWN: u64 = 2 << 30;
 
 impl Limits {
     pub(crate) fn guest(memory_mib: u32) -> Self {
-        Limits { address_space: QEMU_OWN + (u64::from(memory_mib) << 20), open_files: 64 }
+        Limits { address_space: QEMU_OWN + (u64::from(memory_mib) << 20), open_files: 64, small_pages: false }
     }
 
     /// With so many regions that it shares with others, each of them a file and a bell.
     pub(crate) fn with_regions(self, regions: usize) -> Self {
         let (count, each) = (regions as u64, REGION_LEN as u64);
-        Limits { address_space: self.address_space + count * each, open_files: self.open_files + 3 * count }
+        let (address_space, open_files) = (self.address_space + count * each, self.open_files + 3 * count);
+        Limits { address_space, open_files, ..self }
+    }
+
+    /// As it is best for this accelerator: translated code is most of what a monitor has of its own, and is little; large pages
+    /// for it and for the guest only pay where the processor walks the guest's page tables itself.
+    pub(crate) fn on(self, accelerator: Accelerator) -> Self {
+        Limits { small_pages: accelerator == Accelerator::Tcg, ..self }
     }
 
     pub(crate) fn probe() -> Self {
@@ -70,6 +82,10 @@ pub(crate) fn command(
             setrlimit(Resource::Nofile, fixed(limits.open_files))?;
             setrlimit(Resource::Core, fixed(0))?;
             setrlimit(Resource::Fsize, fixed(0))?;
+            if limits.small_pages {
+                // A kernel without large pages has none to be told to leave.
+                let _ = disable_transparent_huge_pages(true);
+            }
             for &file in &files {
                 rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(file), rustix::io::FdFlags::empty())?;
             }

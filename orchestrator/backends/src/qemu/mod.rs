@@ -23,7 +23,7 @@ use fades_wire::region::{Birth, MAX_REGIONS};
 
 pub use self::regions::RegionPost;
 
-use self::command::{Boot, Invocation, Saving, Shared};
+use self::command::{Boot, Invocation, Machine, Saving, Shared};
 use self::guest::{Held, QemuGuest};
 use self::regions::{Seated, Table};
 use self::snapshot::{Kind, Maker, QmpError, Saved, Snapshots, Wish, describe};
@@ -123,7 +123,7 @@ impl QemuBackend {
             ..self.invocation(spec, &name)
         });
         let files = [ram.as_fd(), state.as_fd(), theirs.as_fd(), server.as_fd()];
-        let limits = child::Limits::guest(spec.memory_mib).with_regions(1);
+        let limits = child::Limits::guest(spec.memory_mib).with_regions(1).on(self.accelerator);
         let command = child::command(&self.program, &arguments, &files, &limits);
         let bell = seat.bell();
         let guest = self.spawner.spawn(command, spec.time_limit, Held { seat: Some(seat), _wish: None })?;
@@ -156,7 +156,8 @@ impl QemuBackend {
             }),
             ..self.invocation(&spec, &name)
         });
-        let limits = child::Limits::guest(spec.memory_mib).with_regions(1 + others.len());
+        let limits =
+            child::Limits::guest(spec.memory_mib).with_regions(1 + others.len()).on(self.accelerator);
         let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
         files.extend(network.map(AsFd::as_fd).into_iter().chain(server).chain(others));
         let command = child::command(&self.program, &arguments, &files, &limits);
@@ -173,6 +174,7 @@ impl QemuBackend {
             accelerator: self.accelerator,
             name,
             memory_mib: spec.memory_mib,
+            machine: Machine::of(&spec.command_line),
             boot: None,
             saving: None,
             network: None,

@@ -45,7 +45,7 @@ fn try_run(program: &str, accelerator: Accelerator) -> std::io::Result<Probe> {
     let guest = rustix::fs::memfd_create("fades-probe", MemfdFlags::CLOEXEC)?;
     let mut guest = std::fs::File::from(guest);
     guest.write_all(&elf(&code()))?;
-    let mut arguments = command::bare(accelerator);
+    let mut arguments = command::bare(accelerator, command::Machine::Whole);
     let kernel = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&guest));
     arguments.extend(["-m", "8M", "-serial", "none", "-kernel", kernel.as_str()].map(str::to_owned));
     let asked = Instant::now();

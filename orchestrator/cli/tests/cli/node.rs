@@ -180,7 +180,8 @@ fn wiring(script: Script) -> Wiring {
         let backend = ScriptedBackend::new(Arc::clone(&network), script);
         let info = BackendInfo { kind: "qemu-tcg".into(), reason: "scripted".into(), cost: "none".into() };
         let network = network as Arc<dyn Network>;
-        Ok(Wired { backend, info, tsc_mhz: None, network, consumed: Arc::new(|_, _| {}), waits: false })
+        let consumed = Arc::new(|_, _| {});
+        Ok(Wired { backend, info, tsc_mhz: None, network, consumed, waits: false, region_mib: 0 })
     })
 }
 

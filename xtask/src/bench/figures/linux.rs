@@ -14,14 +14,14 @@ use crate::lab::linux::Parts;
 use crate::testbed::node::Node;
 
 /// Memory of a guest, MiB.
-pub(super) const MEMORY_MIB: u32 = 96;
+pub(in crate::bench) const MEMORY_MIB: u32 = 96;
 /// Where the node looks for `xl` first. In a lab nothing is there.
 const XL: &str = "/usr/local/sbin/xl";
 /// Quiet on the console; without a function there is nothing to wait for.
 const ARGUMENTS: &str = "quiet panic=-1 console=";
 
 /// In front of the real monitor while it lives.
-pub(super) struct Linux(PathBuf);
+pub(in crate::bench) struct Linux(PathBuf);
 
 impl Drop for Linux {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Linux {
 
 impl Linux {
     /// For a node on `backend` that has not been started.
-    pub(super) fn instead_of_functions(node: &Node, backend: &str) -> Result<Self> {
+    pub(in crate::bench) fn instead_of_functions(node: &Node, backend: &str) -> Result<Self> {
         let (file, text) = if backend == "xen" {
             if Path::new(XL).exists() {
                 bail!("{XL} is there: this is no lab's dom0");
@@ -61,6 +61,8 @@ case " $*" in *" guest=fades:"*":dmf-"*) ;; *) exec qemu-system-x86_64 "$@" ;; e
 for word; do
     shift
     case "$before" in
+        # Linux asks the interval timer how fast the processor is, and ACPI who interrupts where.
+        -machine) set -- "$@" "${{word%,acpi=off,pit=off}}" ;;
         -kernel) set -- "$@" '{kernel}' ;;
         -initrd) set -- "$@" '{ramdisk}' ;;
         -append) set -- "$@" "$word {ARGUMENTS}ttyS0" ;;
@@ -110,6 +112,8 @@ mod tests {
         let script = qemu(&parts());
         let of = |name: &str| {
             let words = [
+                "-machine",
+                "pc,hpet=off,acpi=off,pit=off",
                 "-name",
                 name,
                 "-kernel",
@@ -123,7 +127,7 @@ mod tests {
         };
         assert_eq!(
             of("guest=fades:0f:dmf-01"),
-            "-name guest=fades:0f:dmf-01 -kernel /l/vmlinux -initrd /l/ramdisk -append -ip a b quiet panic=-1 console=ttyS0"
+            "-machine pc,hpet=off -name guest=fades:0f:dmf-01 -kernel /l/vmlinux -initrd /l/ramdisk -append -ip a b quiet panic=-1 console=ttyS0"
         );
         assert!(
             of("guest=fades:0f:drb-01")

@@ -11,7 +11,7 @@ mod ask;
 mod bed;
 mod boot;
 pub mod draw;
-mod linux;
+pub(super) mod linux;
 mod locality;
 mod memory;
 mod plain;

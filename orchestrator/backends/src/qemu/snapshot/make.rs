@@ -18,7 +18,7 @@ use super::state::{StateError, unplace_region};
 use super::{Monitor, PATIENCE, Saved, Wish};
 use crate::qemu::Accelerator;
 use crate::qemu::child::{self, Limits};
-use crate::qemu::command::{self, Boot, Invocation, Saving, Shared};
+use crate::qemu::command::{self, Boot, Invocation, Machine, Saving, Shared};
 use crate::qemu::guest::{Held, QemuGuest};
 use crate::qemu::regions::Alone;
 use crate::qemu::spawner::Spawner;
@@ -103,6 +103,7 @@ impl Maker {
             accelerator: self.accelerator,
             name: &name,
             memory_mib: wish.kind.memory_mib,
+            machine: Machine::of(&wish.command_line),
             boot: Some(Boot {
                 command_line: &wish.command_line,
                 loader: wish.loader.as_raw_fd(),
@@ -119,7 +120,7 @@ impl Maker {
             line.as_fd(),
             region.server.client.as_fd(),
         ];
-        let limits = Limits::guest(wish.kind.memory_mib).with_regions(1);
+        let limits = Limits::guest(wish.kind.memory_mib).with_regions(1).on(self.accelerator);
         let command = child::command(&self.program, &arguments, &files, &limits);
         self.spawner.spawn(command, Some(2 * PATIENCE), Held::default())
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::bench::median;
 
 /// Events that QEMU is to write down.
-pub(super) const EVENTS: [&str; 4] = ["vm_state_notify", "fw_cfg_select", "pci_cfg_write", "loadvm_state_setup"];
+pub(super) const EVENTS: [&str; 4] =
+    ["vm_state_notify", "fw_cfg_select", "pci_cfg_write", "loadvm_state_setup"];
 
 /// A stage of a start.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,14 +40,17 @@ impl Start {
             Some((time.parse::<f64>().ok()? * 1e3, event.to_owned()))
         };
         let events: Vec<(f64, String)> = lines.iter().filter_map(parse).collect();
-        let starts: Vec<f64> = events.iter().filter(|(_, event)| event == "start").map(|(at, _)| *at).collect();
+        let starts: Vec<f64> =
+            events.iter().filter(|(_, event)| event == "start").map(|(at, _)| *at).collect();
         let [start] = starts[..] else { bail!("{} processes were started for one task", starts.len()) };
         let first = |what: &str| events.iter().find(|(_, event)| event.contains(what)).map(|(at, _)| *at);
         let running = first("vm_state_notify running 1").context("no guest ran")?;
         let ends = if let Some(loading) = first("loadvm_state_setup") {
             vec![("monitor", loading), ("state", running)]
         } else {
-            let kernel = |(_, event): &&(f64, String)| event.contains("fw_cfg_select") && event.contains("kernel_entry");
+            let kernel = |(_, event): &&(f64, String)| {
+                event.contains("fw_cfg_select") && event.contains("kernel_entry")
+            };
             let firmware = events.iter().rfind(kernel).context("no firmware took the kernel")?.0;
             let device = |(at, event): &&(f64, String)| {
                 *at > firmware
@@ -81,8 +85,12 @@ pub(super) fn medians(starts: &[Vec<Stage>]) -> Result<Vec<Stage>> {
     let mut start_ms = 0.0;
     let mut stages = Vec::new();
     for (index, Stage { name, .. }) in first.iter().enumerate() {
-        let all: Vec<f64> =
-            starts.iter().filter_map(|stages| stages.get(index)).filter(|stage| stage.name == *name).map(|stage| stage.ms).collect();
+        let all: Vec<f64> = starts
+            .iter()
+            .filter_map(|stages| stages.get(index))
+            .filter(|stage| stage.name == *name)
+            .map(|stage| stage.ms)
+            .collect();
         if all.len() != starts.len() {
             bail!("not every start has a stage {name}: some went on from a snapshot, and some did not");
         }
@@ -114,7 +122,10 @@ mod tests {
     fn a_boot_has_its_stages() {
         let stages = Start::read(&lines(COLD)).unwrap().stages(110.0).unwrap();
         let told: Vec<(&str, f64)> = stages.iter().map(|stage| (stage.name, stage.ms.round())).collect();
-        assert_eq!(told, [("monitor", 50.0), ("firmware", 10.0), ("loader and kernel", 30.0), ("its device, hello", 20.0)]);
+        assert_eq!(
+            told,
+            [("monitor", 50.0), ("firmware", 10.0), ("loader and kernel", 30.0), ("its device, hello", 20.0)]
+        );
         assert_eq!(stages[2].start_ms.round(), 60.0);
         assert_eq!(medians(&[stages.clone(), stages.clone()]).unwrap().len(), 4);
     }
