@@ -21,11 +21,12 @@ cargo xtask COMMAND
   prepush                fmt, clippy with warnings denied, layers, docs
   images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
-                         every figure beside its promise in bench/budgets.toml
+                         every figure beside its promise in bench/budgets.toml; `bench compare`: those of
+                         ready, idle, burst, and tasks beside Linux, a process and Wasm
   machines [BOOTS]       how long a guest takes to main on pc, q35 and microvm; in a lab:
                          lab kvm -- xtask machines
-  figures [PART…] [--quick] [--boots N] [--tasks N] [--mib M,…] | --record | --draw
-                         measures boot, memory, volume, stages, locality, or those that are named; in a lab:
+  figures [PART…] [--quick] [--boots N] [--tasks N] [--mib M,…] [--backend NAME] | --record | --draw
+                         measures boot, memory, volume, stages, locality, waterfall, or those named; in a lab:
                          lab kvm --limit 1800 --linux -- xtask figures boot stages; then puts what was
                          measured here and in the labs into bench/figures, and draws all of it again
 ";

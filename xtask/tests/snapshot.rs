@@ -48,7 +48,9 @@ fn a_function_goes_on_from_a_snapshot_as_somebody_else() {
     told(&identity());
     let pid = wait_for_one_that_goes_on(&bed, || told(&identity()));
     let own = written(pid);
-    let saved = bed.node().log().split("bytes=").last().unwrap().trim().parse::<u64>().unwrap();
+    let log = bed.node().log();
+    let last = log.lines().rfind(|line| line.contains("a function was saved")).unwrap();
+    let saved: u64 = last.split("bytes=").nth(1).unwrap().trim().parse().unwrap();
     assert!(own < saved / 2, "it has {own} bytes of its own, where {saved} were saved");
     for _ in 0..3 {
         told(&identity());
@@ -81,12 +83,8 @@ fn a_snapshot_of_another_monitor_is_not_used() {
         document["result"].clone()
     };
     let booted = run();
-    // Time for the snapshot; that there is one is what the other test shows, and the log here.
-    let until = Instant::now() + patience(Duration::from_secs(20));
-    while !bed.node().log().contains("a function was saved") {
-        assert!(Instant::now() < until, "{}", bed.node().log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    run();
+    bed.node().wait_for_snapshot().unwrap();
     // Beside it, what a QEMU looks for beside itself.
     fs::create_dir_all(folder.join("bin")).unwrap();
     for beside in ["lib", "share"] {

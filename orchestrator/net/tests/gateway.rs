@@ -249,6 +249,40 @@ fn a_source_that_closes_first_is_read_to_its_end() {
     }
 }
 
+/// What a source that sends little at a time is left to gather comes though nothing else happens, its end included.
+#[test]
+fn a_source_that_sends_little_at_a_time_is_read_in_fewer_pieces_and_whole() {
+    const PIECES: usize = 200;
+    let net = start();
+    let port = net.source(
+        "drops",
+        serve(|mut stream| {
+            stream.set_nodelay(true).unwrap();
+            for piece in pattern(3, PIECES * 100).chunks(100) {
+                stream.write_all(piece).unwrap();
+                // Shorter than what it may gather for.
+                let until = Instant::now() + Duration::from_micros(20);
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+            }
+            // Open until the other side has had all of it: its end is not what brings the rest.
+            let _ = stream.read(&mut [0]);
+        }),
+    );
+    let broker = net.peer(Role::Broker);
+    let mut stream = broker.connect(GATEWAY, port).unwrap();
+    let received = || net.net.port_counters(broker.id()).unwrap().received();
+    let before = received();
+    let mut all = vec![0; PIECES * 100];
+    stream.read_exact(&mut all).unwrap();
+    assert_eq!(all, pattern(3, PIECES * 100));
+    let frames = received() - before;
+    assert!(frames < PIECES as u64, "{frames} frames for {PIECES} pieces");
+    stream.shutdown_write();
+    assert!(drain(&mut stream).unwrap().is_empty());
+}
+
 #[test]
 fn a_slow_broker_holds_the_source_back_and_memory_stays() {
     let net = start();

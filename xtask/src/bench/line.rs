@@ -67,7 +67,7 @@ struct Bed {
 /// # Errors
 /// A program does not start, or a task does not succeed with the right count.
 pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<Measured>> {
-    let folder = target().join("bench");
+    let folder = target().join("bench/line");
     let mut data = Data::start(&folder.join("influx"))?;
     data.load(POINTS_PER_MIB)?;
     let node = cold(&folder.join("node"), images, &data)?;
@@ -97,6 +97,7 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
 fn cold(folder: &Path, images: &Images, data: &Data) -> Result<Node> {
     let node = Node::make(Programs::of("release"), folder)?;
     node.set("dormant_memory_mib", "0")?;
+    node.set("snapshot_memory_mib", "0")?;
     node.started(images, &data.influx)
 }
 

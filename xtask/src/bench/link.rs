@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::Measured;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::compare::data;
 use super::median;
 use crate::images;
 use crate::stage::target;
@@ -45,6 +46,9 @@ pub(super) fn measure() -> Result<Vec<Measured>> {
         }
     }
     let [region, tcp, stock] = took.map(|took| median(took).unwrap_or(f64::NAN));
+    let drawn = [("shared memory", region), ("TCP, MTU 9000", tcp), ("stock: TCP, MTU 1500, SHA-256", stock)];
+    let drawn = drawn.map(|(name, ms)| json!({"name": name, "mib": MIB, "ms": ms}));
+    data::leave_part("compare.json", "link", drawn.to_vec().into())?;
     let figure = |name: &str, value| Measured { name: name.to_owned(), value };
     Ok(vec![
         figure(WAYS[0].1, region),

@@ -328,6 +328,21 @@ impl Node {
         fs::read_to_string(self.folder.join("fadesd.log")).unwrap_or_default()
     }
 
+    /// Waits until a function was saved, to be gone on with.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn wait_for_snapshot(&self) -> Result<()> {
+        let until = Instant::now() + READY_WITHIN;
+        while !self.log().contains("a function was saved") {
+            if Instant::now() > until {
+                bail!("no function was saved within {READY_WITHIN:?}:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Kills the daemon as a crash would.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub use self::regions::RegionPost;
 use self::command::{Boot, Invocation, Machine, Saving, Shared};
 use self::guest::{Held, QemuGuest};
 use self::regions::{Seated, Table};
-use self::snapshot::{Kind, Maker, QmpError, Saved, Snapshots, Wish, describe};
+use self::snapshot::{Kind, Maker, QmpError, Saved, Snapshots, Wish};
 use self::spawner::Spawner;
 use crate::orphans;
 
@@ -210,7 +210,7 @@ impl QemuBackend {
         {
             match self.go_on(spec, seat, &saved) {
                 Ok(guest) => return Ok(Ok(guest)),
-                Err(error) => snapshots.give_up(&kind, &describe(&error)),
+                Err(error) => snapshots.give_up(&kind, &error),
             }
         }
         // A wish that cannot be made is one for the next of its kind.

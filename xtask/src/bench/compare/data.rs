@@ -16,7 +16,7 @@ pub(super) fn leave(name: &str, document: &Value) -> Result<()> {
 }
 
 /// Changes one part of a document that an earlier run may have left.
-pub(super) fn leave_part(name: &str, part: &str, value: Value) -> Result<()> {
+pub(in crate::bench) fn leave_part(name: &str, part: &str, value: Value) -> Result<()> {
     let file = target().join("bench/figures").join(name);
     let left = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let mut document = left.filter(Value::is_object).unwrap_or_else(

@@ -153,7 +153,11 @@ fn processor_ns(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for thread in fs::read_dir(&folder).with_context(|| format!("list {folder}"))? {
         let file = thread?.path().join("schedstat");
-        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let text = match fs::read_to_string(&file) {
+            // A thread that has ended since the folder was listed.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            text => text.with_context(|| format!("read {}", file.display()))?,
+        };
         let ran = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
         sum += ran.with_context(|| format!("{} has no number", file.display()))?;
     }

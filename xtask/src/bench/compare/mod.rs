@@ -16,7 +16,7 @@
 //! Another way: a variant of [`way::Way`]; its figures in `budgets.toml`, once they were measured.
 
 mod burst;
-mod data;
+pub(super) mod data;
 mod idle;
 mod ready;
 mod service;

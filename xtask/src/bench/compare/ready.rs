@@ -17,8 +17,6 @@ use super::way::{WAYS, Ways};
 const TURNS: usize = 9;
 /// Points of a task of which only the start counts.
 pub(super) const FEW: u64 = 4096;
-/// The node counts in whole µs. What it tells as 0 counts as one, so that ratios have something to divide by.
-const LEAST_MS: f64 = 0.001;
 /// After a task that has the next function started ahead: longer than its boot.
 const PAUSE: Duration = Duration::from_millis(1500);
 
@@ -36,7 +34,7 @@ pub(super) fn measure(ways: &Ways, module: &Module) -> Result<Vec<Measured>> {
         wasm.push(start.process_ms);
         inside.push(start.instance_ms);
     }
-    let [stock, linux, cold, restored, awake] = took.map(|took| median(took).map(|ms| ms.max(LEAST_MS)));
+    let [stock, linux, cold, restored, awake] = took.map(median);
     let nothing = "a start was not measured";
     let (stock, linux, cold) = (stock.context(nothing)?, linux.context(nothing)?, cold.context(nothing)?);
     let restored = restored.context(nothing)?;

@@ -35,8 +35,7 @@ impl Memory {
         let mut guest = false;
         for mapping in mappings(text) {
             memory.private += mapping.private;
-            // Writable, not code, of nobody's file, and as large as the guest's memory: nothing else is.
-            if !guest && mapping.is_anonymous("rw-p") && mapping.size == f64::from(guest_mib) {
+            if !guest && mapping.is_memory_of_a_guest() && mapping.size == f64::from(guest_mib) {
                 guest = true;
                 memory.touched = mapping.private;
             } else {
@@ -56,8 +55,9 @@ struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
-    fn is_anonymous(&self, rights: &str) -> bool {
-        self.name.is_empty() && self.rights == rights
+    /// Writable, not code, and of nobody's file or a snapshot's; nothing else of this kind is as large as a guest's memory.
+    fn is_memory_of_a_guest(&self) -> bool {
+        self.rights == "rw-p" && (self.name.is_empty() || self.name.starts_with("/memfd:fades-saved"))
     }
 
     fn what(&self) -> &'static str {
@@ -114,5 +114,10 @@ mod tests {
         assert_eq!(memory.parts["translated code"], 4.0);
         assert_eq!((memory.parts["heap"], memory.parts["libraries"]), (2.0, 0.5));
         assert_eq!(Memory::parse(TEXT, 64), None, "no guest of this size");
+        let restored = TEXT.replace(
+            "rw-p 00000000 00:00 0 \nSize: 32768",
+            "rw-p 00000000 00:01 9 /memfd:fades-saved (deleted)\nSize: 32768",
+        );
+        assert_eq!(Memory::parse(&restored, 32), Some(memory), "one that goes on from a snapshot");
     }
 }

@@ -1,7 +1,6 @@
 //! Nodes side by side, each with a broker of its own, and one source: in each, functions come to be in one way.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,9 +10,6 @@ use super::super::task::{Data, Task};
 use super::stock;
 use crate::images::Images;
 use crate::testbed::node::{Node, Programs};
-
-/// A function's like is saved in a fraction of this.
-const SAVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// How a function comes to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +114,9 @@ impl Ways {
             let running = Running::start(way, folder, images, data)?;
             running.run(super::ready::FEW)?;
             if way == Way::Restored {
-                // Its like is saved when the first one is gone.
-                std::thread::sleep(SAVED_WITHIN);
+                // One like it is saved when the second of a kind is gone.
+                running.run(super::ready::FEW)?;
+                running.node.wait_for_snapshot()?;
             }
             Ok(running)
         };

@@ -26,7 +26,7 @@ pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
     let points = options.payloads(&[MIB], 1)[0];
     stage("points", || bed.data.load(points.max(FEW)))?;
     let mut report = Report::new(options, points);
-    for backend in backends() {
+    for backend in backends(options) {
         for kind in [Kind::Unikernel, Kind::ByNetwork, Kind::Linux] {
             let name = format!("{} on {backend}", kind.name());
             let measured = stage(&name, || measure(options, points, &backend, kind, bed));

@@ -24,7 +24,7 @@ const UP: f64 = 0.574;
 /// # Errors
 /// A task fails, or has another count than it should.
 pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
-    let backend = backends().remove(0);
+    let backend = backends(options).remove(0);
     let payloads = options.payloads(&PAYLOADS, QUICK);
     payloads.iter().try_for_each(|points| bed.data.load(*points))?;
     let ready = bed.node(&backend, Kind::Unikernel)?;

@@ -35,7 +35,7 @@ pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
     let image = bed.with_any_memory(&image, NAME)?;
     let sizes = if options.quick { &SIZES[..QUICK] } else { &SIZES[..] };
     let mut rows: Vec<Value> = Vec::new();
-    for backend in backends() {
+    for backend in backends(options) {
         for kind in [Kind::Unikernel, Kind::ByNetwork] {
             let name = format!("{} on {backend}", kind.name());
             let measured = stage(&name, || {

@@ -95,16 +95,25 @@ pub struct Options {
     payloads: Vec<u64>,
     /// A look, not a measurement: the part's smallest payloads.
     quick: bool,
+    /// The one backend of those that are here, if not all of them.
+    backend: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { parts: Part::ALL.to_vec(), boots: 5, tasks: 3, payloads: Vec::new(), quick: false }
+        Self {
+            parts: Part::ALL.to_vec(),
+            boots: 5,
+            tasks: 3,
+            payloads: Vec::new(),
+            quick: false,
+            backend: None,
+        }
     }
 }
 
 impl Options {
-    /// Reads `[PART…] [--quick] [--boots N] [--tasks N] [--mib M,…]`.
+    /// Reads `[PART…] [--quick] [--boots N] [--tasks N] [--mib M,…] [--backend NAME]`.
     ///
     /// # Errors
     /// Another word, no number above 0, or a payload that is no whole number of points per series.
@@ -122,9 +131,10 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--boots" => options.boots = count(word, value()?)?,
                 "--tasks" => options.tasks = count(word, value()?)?,
+                "--backend" => options.backend = Some((*value()?).to_owned()),
                 "--mib" => options.payloads = value()?.split(',').map(points).collect::<Result<_>>()?,
                 other => bail!(
-                    "figures has no {other}; it has the parts {} and --quick, --boots, --tasks, --mib",
+                    "figures has no {other}; it has the parts {} and --quick, --boots, --tasks, --mib, --backend",
                     Part::ALL.map(Part::name).join(", ")
                 ),
             }
@@ -230,8 +240,11 @@ pub(crate) fn programs() -> Result<Vec<PathBuf>> {
     Ok(["fadesd", "fades", "examples/plain"].map(|name| target().join("release").join(name)).to_vec())
 }
 
-/// What a lab is for, if this is one, and QEMU's translator, which is everywhere.
-fn backends() -> Vec<String> {
+/// What a lab is for, if this is one, and QEMU's translator, which is everywhere; or the one that was asked for.
+fn backends(options: &Options) -> Vec<String> {
+    if let Some(backend) = &options.backend {
+        return vec![backend.clone()];
+    }
     let lab = in_a_lab().then(|| std::env::var(EXPECT_BACKEND).ok()).flatten();
     let translator = "qemu-tcg".to_owned();
     lab.filter(|backend| *backend != translator).into_iter().chain([translator]).collect()
@@ -275,7 +288,7 @@ mod tests {
         let payloads = vec![98_304, 131_072];
         assert_eq!(
             options,
-            Options { parts: vec![Part::Stages], boots: 3, tasks: 1, payloads, quick: false }
+            Options { parts: vec![Part::Stages], boots: 3, tasks: 1, payloads, quick: false, backend: None }
         );
         for wrong in [
             &["--tasks"][..],

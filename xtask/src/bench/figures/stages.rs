@@ -33,7 +33,7 @@ pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
         });
         push(&mut document, "plain", *points, row.map(|total| json!({"total": total})));
     }
-    for backend in backends() {
+    for backend in backends(options) {
         for (kind, path) in [(Kind::Unikernel, "shared memory"), (Kind::ByNetwork, "TCP")] {
             let ready = stage(&format!("node on {backend}, {path}"), || {
                 let ready = bed.node(&backend, kind)?;

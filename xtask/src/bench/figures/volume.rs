@@ -34,7 +34,7 @@ const IMAGE: &str = "volume";
 /// # Errors
 /// The first memory's smallest volume is not reduced, or a result is wrong.
 pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
-    let backend = backends().remove(0);
+    let backend = backends(options).remove(0);
     let source = Source::start()?;
     let image = bed.with_any_memory(&bed.images.file("stats"), IMAGE)?;
     let ready = bed.node(&backend, Kind::Unikernel)?;

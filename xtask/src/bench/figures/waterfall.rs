@@ -28,8 +28,6 @@ use crate::testbed::node::{Node, Programs};
 /// Points of each task: only its start counts.
 const POINTS: u64 = 4096;
 const MEMORY_MIB: u32 = 64;
-/// A function's like is saved in a fraction of this.
-const SAVED_WITHIN: Duration = Duration::from_secs(3);
 /// Said to the reader when there is no more.
 const OVER: &str = "over\n";
 
@@ -76,9 +74,12 @@ fn one(way: &Way, bed: &Bed, starts: usize) -> Result<Vec<Stage>> {
     let said = Said::by(&node, &next)?;
     let node = node.started(&bed.images, &bed.data.influx)?;
     let task = || Task { points: POINTS, memory_mib: MEMORY_MIB }.run(&node);
-    // The first makes what later ones find; after it, its like is saved, if that is wanted.
+    // The first makes what later ones find; after the second one like it is saved, if that is wanted.
     task()?;
-    thread::sleep(SAVED_WITHIN);
+    task()?;
+    if way.settings.is_empty() {
+        node.wait_for_snapshot()?;
+    }
     said.lines();
     let mut measured = Vec::new();
     for _ in 0..starts {

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use fades_core::backend::Guest as _;
 use fades_wire::control::FromGuest;
 use fades_wire::region::Birth;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::qmp::{Qmp, QmpError};
 use super::state::{StateError, unplace_region};
-use super::{Monitor, PATIENCE, Saved, Wish};
+use super::{Monitor, PATIENCE, Saved, Wished, size_of_file};
 use crate::qemu::Accelerator;
 use crate::qemu::child::{self, Limits};
 use crate::qemu::command::{self, Boot, Invocation, Machine, Saving, Shared};
@@ -57,9 +58,11 @@ pub(in crate::qemu) struct Maker {
 }
 
 impl Maker {
-    pub(super) fn make(&self, wish: &Wish) -> Result<Saved, MakeError> {
-        // Nobody who goes on as this one keeps its seed.
-        let mut region = Alone::new(&Birth { turn: 1, time_unix_us: 0, seed: [0; 32] })
+    pub(super) fn make(&self, wish: &Wished) -> Result<Saved, MakeError> {
+        // Its seed is nobody else's: what it draws before it is saved, all have that go on from it.
+        let seed = seed().map_err(failed("draw its seed"))?;
+        let command_line = with_seed(&wish.command_line, &seed);
+        let mut region = Alone::new(&Birth { turn: 1, time_unix_us: 0, seed })
             .map_err(failed("make memory to share with it"))?;
         let ram = memfd_create("fades-saved", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
         let ram = ram.map_err(io::Error::from).map_err(failed("make its memory"))?;
@@ -67,7 +70,8 @@ impl Maker {
             .map_err(io::Error::from)
             .map_err(failed("make its memory"))?;
         let (line, theirs) = UnixStream::pair().map_err(failed("make a control connection"))?;
-        let guest = self.boot(wish, &region, &ram, &theirs).map_err(failed("start its monitor"))?;
+        let guest =
+            self.boot(wish, &command_line, &region, &ram, &theirs).map_err(failed("start its monitor"))?;
         drop(theirs);
         let mut line = Qmp::open(line, PATIENCE)?;
         let monitor =
@@ -85,15 +89,15 @@ impl Maker {
         unplace_region(&mut state)?;
         let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&ram, seals).map_err(io::Error::from).map_err(failed("seal its memory"))?;
-        let touched = fstat(&ram).map_err(io::Error::from).map_err(failed("look at its memory"))?.st_blocks;
-        let bytes = u64::try_from(touched).unwrap_or(0) * 512 + state.len() as u64;
         let state = sealed(&state, seals).map_err(failed("keep its state"))?;
+        let bytes = size_of_file(&ram) + size_of_file(&state);
         Ok(Saved { ram, state, monitor, bytes })
     }
 
     fn boot(
         &self,
-        wish: &Wish,
+        wish: &Wished,
+        command_line: &str,
         region: &Alone,
         ram: &OwnedFd,
         line: &UnixStream,
@@ -105,7 +109,7 @@ impl Maker {
             memory_mib: wish.kind.memory_mib,
             machine: Machine::of(&wish.command_line),
             boot: Some(Boot {
-                command_line: &wish.command_line,
+                command_line,
                 loader: wish.loader.as_raw_fd(),
                 application: wish.application.as_raw_fd(),
             }),
@@ -124,6 +128,23 @@ impl Maker {
         let command = child::command(&self.program, &arguments, &files, &limits);
         self.spawner.spawn(command, Some(2 * PATIENCE), Held::default())
     }
+}
+
+fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    let mut filled = 0;
+    while filled < seed.len() {
+        filled += getrandom(&mut seed[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(seed)
+}
+
+/// The command line of another guest with a seed of its own (`fades_wire::boot`).
+fn with_seed(command_line: &str, seed: &[u8; 32]) -> String {
+    const SEED: &str = "env=FADES_SEED=";
+    let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let word = |word: &str| if word.starts_with(SEED) { format!("{SEED}{digits}") } else { word.to_owned() };
+    command_line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// What the monitor writes of its guest, all but its memory.
@@ -155,4 +176,17 @@ fn sealed(bytes: &[u8], seals: SealFlags) -> io::Result<OwnedFd> {
     file.write_all(bytes)?;
     fcntl_add_seals(&file, seals)?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_exchanged_and_nothing_else() {
+        let line = "-ip 10.77.0.2 env=FADES_SEED=00 env=FADES_TIME=7";
+        let wanted = format!("-ip 10.77.0.2 env=FADES_SEED={} env=FADES_TIME=7", "ab".repeat(32));
+        assert_eq!(with_seed(line, &[0xab; 32]), wanted);
+        assert_ne!(seed().unwrap(), seed().unwrap());
+    }
 }

@@ -2,7 +2,7 @@
 //! `docs/interop/qmp-spec`), one JSON document a line. QEMU is not trusted more than its guest: lines are bounded, and waiting is.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, BufReader, IoSlice, Read as _};
+use std::io::{self, BufRead as _, BufReader, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use serde_json::{Value, json};
 
 /// Longest line; QEMU's own are a few hundred bytes.
-const LINE: u64 = 64 << 10;
+const LINE: usize = 64 << 10;
 /// Events that nobody has asked for yet. There are some ten.
 const EVENTS: usize = 64;
 
@@ -127,14 +127,25 @@ impl Qmp {
     }
 
     fn read(&mut self) -> Result<Value, QmpError> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        self.stream.get_ref().set_read_timeout(Some(left))?;
         let mut line = Vec::new();
-        if self.stream.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        loop {
+            // For each piece anew: one that comes in drops has no more time.
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            self.stream.get_ref().set_read_timeout(Some(left))?;
+            let piece = self.stream.fill_buf()?;
+            let end = piece.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(piece.len(), |end| end + 1);
+            if taken == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            line.extend_from_slice(&piece[..taken]);
+            self.stream.consume(taken);
+            if end.is_some() || line.len() > LINE {
+                break;
+            }
         }
         serde_json::from_slice(&line).map_err(|_| {
             QmpError::Nonsense(String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned())
@@ -144,7 +155,7 @@ impl Qmp {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::thread;
 
     use super::*;
@@ -203,9 +214,14 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_bounded_and_silence_has_a_deadline() {
-        let long = "x".repeat(2 * usize::try_from(LINE).unwrap());
+        let long = "x".repeat(2 * LINE);
         assert!(matches!(open(&[&long]), Err(QmpError::Nonsense(_))));
         let (ours, _theirs) = UnixStream::pair().unwrap();
         assert!(matches!(Qmp::open(ours, Duration::from_millis(20)), Err(QmpError::Io(_))));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let drops = thread::spawn(move || while theirs.write_all(b" ").is_ok() {});
+        let said = Qmp::open(ours, Duration::from_millis(50));
+        assert!(matches!(said, Err(QmpError::Io(_) | QmpError::Nonsense(_))));
+        drops.join().unwrap();
     }
 }
