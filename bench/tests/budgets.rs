@@ -13,7 +13,9 @@ fn root() -> PathBuf {
 
 fn budgets() -> Budgets {
     let text = fs::read_to_string(root().join("bench/budgets.toml")).unwrap();
-    Budgets::parse(&text).unwrap()
+    let budgets = Budgets::parse(&text).unwrap();
+    budgets.kept().unwrap();
+    budgets
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::outside::{list, node, on_xen, patience_ms};
-use common::{BOOTED, Bed, COLD, guests};
+use common::{Bed, COLD, guests};
 use serde_json::Value;
 
 const POINTS: u64 = 100_000;
@@ -145,7 +145,7 @@ fn reached_by_two(bed: &Bed, forbidden: &[SocketAddrV4]) -> Vec<Value> {
 #[test]
 fn functions_reach_nobody_but_their_broker() {
     // They have a network only if the node is told so.
-    let bed = Bed::with("isolation", POINTS, &[("network_only", "true"), COLD, BOOTED]);
+    let bed = Bed::with("isolation", POINTS, &[("network_only", "true"), COLD]);
     let bait = Bait::new();
     let forbidden = forbidden(&bed, bait.port());
     let before = counter(&bed, "fades_network_dropped_policy");

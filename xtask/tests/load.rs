@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::outside::{on_xen, patience, patience_ms};
 use common::service::{Ask, Service};
-use common::{BOOTED, Bed, COLD, guests};
+use common::{Bed, COLD, guests};
 use driver::Driver;
 use fades_wire::batch::MAX_POINTS_PER_BATCH;
 use fades_wire::data::{Series, Tag};
@@ -82,7 +82,7 @@ fn twelve_tasks_share_a_broker_and_run_at_the_same_time() {
 fn twenty_tasks_go_four_at_a_time_where_a_node_has_room_for_four() {
     // The broker and four.
     let guests_at_once = (AT_ONCE + 1).to_string();
-    let bed = Bed::with("twenty", 10_000, &[("guests", &guests_at_once), COLD, BOOTED]);
+    let bed = Bed::with("twenty", 10_000, &[("guests", &guests_at_once), COLD]);
     let service = Service::of(bed.node());
     let broker = bed.broker();
     let ids: Vec<(String, &str)> = (0..20)

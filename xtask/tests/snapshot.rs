@@ -11,6 +11,7 @@ use common::outside::{on_xen, patience, patience_ms};
 use common::{Bed, COLD, guests};
 use serde_json::Value;
 
+const SAVING: (&str, &str) = ("snapshot_memory_mib", "64");
 /// Tasks that are done at most until one finds a snapshot.
 const TASKS: usize = 20;
 
@@ -22,7 +23,7 @@ fn a_function_goes_on_from_a_snapshot_as_somebody_else() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let bed = Bed::with("snapshot", 25_000, &[]);
+    let bed = Bed::with("snapshot", 25_000, &[SAVING]);
     bed.add_faulty();
     let run = |image: &str, parameters: &str| {
         let wrapper = bed.wrapper(image, parameters, 64, patience_ms(30_000));
@@ -76,7 +77,7 @@ fn a_snapshot_of_another_monitor_is_not_used() {
     };
     script("qemu-system-x86_64");
     let setting = format!("{:?}", program.display().to_string());
-    let bed = Bed::with("monitor", 2_500, &[COLD, ("qemu", &setting)]);
+    let bed = Bed::with("monitor", 2_500, &[COLD, SAVING, ("qemu", &setting)]);
     let run = || {
         let (exit, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
         assert_eq!(exit, 0, "{document}");

@@ -97,7 +97,6 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
 fn cold(folder: &Path, images: &Images, data: &Data) -> Result<Node> {
     let node = Node::make(Programs::of("release"), folder)?;
     node.set("dormant_memory_mib", "0")?;
-    node.set("snapshot_memory_mib", "0")?;
     node.started(images, &data.influx)
 }
 

@@ -12,12 +12,11 @@ type Part = (&'static str, &'static [&'static str]);
 
 /// The whole line, misbehaving functions, functions that try to reach what they must not, several at once, guests that are
 /// killed. The first is asked for its results as well.
-const EVERYWHERE: [Part; 6] = [
+const EVERYWHERE: [Part; 5] = [
     ("line", &["every_question"]),
     ("faults", &["each_fault"]),
     ("isolation", &[]),
     ("load", &["twenty_tasks"]),
-    ("snapshot", &["goes_on"]),
     ("durability", &["broker_is_killed_while_it_streams", "a_function_killed"]),
 ];
 /// The parts of the drivers, without a node.

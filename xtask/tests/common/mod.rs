@@ -34,14 +34,12 @@ pub struct Bed {
 
 /// The setting by which no function is started ahead of its task.
 pub const COLD: (&str, &str) = ("dormant_memory_mib", "0");
-/// The one by which every function boots, and none boots to be saved.
-pub const BOOTED: (&str, &str) = ("snapshot_memory_mib", "0");
 
 impl Bed {
     /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready. Each function boots for its
     /// task, so that guests that are there can be counted.
     pub fn start(name: &str, points: u64) -> Self {
-        Self::with(name, points, &[COLD, BOOTED])
+        Self::with(name, points, &[COLD])
     }
 
     /// The same, with these settings of the node: keys and values of `fades.toml`.

@@ -130,7 +130,9 @@ impl QemuBackend {
         drop(theirs);
         saved.load(line, guest.process_id(), state.as_raw_fd())?;
         // It sleeps, as the saved one did, until it is told to look whose turn it is.
-        bell.ring();
+        if !bell.wake(snapshot::WAKES_WITHIN) {
+            return Err(QmpError::Asleep);
+        }
         Ok(guest)
     }
 

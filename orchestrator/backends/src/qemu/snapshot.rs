@@ -41,6 +41,8 @@ use self::qmp::Qmp;
 /// How long a monitor may take from its start until its guest goes on, some 50 ms where it was tried: a part of what a start may
 /// take, so that there is time to boot.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a guest that goes on may take to its first word, some 10 ms where it was tried.
+pub(super) const WAKES_WITHIN: Duration = Duration::from_secs(1);
 /// Kinds that are remembered; who names more has those forgotten that are not saved.
 const KINDS: usize = 256;
 /// A kind that could not be saved or loaded so often is not tried again.

@@ -38,6 +38,12 @@ impl Channel {
         ENDS + self as usize * 2 * END
     }
 
+    /// Where the word is that counts what was written, for who only looks whether anything was.
+    #[must_use]
+    pub const fn written_at(self) -> usize {
+        self.producer() + INDEX
+    }
+
     const fn consumer(self) -> usize {
         self.producer() + END
     }

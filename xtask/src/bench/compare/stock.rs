@@ -21,8 +21,8 @@ for word; do
         # SeaBIOS, and its option ROM for kernels; a display, whose option ROM runs as well, and what else a PC has.
         -bios) before=; continue ;;
         -machine) word=pc ;;
-        # The network card's own option ROM, by the network boot that it offers.
-        -device) case "$word" in *,romfile=,*) word="${word%%,romfile=,*},${word#*,romfile=,}" ;; esac ;;
+        # The network card's own option ROM, by the network boot that it offers; wherever the card then is.
+        -device) case "$word" in *,romfile=,*) word="${word%%,romfile=,*},${word#*,romfile=,}"; word="${word%,addr=*}" ;; esac ;;
         # 1500 bytes, and Ethernet's header.
         -append)
             case "$word" in *env=HERMIT_MTU=*)
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(
             said(&words),
             "-machine pc -name guest=fades:0f:dmf-01 -append -ip 10.77.0.2 env=HERMIT_MTU=1514 env=FADES_ROLE=dmf \
-             -device virtio-net-pci,netdev=net0,addr=2.0"
+             -device virtio-net-pci,netdev=net0"
         );
         assert_eq!(said(&["-bios", "qboot.rom"]), "-bios qboot.rom", "no guest of a node");
         let last = said(&["-name", "guest=fades:0f:drb-01", "-append", "a env=HERMIT_MTU=9014"]);

@@ -78,8 +78,8 @@ impl Running {
         if way != Way::Awake {
             node.set("dormant_memory_mib", "0")?;
         }
-        if !matches!(way, Way::Awake | Way::Restored) {
-            node.set("snapshot_memory_mib", "0")?;
+        if way == Way::Restored {
+            node.set("snapshot_memory_mib", "64")?;
         }
         let linux = match way {
             Way::Stock => {

@@ -76,7 +76,6 @@ impl Bed {
         let mut node = Node::make(Programs::of("release"), &self.folder.join("node"))?;
         node.set("kind", &format!("{backend:?}"))?;
         node.set("dormant_memory_mib", "0")?;
-        node.set("snapshot_memory_mib", "0")?;
         if kind != Kind::Unikernel {
             node.set("network_only", "true")?;
         }

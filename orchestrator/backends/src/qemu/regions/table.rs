@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use fades_core::network::PortId;
 use fades_wire::address::Neighbour;
-use fades_wire::region::{Birth, Memory as _, held_at, peer};
+use fades_wire::region::{Birth, Channel, Memory as _, held_at, peer};
 
 use super::post::RegionPost;
 use super::seat::Seat;
@@ -22,6 +22,9 @@ use super::server::Server;
 /// How long a start waits for a region that the broker still holds: it closes each within a turn of its loop.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(2);
+/// How often it is looked whether a guest has woken, and every how manyth time its bell is rung again.
+const LOOK: Duration = Duration::from_millis(1);
+const RING_EVERY: u32 = 20;
 
 /// All regions of a node.
 pub(in crate::qemu) struct Table {
@@ -57,8 +60,25 @@ pub(in crate::qemu) struct Seated {
 pub(in crate::qemu) struct GuestBell(Arc<Seat>);
 
 impl GuestBell {
-    pub(in crate::qemu) fn ring(&self) {
-        self.0.ring();
+    /// Rings until the guest has said something, within this time. Whether it has.
+    pub(in crate::qemu) fn wake(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        let said = || self.0.memory().theirs(Channel::Up.written_at()).load(Ordering::Acquire) != 0;
+        let mut rings = 0_u32;
+        loop {
+            // Whether a monitor that has just taken over a guest loses the first one is not known.
+            if rings.is_multiple_of(RING_EVERY) {
+                self.0.ring();
+            }
+            rings += 1;
+            thread::sleep(LOOK);
+            if said() {
+                return true;
+            }
+            if Instant::now() > until {
+                return false;
+            }
+        }
     }
 }
 
