@@ -8,10 +8,13 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::outside::{on_xen, patience, patience_ms};
+use common::service::{Ask, Service};
 use common::{Bed, COLD, guests};
 use serde_json::Value;
 
 const SAVING: (&str, &str) = ("snapshot_memory_mib", "64");
+/// More than a node has run one after the other, each of which took the region that the last had left.
+const AT_ONCE: usize = 8;
 /// Tasks that are done at most until one finds a snapshot.
 const TASKS: usize = 20;
 
@@ -58,6 +61,28 @@ fn a_function_goes_on_from_a_snapshot_as_somebody_else() {
     for _ in 0..3 {
         told(&identity());
     }
+}
+
+/// Those that go on in regions where nobody was before them wake as well.
+#[test]
+fn many_go_on_at_once() {
+    if on_xen() {
+        eprintln!("skipped: on Xen no function is saved");
+        return;
+    }
+    let bed = Bed::with("saved-many", 2_500, &[COLD, SAVING]);
+    let (service, ask) = (Service::of(bed.node()), Ask::of(&bed));
+    let run = || service.end(&service.ask(&ask), patience(Duration::from_secs(30)));
+    // The second is saved, when it is gone.
+    assert_eq!([run()["state"].clone(), run()["state"].clone()], ["succeeded", "succeeded"]);
+    bed.node().wait_for_snapshot().unwrap();
+    let ids: Vec<String> = (0..AT_ONCE).map(|_| service.ask(&ask)).collect();
+    for id in ids {
+        let task = service.end(&id, patience(Duration::from_secs(60)));
+        assert_eq!(task["state"], "succeeded", "{task}");
+    }
+    let log = bed.node().log();
+    assert!(!log.contains("could not go on"), "{log}");
 }
 
 /// A monitor that is another one than the one that saved is not given the snapshot: its function boots.

@@ -84,7 +84,7 @@ pub struct LimitsConfig {
     /// Of that, memory of functions that are started ahead of tasks like those of late, MiB, without their regions; 0: none are.
     pub dormant_memory_mib: u32,
     /// Memory for functions that were booted once, so that the next of their kind goes on from there, MiB, beside that of guests;
-    /// 0: each boots. Off unless it is asked for: see ARCHITECTURE, "Not there yet".
+    /// 0: each boots.
     pub snapshot_memory_mib: u32,
     /// Bytes of a result, whatever a policy says.
     pub result_bytes: u64,
@@ -104,7 +104,7 @@ impl Default for LimitsConfig {
             guests: 7,
             memory_mib: 1024,
             dormant_memory_mib: 128,
-            snapshot_memory_mib: 0,
+            snapshot_memory_mib: 64,
             result_bytes: 4 << 20,
             wrapper_life_s: 7 * 24 * 3600,
             request_life_s: 120,

@@ -96,7 +96,7 @@ pub(super) fn measure(images: &Images, line: bool, memory: bool) -> Result<Vec<M
 /// A node whose functions are started for their task, not ahead of it.
 fn cold(folder: &Path, images: &Images, data: &Data) -> Result<Node> {
     let node = Node::make(Programs::of("release"), folder)?;
-    node.set("dormant_memory_mib", "0")?;
+    node.set_cold()?;
     node.started(images, &data.influx)
 }
 

@@ -154,6 +154,15 @@ impl Node {
         fs::write(&file, changed).with_context(|| format!("write {}", file.display()))
     }
 
+    /// Has each function boot for its task: none waits for one, and none goes on from a snapshot.
+    ///
+    /// # Errors
+    /// As [`Node::set`].
+    pub fn set_cold(&self) -> Result<()> {
+        self.set("dormant_memory_mib", "0")?;
+        self.set("snapshot_memory_mib", "0")
+    }
+
     /// Starts the daemon. What it logs goes to `fadesd.log` in the node's folder.
     ///
     /// # Errors

@@ -148,7 +148,7 @@ impl Init {
              # guests = 7 # the broker included\n\
              # memory_mib = 1024 # of all guests\n\
              # dormant_memory_mib = 128 # of that, for functions started ahead of tasks like those of late\n\
-             # snapshot_memory_mib = 0 # beside that, for functions that were booted once and are gone on with\n\
+             # snapshot_memory_mib = 64 # beside that, for functions that were booted once and are gone on with\n\
              # result_bytes = 4194304\n\
              # wrapper_life_s = 604800 # ids are remembered that long\n\
              \n\

@@ -9,7 +9,7 @@ const MAGIC: [u8; 4] = *b"FRG1";
 ///
 /// ```text
 /// 0..4    magic "FRG1"
-/// 4..8    turn, from 1
+/// 4..8    turn, from 1; the last is only that of guests that are saved
 /// 8..16   microseconds since 1970, UTC
 /// 16..48  seed of the guest's randomness
 /// ```
@@ -31,6 +31,8 @@ pub struct BirthError([u8; 4]);
 impl Birth {
     /// Its bytes.
     pub const LEN: usize = 48;
+    /// The turn of a guest that boots only to be saved. No region that is given out comes to it, so whoever goes on finds another one.
+    pub const SAVED: u32 = u32::MAX;
     /// Where the turn is, for who only looks whether it has changed.
     pub const TURN_AT: usize = 4;
 

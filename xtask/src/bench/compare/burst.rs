@@ -77,7 +77,7 @@ fn scaling(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>>
     eprintln!("   functions side by side, tasks/s of {TASKS}");
     for functions in FUNCTIONS {
         let node = Node::make(Programs::of("release"), &folder.join("scaling"))?;
-        node.set("dormant_memory_mib", "0")?;
+        node.set_cold()?;
         node.set("running", &functions.to_string())?;
         node.set("guests", &(functions + 1).to_string())?;
         node.set("limits.memory_mib", &(1024 + functions * (MEMORY_MIB + 4)).to_string())?;

@@ -75,11 +75,10 @@ pub(super) struct Running {
 impl Running {
     fn start(way: Way, folder: &Path, images: &Images, data: &Data) -> Result<Self> {
         let node = Node::make(Programs::of("release"), &folder.join(way.name()))?;
-        if way != Way::Awake {
-            node.set("dormant_memory_mib", "0")?;
-        }
-        if way == Way::Restored {
-            node.set("snapshot_memory_mib", "64")?;
+        match way {
+            Way::Awake => {}
+            Way::Restored => node.set("dormant_memory_mib", "0")?,
+            Way::Cold | Way::Stock | Way::Linux => node.set_cold()?,
         }
         let linux = match way {
             Way::Stock => {

@@ -75,7 +75,7 @@ impl Bed {
     pub(super) fn node(&self, backend: &str, kind: Kind) -> Result<Ready> {
         let mut node = Node::make(Programs::of("release"), &self.folder.join("node"))?;
         node.set("kind", &format!("{backend:?}"))?;
-        node.set("dormant_memory_mib", "0")?;
+        node.set_cold()?;
         if kind != Kind::Unikernel {
             node.set("network_only", "true")?;
         }

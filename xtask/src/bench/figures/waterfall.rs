@@ -33,14 +33,15 @@ const OVER: &str = "over\n";
 
 /// The ways to start a function that are compared.
 const WAYS: [Way; 3] = [
-    Way { name: "cold", settings: &[], stock: false },
-    Way { name: "restored", settings: &[("snapshot_memory_mib", "64")], stock: false },
-    Way { name: "stock", settings: &[], stock: true },
+    Way { name: "cold", restored: false, stock: false },
+    Way { name: "restored", restored: true, stock: false },
+    Way { name: "stock", restored: false, stock: true },
 ];
 
 struct Way {
     name: &'static str,
-    settings: &'static [(&'static str, &'static str)],
+    /// From a snapshot.
+    restored: bool,
     /// As QEMU boots it unless it is told otherwise.
     stock: bool,
 }
@@ -62,9 +63,10 @@ pub(super) fn run(options: &Options, bed: &mut Bed) -> Result<()> {
 fn one(way: &Way, bed: &Bed, starts: usize) -> Result<Vec<Stage>> {
     let node = Node::make(Programs::of("release"), &bed.folder().join(format!("waterfall-{}", way.name)))?;
     node.set("kind", "\"qemu-tcg\"")?;
-    node.set("dormant_memory_mib", "0")?;
-    for (key, value) in way.settings {
-        node.set(key, value)?;
+    if way.restored {
+        node.set("dormant_memory_mib", "0")?;
+    } else {
+        node.set_cold()?;
     }
     let next = if way.stock {
         stock::in_front_of(&node)?.display().to_string()
@@ -77,7 +79,7 @@ fn one(way: &Way, bed: &Bed, starts: usize) -> Result<Vec<Stage>> {
     // The first makes what later ones find; after the second one like it is saved, if that is wanted.
     task()?;
     task()?;
-    if !way.settings.is_empty() {
+    if way.restored {
         node.wait_for_snapshot()?;
     }
     said.lines();

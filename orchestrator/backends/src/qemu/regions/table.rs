@@ -150,8 +150,7 @@ impl Table {
             }
             if *in_use == Use::Free {
                 *in_use = Use::Taken;
-                // Never 0, which is nobody's.
-                *turn = turn.checked_add(1).unwrap_or(1);
+                *turn = next(*turn);
                 return Ok(Some((number, *turn)));
             }
         }
@@ -192,6 +191,11 @@ impl Table {
     }
 }
 
+/// The turn after this one: never 0, which is nobody's, nor that of guests that are only saved.
+const fn next(turn: u32) -> u32 {
+    if turn >= Birth::SAVED - 1 { 1 } else { turn + 1 }
+}
+
 impl Seated {
     /// Keeps a link that the guest has no use for, until all that it said has been told.
     pub(in crate::qemu) fn keep(&mut self, link: OwnedFd) {
@@ -221,5 +225,16 @@ impl Drop for Seated {
         }
         // What was said last is still read; then the region is left.
         self.table.post.end(self.port, self.link.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_turn_is_nobodys_or_that_of_a_saved_guest() {
+        assert_eq!([0, 1, Birth::SAVED - 2].map(next), [1, 2, Birth::SAVED - 1]);
+        assert_eq!([Birth::SAVED - 1, Birth::SAVED].map(next), [1, 1]);
     }
 }

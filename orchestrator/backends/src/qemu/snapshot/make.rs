@@ -59,10 +59,10 @@ pub(in crate::qemu) struct Maker {
 
 impl Maker {
     pub(super) fn make(&self, wish: &Wished) -> Result<Saved, MakeError> {
-        // Its seed is nobody else's: what it draws before it is saved, all have that go on from it.
+        // Neither its turn nor its seed is anybody else's: what it draws before it is saved, all have that go on from it.
         let seed = seed().map_err(failed("draw its seed"))?;
         let command_line = with_seed(&wish.command_line, &seed);
-        let mut region = Alone::new(&Birth { turn: 1, time_unix_us: 0, seed })
+        let mut region = Alone::new(&Birth { turn: Birth::SAVED, time_unix_us: 0, seed })
             .map_err(failed("make memory to share with it"))?;
         let ram = memfd_create("fades-saved", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
         let ram = ram.map_err(io::Error::from).map_err(failed("make its memory"))?;
