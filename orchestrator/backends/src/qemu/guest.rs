@@ -41,7 +41,7 @@ struct Running {
 /// What is given up when the process is gone.
 #[derive(Default)]
 pub(crate) struct Held {
-    pub(crate) seat: Option<Seated>,
+    pub(crate) seat: Option<Arc<Seated>>,
     pub(crate) _wish: Option<Wish>,
 }
 
@@ -88,7 +88,7 @@ impl QemuGuest {
             started: Instant::now(),
             time_limit,
             console,
-            neighbour: held.seat.as_ref().and_then(Seated::neighbour),
+            neighbour: held.seat.as_ref().and_then(|seat| seat.neighbour()),
             running: Mutex::new(Some(Running { child, reader, _held: held })),
             killed: AtomicBool::new(false),
             exit: OnceLock::new(),

@@ -125,12 +125,13 @@ impl QemuBackend {
         let files = [ram.as_fd(), state.as_fd(), theirs.as_fd(), server.as_fd()];
         let limits = child::Limits::guest(spec.memory_mib).with_regions(1).on(self.accelerator);
         let command = child::command(&self.program, &arguments, &files, &limits);
-        let bell = seat.bell();
-        let guest = self.spawner.spawn(command, spec.time_limit, Held { seat: Some(seat), _wish: None })?;
+        let seat = Arc::new(seat);
+        let held = Held { seat: Some(Arc::clone(&seat)), _wish: None };
+        let guest = self.spawner.spawn(command, spec.time_limit, held)?;
         drop(theirs);
-        saved.load(line, guest.process_id(), state.as_raw_fd())?;
+        saved.load(line, guest.process_id(), state.as_raw_fd(), || seat.introduce())?;
         // It sleeps, as the saved one did, until it is told to look whose turn it is.
-        if !bell.wake(snapshot::WAKES_WITHIN) {
+        if !seat.wake(snapshot::WAKES_WITHIN) {
             return Err(QmpError::Asleep);
         }
         Ok(guest)
@@ -163,7 +164,9 @@ impl QemuBackend {
         let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
         files.extend(network.map(AsFd::as_fd).into_iter().chain(server).chain(others));
         let command = child::command(&self.program, &arguments, &files, &limits);
-        self.spawner.spawn(command, spec.time_limit, Held { seat, _wish: wish })
+        seat.as_ref().map_or(Ok(()), Seated::introduce)?;
+        let held = Held { seat: seat.map(Arc::new), _wish: wish };
+        self.spawner.spawn(command, spec.time_limit, held)
     }
 
     fn name(&self, spec: &GuestSpec) -> String {

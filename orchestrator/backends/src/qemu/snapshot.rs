@@ -105,17 +105,26 @@ impl Saved {
         Ok(rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// Has a QEMU that waits at the other end of `line` load the state from a descriptor of this number, and its guest go on.
+    /// Has a QEMU that waits at the other end of `line` load the state from a descriptor of this number, and its guest go on, `between`
+    /// these.
     ///
     /// # Errors
     /// It does not, or is another one than the one that saved it.
-    pub(super) fn load(&self, line: UnixStream, pid: u32, state: i32) -> Result<(), QmpError> {
+    pub(super) fn load(
+        &self,
+        line: UnixStream,
+        pid: u32,
+        state: i32,
+        between: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), QmpError> {
         let mut line = Qmp::open(line, PATIENCE)?;
         let monitor = Monitor::of(&line, pid)?;
         if monitor != self.monitor {
             return Err(QmpError::OtherMonitor { found: format!("{monitor:?}") });
         }
-        line.load(state)
+        line.load(state)?;
+        between()?;
+        line.go_on()
     }
 }
 

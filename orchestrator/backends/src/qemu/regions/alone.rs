@@ -26,7 +26,8 @@ impl Alone {
         seat.begin(birth);
         let broker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let peers = [(peer::ORCHESTRATOR, seat.own_bell()), (peer::BROKER, broker.as_fd())];
-        let server = Server::new(seat.file(), &peers, seat.guest_bell())?;
+        let server = Server::new(seat.file())?;
+        server.introduce(&peers, seat.guest_bell())?;
         let up = Incoming::open(seat.memory(), Channel::Up);
         Ok(Self { seat, up, server, _broker: broker })
     }

@@ -56,32 +56,6 @@ pub(in crate::qemu) struct Seated {
     link: Option<OwnedFd>,
 }
 
-/// Wakes a guest.
-pub(in crate::qemu) struct GuestBell(Arc<Seat>);
-
-impl GuestBell {
-    /// Rings until the guest has said something, within this time. Whether it has.
-    pub(in crate::qemu) fn wake(&self, within: Duration) -> bool {
-        let until = Instant::now() + within;
-        let said = || self.0.memory().theirs(Channel::Up.written_at()).load(Ordering::Acquire) != 0;
-        let mut rings = 0_u32;
-        loop {
-            // Whether a monitor that has just taken over a guest loses the first one is not known.
-            if rings.is_multiple_of(RING_EVERY) {
-                self.0.ring();
-            }
-            rings += 1;
-            thread::sleep(LOOK);
-            if said() {
-                return true;
-            }
-            if Instant::now() > until {
-                return false;
-            }
-        }
-    }
-}
-
 impl Table {
     /// `functions` regions, and the broker's.
     pub(in crate::qemu) fn new(functions: u16, post: Arc<RegionPost>) -> io::Result<Arc<Self>> {
@@ -103,9 +77,7 @@ impl Table {
         self.broker.wipe()?;
         self.served.store(true, Ordering::SeqCst);
         self.broker.begin(&birth);
-        let mut peers = vec![(peer::ORCHESTRATOR, self.broker.own_bell())];
-        peers.extend((peer::FUNCTIONS + 1..).zip(self.functions.iter().map(|seat| seat.guest_bell())));
-        let server = Server::new(self.broker.file(), &peers, self.broker.guest_bell())?;
+        let server = Server::new(self.broker.file())?;
         self.post.open(port, &self.broker, Box::new(|| ()))?;
         Ok(Seated { table: Arc::clone(self), number: None, turn: birth.turn, port, server, link: None })
     }
@@ -133,8 +105,7 @@ impl Table {
     fn occupy(self: &Arc<Self>, number: u16, turn: u32, port: PortId, birth: Birth) -> io::Result<Seated> {
         let seat = &self.functions[usize::from(number) - 1];
         seat.begin(&Birth { turn, ..birth });
-        let peers = [(peer::ORCHESTRATOR, seat.own_bell()), (peer::BROKER, self.broker.guest_bell())];
-        let server = Server::new(seat.file(), &peers, seat.guest_bell())?;
+        let server = Server::new(seat.file())?;
         let table = Arc::clone(self);
         self.post.open(port, seat, Box::new(move || table.leave(number)))?;
         Ok(Seated { table: Arc::clone(self), number: Some(number), turn, port, server, link: None })
@@ -202,13 +173,45 @@ impl Seated {
         self.link = Some(link);
     }
 
-    /// What wakes the guest.
-    pub(in crate::qemu) fn bell(&self) -> GuestBell {
-        GuestBell(
-            self.number
-                .map_or(&self.table.broker, |number| &self.table.functions[usize::from(number) - 1])
-                .clone(),
-        )
+    /// Tells the guest's monitor of the bells. Once: when it starts, or when it has loaded a saved guest.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub(in crate::qemu) fn introduce(&self) -> io::Result<()> {
+        let (seat, broker) = (self.seat(), &self.table.broker);
+        let mut peers = vec![(peer::ORCHESTRATOR, seat.own_bell())];
+        if self.number.is_some() {
+            peers.push((peer::BROKER, broker.guest_bell()));
+        } else {
+            let bells = self.table.functions.iter().map(|seat| seat.guest_bell());
+            peers.extend((peer::FUNCTIONS + 1..).zip(bells));
+        }
+        self.server.introduce(&peers, seat.guest_bell())
+    }
+
+    /// Wakes a guest that goes on: rings until it has said something, within this time. Whether it has.
+    pub(in crate::qemu) fn wake(&self, within: Duration) -> bool {
+        let (seat, until) = (self.seat(), Instant::now() + within);
+        let said = || seat.memory().theirs(Channel::Up.written_at()).load(Ordering::Acquire) != 0;
+        let mut rings = 0_u32;
+        loop {
+            // Whether a monitor that has just taken over a guest loses the first one is not known.
+            if rings.is_multiple_of(RING_EVERY) {
+                seat.ring();
+            }
+            rings += 1;
+            thread::sleep(LOOK);
+            if said() {
+                return true;
+            }
+            if Instant::now() > until {
+                return false;
+            }
+        }
+    }
+
+    fn seat(&self) -> &Seat {
+        self.number.map_or(&self.table.broker, |number| &self.table.functions[usize::from(number) - 1])
     }
 
     /// How the broker knows this guest, unless it is the broker.

@@ -159,6 +159,7 @@ fn a_broker_can_be_told_of_all_regions_that_there_may_be() {
     let (post, _events) = post();
     let table = Table::new(MAX_REGIONS, Arc::clone(&post)).unwrap();
     let broker = table.seat_broker(PortId(1), SEED).unwrap();
+    broker.introduce().unwrap();
     assert_eq!(told(&broker.server.client).len(), 4 + 1 + usize::from(MAX_REGIONS));
 }
 
@@ -255,14 +256,19 @@ fn a_function_is_told_of_its_own_region_and_of_two_bells() {
     let table = Table::new(2, Arc::clone(&post)).unwrap();
     let broker = table.seat_broker(PortId(1), SEED).unwrap();
     let function = table.seat_function(PortId(2), SEED).unwrap();
+    let numbers = |all: &[(i64, Option<OwnedFd>)]| all.iter().map(|(number, _)| *number).collect::<Vec<_>>();
     let all = told(&function.server.client);
-    let numbers: Vec<i64> = all.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, [0, 0, -1, peer::ORCHESTRATOR.into(), peer::BROKER.into(), 0]);
+    assert_eq!(numbers(&all), [0, 0, -1], "bells are told of later");
     assert!(is_same(all[2].1.as_ref().unwrap(), table.seat_of(1).file()));
-    let all = told(&broker.server.client);
-    let numbers: Vec<i64> = all.iter().map(|(number, _)| *number).collect();
+    function.introduce().unwrap();
     assert_eq!(
-        numbers,
+        numbers(&told(&function.server.client)),
+        [peer::ORCHESTRATOR.into(), peer::BROKER.into(), 0_i64]
+    );
+    broker.introduce().unwrap();
+    let all = told(&broker.server.client);
+    assert_eq!(
+        numbers(&all),
         [0, 0, -1, 1, 3, 4, 0],
         "the broker is told of itself, of us, and of all functions' bells"
     );

@@ -65,10 +65,14 @@ impl Qmp {
         self.execute("migrate", &json!({"uri": "fd:state"}), None)
     }
 
-    /// Reads the state from a descriptor that QEMU inherited, and has the guest go on.
+    /// Reads the state from a descriptor that QEMU inherited.
     pub(super) fn load(&mut self, from: i32) -> Result<(), QmpError> {
         self.execute("migrate-incoming", &json!({"uri": format!("fd:{from}")}), None)?;
-        self.migrated()?;
+        self.migrated()
+    }
+
+    /// Has the guest go on that was loaded.
+    pub(super) fn go_on(&mut self) -> Result<(), QmpError> {
         self.execute("cont", &json!({}), None)
     }
 
@@ -193,6 +197,7 @@ mod tests {
         let mut qmp = Qmp::open(stream, Duration::from_secs(5)).unwrap();
         assert_eq!(qmp.version, r#"{"package":"p"}"#);
         qmp.load(7).unwrap();
+        qmp.go_on().unwrap();
         drop(qmp);
         let heard = heard.join().unwrap();
         let told: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
