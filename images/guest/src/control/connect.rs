@@ -2,6 +2,7 @@
 
 use super::line::{self, Line};
 use super::reader::{Life, Reader, watch};
+use super::rehearsal::rehearse;
 use super::{ControlChannel, ControlError, ControlSender, MAX_WAITING, Settings};
 use fades_wire::address::Control;
 use fades_wire::control::{Hello, Welcome};
@@ -31,7 +32,33 @@ pub(super) fn open(
 }
 
 fn attempt(control: Control, hello: Hello, settings: &Settings) -> Result<ControlChannel, ControlError> {
-    let Line { out, input, closer } = line::reach(control, settings.connect_within)?;
+    let line = line::reach(control, settings.connect_within)?;
+    let within = settings.welcome_within;
+    take_up(line, hello, settings, |welcome, sender, life| match control {
+        Control::Region => dormant(welcome, sender),
+        Control::Network(_) | Control::Store => {
+            welcome.recv_timeout(within).map_err(|error| match error {
+                RecvTimeoutError::Timeout => {
+                    life.close();
+                    ControlError::Silent(within)
+                }
+                RecvTimeoutError::Disconnected => ControlError::Ended,
+            })?
+        }
+    })
+}
+
+/// What the reader tells of the orchestrator's first message.
+type First = Result<Welcome, ControlError>;
+
+/// Says hello on a line, has `wait` wait for the welcome, and takes messages from there on.
+pub(super) fn take_up(
+    line: Line,
+    hello: Hello,
+    settings: &Settings,
+    wait: impl FnOnce(&Receiver<First>, &ControlSender, &Life) -> First,
+) -> Result<ControlChannel, ControlError> {
+    let Line { out, input, closer } = line;
     let sender = ControlSender::new(out, settings.log);
     sender.send(hello)?;
 
@@ -44,19 +71,7 @@ fn attempt(control: Control, hello: Hello, settings: &Settings) -> Result<Contro
         .stack_size(READER_STACK)
         .spawn(move || reader.run(&welcome_to))
         .map_err(|error| ControlError::Io("starting its reader", error))?;
-    let welcome = match control {
-        Control::Region => dormant(&welcome_from, &sender)?,
-        Control::Network(_) | Control::Store => {
-            let within = settings.welcome_within;
-            welcome_from.recv_timeout(within).map_err(|error| match error {
-                RecvTimeoutError::Timeout => {
-                    life.close();
-                    ControlError::Silent(within)
-                }
-                RecvTimeoutError::Disconnected => ControlError::Ended,
-            })??
-        }
-    };
+    let welcome = wait(&welcome_from, &sender, &life)?;
     let interval = Duration::from_millis(welcome.heartbeat_ms.max(1).into());
     let intervals = settings.silent_intervals;
     thread::Builder::new()
@@ -69,17 +84,24 @@ fn attempt(control: Control, hello: Hello, settings: &Settings) -> Result<Contro
 
 /// Waits for the welcome as long as it takes: a guest that was started ahead of its task sleeps here. Its orchestrator cannot be
 /// lost without it, as its monitor ends with the orchestrator.
-fn dormant(
-    welcome_from: &Receiver<Result<Welcome, ControlError>>,
-    sender: &ControlSender,
-) -> Result<Welcome, ControlError> {
+fn dormant(welcome_from: &Receiver<First>, sender: &ControlSender) -> First {
     let mut pause = URGE;
+    let mut rehearsed = false;
     loop {
         match welcome_from.recv_timeout(pause) {
             Ok(first) => return first,
             Err(RecvTimeoutError::Disconnected) => return Err(ControlError::Ended),
-            Err(RecvTimeoutError::Timeout) if sender.urge() => break,
-            Err(RecvTimeoutError::Timeout) => pause *= 2,
+            Err(RecvTimeoutError::Timeout) => {
+                let heard = sender.urge();
+                // Who is asked for at once has no time for it.
+                if !std::mem::replace(&mut rehearsed, true) {
+                    rehearse();
+                }
+                if heard {
+                    break;
+                }
+                pause *= 2;
+            }
         }
     }
     welcome_from.recv().map_err(|std::sync::mpsc::RecvError| ControlError::Ended)?

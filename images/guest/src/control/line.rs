@@ -7,7 +7,7 @@ use crate::region::{self, line};
 #[cfg(target_os = "hermit")]
 use crate::xen::{self, mail};
 use fades_wire::address::{Control, Endpoint};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Cursor, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(super) enum Out {
     Store(mail::MailOut),
     #[cfg(target_os = "hermit")]
     Region(line::LineOut),
+    /// To nobody.
+    Nowhere,
 }
 
 /// The way from it.
@@ -41,13 +43,14 @@ pub(super) enum In {
     Store(mail::MailIn),
     #[cfg(target_os = "hermit")]
     Region(line::LineIn),
+    /// What was written down before.
+    Script(Cursor<Vec<u8>>),
 }
 
 /// Wakes who waits for bytes, as there will be none.
 pub(super) enum Closer {
     Tcp(TcpStream),
-    /// There is nothing to be closed: who waits does so until the guest ends, which comes next.
-    #[cfg(target_os = "hermit")]
+    /// There is nothing to be closed: who waits does so until the guest ends, which comes next, or nobody waits.
     Nothing,
 }
 
@@ -89,6 +92,7 @@ impl Out {
             Self::Store(mail) => mail.write_all(bytes),
             #[cfg(target_os = "hermit")]
             Self::Region(line) => line.write_all(bytes),
+            Self::Nowhere => Ok(()),
         }
     }
 
@@ -101,6 +105,7 @@ impl Out {
             Self::Store(mail) => mail.write_last(bytes),
             #[cfg(target_os = "hermit")]
             Self::Region(line) => line.write_last(bytes),
+            Self::Nowhere => Ok(()),
         }
     }
 
@@ -134,6 +139,7 @@ impl In {
             Self::Store(mail) => mail.read(space),
             #[cfg(target_os = "hermit")]
             Self::Region(line) => line.read(space),
+            Self::Script(script) => script.read(space),
         }
     }
 }
@@ -143,7 +149,6 @@ impl Closer {
         match self {
             // That the stream is closed already is as good.
             Self::Tcp(stream) => drop(stream.shutdown(Shutdown::Both)),
-            #[cfg(target_os = "hermit")]
             Self::Nothing => {}
         }
     }

@@ -11,6 +11,7 @@
 mod connect;
 mod line;
 mod reader;
+mod rehearsal;
 mod sender;
 
 pub use sender::ControlSender;
