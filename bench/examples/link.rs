@@ -5,7 +5,9 @@
 //! |---|---|
 //! | `region` | through shared memory |
 //! | `tcp-MTU` | by TCP through the node's switch, at this MTU |
-//! | `stock-MTU` | the same, with SHA-256 over all bytes at both ends |
+//! | `tcp-MTU-KIB` | the same, with so large buffers of TCP in the guests |
+//! | `tcp-MTU-KIB-nagle` | the same, and the sender waits for a full segment while another is under way |
+//! | `stock-…` | as `tcp-…`, with SHA-256 over all bytes at both ends |
 #![expect(clippy::print_stdout, reason = "a program for the command line")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made has no result")]
 
@@ -33,7 +35,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 /// Far above what any manner takes for what is asked here.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// As the daemon sets them.
-const TCP_BUFFER: u32 = 256 * 1024;
+const TCP_BUFFER_KIB: u32 = 256;
 const WINDOW_BYTES: u64 = 2 << 20;
 const TICKET: Ticket = Ticket([7; 32]);
 const TASK: TaskKey = TaskKey([1; 16]);
@@ -53,6 +55,7 @@ struct Bed {
     events: Receiver<NetEvent>,
     parts: [Vec<u8>; 2],
     mtu: Option<u16>,
+    tcp_buffer_kib: Option<u32>,
 }
 
 impl Bed {
@@ -63,7 +66,7 @@ impl Bed {
             gateway: GATEWAY,
             mask_bits: MASK_BITS,
             mtu: self.mtu.unwrap_or(port.mtu),
-            tcp_buffer: TCP_BUFFER,
+            tcp_buffer: self.tcp_buffer_kib.unwrap_or(TCP_BUFFER_KIB) << 10,
             tsc_mhz: None,
             seed: [3; 32],
             time_unix_us: 1,
@@ -127,7 +130,12 @@ fn memory(bytes: &[u8]) -> OwnedFd {
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [loader, guest, manner, mib] = &words[..] else { panic!("LOADER GUEST MANNER MIB") };
-    let (way, mtu) = manner.split_once('-').unwrap_or((manner, ""));
+    let mut manner = manner.split('-');
+    let way = manner.next().unwrap();
+    let mtu = manner.next().map(|mtu| mtu.parse().unwrap());
+    let tcp_buffer_kib = manner.next().map(|kib| kib.parse().unwrap());
+    let nagle = manner.next().map(|word| assert_eq!(word, "nagle")).is_some();
+    assert!(manner.next().is_none(), "nothing comes behind that");
     let mib: u64 = mib.parse().unwrap();
     let kind = select(PROGRAM, Wanted::Auto).unwrap().kind;
     let accelerator = if kind == BackendKind::QemuKvm { Accelerator::Kvm } else { Accelerator::Tcg };
@@ -149,9 +157,9 @@ fn main() {
     )
     .unwrap();
     let parts = [loader, guest].map(|file| fs::read(file).unwrap());
-    let bed = Bed { network, backend, events, parts, mtu: mtu.parse().ok() };
+    let bed = Bed { network, backend, events, parts, mtu, tcp_buffer_kib };
     let (mut sender, mut taker) = (bed.start(Role::Broker, "drb-1"), bed.start(Role::Function, "dmf-2"));
-    let parameters = format!("{{\"sha\":{}}}", way == "stock");
+    let parameters = format!("{{\"sha\":{},\"nagle\":{nagle}}}", way == "stock");
     let near: Option<Neighbour> = taker.guest.neighbour();
     let retrieve = Retrieve {
         task: TASK,

@@ -17,3 +17,10 @@ pub struct Measured {
     /// In the unit that stands there.
     pub value: f64,
 }
+
+impl Measured {
+    /// One of this name.
+    pub fn new(name: impl Into<String>, value: f64) -> Self {
+        Self { name: name.into(), value }
+    }
+}

@@ -27,6 +27,7 @@ fn every_figure_has_its_bench_and_was_measured() {
                 vec!["xtask/src/bench/line.rs".to_owned(), "xtask/src/bench/compare/tasks.rs".to_owned()]
             }
             "memory" => vec!["xtask/src/bench/line.rs".to_owned()],
+            "lab" => vec!["xtask/src/bench/figures/record.rs".to_owned()],
             "link" => vec!["xtask/src/bench/link.rs".to_owned()],
             "ready" | "idle" | "burst" => vec![format!("xtask/src/bench/compare/{group}.rs")],
             criterion => vec![format!("bench/benches/figures/{criterion}.rs")],
@@ -42,7 +43,7 @@ fn every_figure_has_its_bench_and_was_measured() {
 }
 
 #[test]
-fn the_readme_names_figures_that_exist() {
+fn the_readme_names_figures_that_exist_and_has_their_values() {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let budgets = budgets();
     let rows: Vec<&str> = text
@@ -57,7 +58,23 @@ fn the_readme_names_figures_that_exist() {
         let names: Vec<&str> = bench.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "{row} names no bench");
         for name in names {
-            assert!(budgets.figures.contains_key(name), "{row} names {name}, which is not in budgets.toml");
+            let figure = budgets.figures.get(name);
+            let value = figure
+                .unwrap_or_else(|| panic!("{row} names {name}, which is not in budgets.toml"))
+                .measured
+                .unwrap();
+            assert!(said(row, value), "{row} does not say that {name} is {value}");
         }
     }
+}
+
+/// Whether a row has this number, or it rounded; next to nothing is said to be none.
+fn said(row: &str, value: f64) -> bool {
+    let numbers: Vec<f64> = row
+        .split(|c: char| !(c.is_ascii_digit() || ".,".contains(c)))
+        .filter_map(|word| word.trim_matches(['.', ',']).replace(',', "").parse().ok())
+        .collect();
+    let rounded = [value, (value * 10.0).round() / 10.0, value.round()];
+    rounded.iter().any(|wanted| numbers.iter().any(|number| (number - wanted).abs() < 1e-9))
+        || (value < 0.01 && row.contains("no "))
 }

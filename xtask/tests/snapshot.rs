@@ -5,10 +5,11 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::outside::{on_xen, patience, patience_ms};
-use common::service::{Ask, Service};
+use common::service::{Ask, Service, is_end};
 use common::{Bed, COLD, guests};
 use serde_json::Value;
 
@@ -77,10 +78,16 @@ fn many_go_on_at_once() {
     assert_eq!([run()["state"].clone(), run()["state"].clone()], ["succeeded", "succeeded"]);
     bed.node().wait_for_snapshot().unwrap();
     let ids: Vec<String> = (0..AT_ONCE).map(|_| service.ask(&ask)).collect();
+    let mut together = 0;
     for id in ids {
-        let task = service.end(&id, patience(Duration::from_secs(60)));
+        let task = service.until(&id, patience(Duration::from_secs(60)), |task| {
+            let going_on = |(_, line): &(u32, String)| line.contains(":dmf-") && line.contains(" -incoming ");
+            together = together.max(guests(bed.node()).iter().filter(|guest| going_on(guest)).count());
+            is_end(task["state"].as_str().unwrap())
+        });
         assert_eq!(task["state"], "succeeded", "{task}");
     }
+    assert!(together >= 2, "{together} went on at once");
     let log = bed.node().log();
     assert!(!log.contains("could not go on"), "{log}");
 }
@@ -92,24 +99,11 @@ fn a_snapshot_of_another_monitor_is_not_used() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let folder = xtask::stage::target().join("beds").join("monitors");
-    // What an earlier run left.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("qemu");
-    // A program in front of QEMU, as an operator may have one; which QEMU that runs can change under a node.
-    let script = |monitor: &str| {
-        fs::write(&program, format!("#!/bin/sh\nexec {monitor} \"$@\"\n")).unwrap();
-        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    };
-    script("qemu-system-x86_64");
-    let setting = format!("{:?}", program.display().to_string());
+    let (folder, script) = in_front("monitors");
+    script("exec qemu-system-x86_64 \"$@\"");
+    let setting = format!("{:?}", folder.join("qemu").display().to_string());
     let bed = Bed::with("monitor", 2_500, &[COLD, SAVING, ("qemu", &setting)]);
-    let run = || {
-        let (exit, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
-        assert_eq!(exit, 0, "{document}");
-        document["result"].clone()
-    };
+    let run = || stats(&bed);
     let booted = run();
     run();
     bed.node().wait_for_snapshot().unwrap();
@@ -120,12 +114,56 @@ fn a_snapshot_of_another_monitor_is_not_used() {
     }
     let copy = folder.join("bin/qemu-system-x86_64");
     fs::copy("/usr/bin/qemu-system-x86_64", &copy).unwrap();
-    script(&copy.display().to_string());
+    script(&format!("exec {} \"$@\"", copy.display()));
     assert_eq!(run(), booted);
     let log = bed.node().log();
     assert!(log.contains("not the monitor that saved the guest"), "{log}");
     drop(bed);
     fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A monitor that ends before it has loaded costs its function a boot, and nothing else.
+#[test]
+fn a_monitor_that_ends_instead_of_loading_has_its_function_boot() {
+    if on_xen() {
+        eprintln!("skipped: on Xen no function is saved");
+        return;
+    }
+    let (folder, script) = in_front("ending");
+    script("exec qemu-system-x86_64 \"$@\"");
+    let setting = format!("{:?}", folder.join("qemu").display().to_string());
+    let bed = Bed::with("ends", 2_500, &[COLD, SAVING, ("qemu", &setting)]);
+    let booted = stats(&bed);
+    stats(&bed);
+    bed.node().wait_for_snapshot().unwrap();
+    script("case \" $* \" in *\" -incoming \"*) exit 3 ;; esac\nexec qemu-system-x86_64 \"$@\"");
+    assert_eq!(stats(&bed), booted);
+    let log = bed.node().log();
+    assert!(log.contains("a saved function could not go on, so it boots"), "{log}");
+    drop(bed);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A task's result.
+fn stats(bed: &Bed) -> Value {
+    let (exit, document) = bed.submit_and_wait(&bed.wrapper("stats", "", 64, patience_ms(30_000)));
+    assert_eq!(exit, 0, "{document}");
+    document["result"].clone()
+}
+
+/// A folder with a program `qemu` in front of QEMU, as an operator may have one, and what writes it: what that does can change
+/// under a node.
+fn in_front(name: &str) -> (PathBuf, impl Fn(&str) + use<>) {
+    let folder = xtask::stage::target().join("beds").join(name);
+    // What an earlier run left.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("qemu");
+    let script = move |commands: &str| {
+        fs::write(&program, format!("#!/bin/sh\n{commands}\n")).unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    (folder, script)
 }
 
 /// Does tasks until the function that waits for the next one goes on from a snapshot.

@@ -15,13 +15,15 @@ use serde_json::Value;
 pub(crate) struct Manner {
     /// Both ends compute SHA-256 over all bytes besides, as stock does.
     pub(crate) sha: bool,
+    /// The sender waits for a full segment while another is under way, as TCP does unless it is told otherwise.
+    pub(crate) nagle: bool,
 }
 
 impl Manner {
     /// As a task's parameters, or a source's name, say.
     pub(crate) fn of(text: &str) -> Self {
         let parameters: Value = serde_json::from_str(text).unwrap_or_default();
-        Self { sha: parameters["sha"] == true }
+        Self { sha: parameters["sha"] == true, nagle: parameters["nagle"] == true }
     }
 }
 

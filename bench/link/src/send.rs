@@ -33,6 +33,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
 }
 
+fn manner(order: &Retrieve) -> Manner {
+    order.operations.first().map_or_else(Manner::default, |one| Manner::of(&one.measurement))
+}
+
 /// A connection that blocks.
 enum Link {
     Tcp(TcpStream),
@@ -51,7 +55,7 @@ impl Link {
         }
         let listener = listener.filter(|_| order.near.is_none()).ok_or(ErrorKind::Unsupported);
         let (stream, _) = listener.map_err(std::io::Error::from)?.accept()?;
-        let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay(!manner(order).nagle);
         Ok(Self::Tcp(stream))
     }
 
@@ -89,7 +93,7 @@ impl Link {
 
 fn send(order: &Retrieve, listener: Option<&TcpListener>) -> Result<OperationEnded, Failure> {
     let mut link = Link::open(order, listener)?;
-    let manner = order.operations.first().map_or_else(Manner::default, |one| Manner::of(&one.measurement));
+    let manner = manner(order);
     let mut sha = manner.sha.then(Sha256::new);
     let (mut encoder, mut decoder) = (Encoder::data(), Decoder::data());
     let (mut credit, mut meter, mut out) = (Sender::default(), Meter::default(), Vec::new());

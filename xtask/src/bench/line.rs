@@ -3,8 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::Measured;
@@ -12,12 +11,11 @@ use serde_json::Value;
 
 use super::memory::{Memory, guests};
 use super::task::{Data, MEASUREMENT, POINTS_PER_MIB, STAGES, Task, end_ns, milliseconds};
-use super::{median, signal};
+use super::{median, plain, signal, timed};
 use crate::demo::submit;
 use crate::images::Images;
 use crate::stage::{stage, target};
 use crate::testbed::generator::START_NS;
-use crate::testbed::influx::DATABASE;
 use crate::testbed::node::{Node, Programs};
 
 /// A size: its points in columns take so many MiB, at 16 bytes a point.
@@ -122,7 +120,9 @@ impl Bed {
         if size.mib == 1 {
             measured.push(figure("line/boot", median(milliseconds(&documents, "boot")))?);
         }
-        let plain = (0..size.runs).map(|_| timed(|| self.plain(size.mib))).collect::<Result<_>>()?;
+        let plain = (0..size.runs)
+            .map(|_| timed(|| plain::run(self.data.influx.port(), size.mib * POINTS_PER_MIB)))
+            .collect::<Result<_>>()?;
         measured.push(figure(size.plain, median(plain))?);
         let influx = (0..size.runs).map(|_| timed(|| self.ask(size.mib))).collect::<Result<_>>()?;
         measured.push(figure(size.influx, median(influx))?);
@@ -132,26 +132,6 @@ impl Bed {
     /// A task over the first `mib` MiB of points.
     fn run(&self, mib: u64) -> Result<Value> {
         task(mib).run(&self.node)
-    }
-
-    /// The same as a plain process.
-    fn plain(&self, mib: u64) -> Result<()> {
-        let (host, from, to) = (
-            format!("127.0.0.1:{}", self.data.influx.port()),
-            START_NS.to_string(),
-            end_ns(mib * POINTS_PER_MIB).to_string(),
-        );
-        let program = target().join("release/examples/plain");
-        let output = Command::new(&program)
-            .args([&host, DATABASE, MEASUREMENT, &from, &to])
-            .output()
-            .with_context(|| format!("start {}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let wanted = format!("{} points", mib * POINTS_PER_MIB);
-        if !output.status.success() || !said.starts_with(&wanted) {
-            bail!("the plain process said {said:?}, {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(())
     }
 
     /// InfluxDB's own answer to the same question.
@@ -209,14 +189,7 @@ const fn task(mib: u64) -> Task {
 
 fn figure(name: &str, value: Option<f64>) -> Result<Measured> {
     let value = value.with_context(|| format!("{name} was not measured"))?;
-    Ok(Measured { name: name.to_owned(), value })
-}
-
-/// Milliseconds that something takes.
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let start = Instant::now();
-    work()?;
-    Ok(start.elapsed().as_secs_f64() * 1e3)
+    Ok(Measured::new(name, value))
 }
 
 /// Medians of all stages, with the fastest and the slowest.

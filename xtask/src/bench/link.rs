@@ -49,12 +49,11 @@ pub(super) fn measure() -> Result<Vec<Measured>> {
     let drawn = [("shared memory", region), ("TCP, MTU 9000", tcp), ("stock: TCP, MTU 1500, SHA-256", stock)];
     let drawn = drawn.map(|(name, ms)| json!({"name": name, "mib": MIB, "ms": ms}));
     data::leave_part("compare.json", "link", drawn.to_vec().into())?;
-    let figure = |name: &str, value| Measured { name: name.to_owned(), value };
     Ok(vec![
-        figure(WAYS[0].1, region),
-        figure(WAYS[1].1, tcp),
-        figure(WAYS[2].1, stock),
-        figure("link/region_over_tcp", tcp / region),
-        figure("link/region_over_stock", stock / region),
+        Measured::new(WAYS[0].1, region),
+        Measured::new(WAYS[1].1, tcp),
+        Measured::new(WAYS[2].1, stock),
+        Measured::new("link/region_over_tcp", tcp / region),
+        Measured::new("link/region_over_stock", stock / region),
     ])
 }

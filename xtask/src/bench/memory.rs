@@ -35,7 +35,7 @@ impl Memory {
     /// As figures, under three names.
     pub(super) fn figures(self, names: [&'static str; 3]) -> impl Iterator<Item = Measured> {
         let values = [self.rss, self.pss, self.private_dirty];
-        names.into_iter().zip(values).map(|(name, value)| Measured { name: name.to_owned(), value })
+        names.into_iter().zip(values).map(|(name, value)| Measured::new(name, value))
     }
 }
 

@@ -6,12 +6,14 @@ mod line;
 mod link;
 pub mod machines;
 mod memory;
+mod plain;
 mod report;
 mod task;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured, Verdict};
@@ -62,10 +64,12 @@ impl Options {
         Ok(())
     }
 
+    /// What labs measure is not asked for here: `figures --record` writes it down.
     fn wants(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| {
-            name.contains(filter.as_str()) || (compare::is_all(filter) && compare::measures(name))
-        })
+        group(name) != "lab"
+            && self.filter.as_ref().is_none_or(|filter| {
+                name.contains(filter.as_str()) || (compare::is_all(filter) && compare::measures(name))
+            })
     }
 }
 
@@ -162,7 +166,7 @@ fn criterion(options: &Options, budgets: &Budgets) -> Result<Vec<Measured>> {
     check(cargo(&arguments).env("CRITERION_HOME", &folder))?;
     let median = |(name, figure): (&String, &fades_bench::Figure)| {
         let value = fades_bench::criterion::median(&folder, name, &figure.unit)?;
-        Some(Measured { name: name.clone(), value })
+        Some(Measured::new(name, value))
     };
     Ok(budgets.figures.iter().filter_map(median).collect())
 }
@@ -201,6 +205,13 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
+/// Milliseconds that something takes.
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
 /// Stops a process, or has it go on.
 fn signal(signal: &str, pid: u32) -> Result<()> {
     let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
@@ -220,6 +231,7 @@ mod tests {
         assert_eq!(Options::parse(&["--check", "wire", "--record"]).unwrap(), all);
         assert!(Options::parse(&["--chekc"]).is_err() && Options::parse(&["a", "b"]).is_err());
         assert!(all.wants("wire/encode") && !all.wants("line/boot"));
+        assert!(!Options::default().wants("lab/any") && Options::default().wants("line/boot"));
         let compare = Options { filter: Some("compare".into()), ..Options::default() };
         assert!(
             compare.wants("ready/cold") && compare.wants("line/wasm_1_mib") && !compare.wants("line/boot")

@@ -36,8 +36,8 @@ pub struct Bed {
 pub const COLD: (&str, &str) = ("dormant_memory_mib", "0");
 
 impl Bed {
-    /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready. Each function boots for its
-    /// task, so that guests that are there can be counted.
+    /// A bed of its own below `target/beds/NAME`, with `points` readings, its broker ready. Each function is started for its
+    /// task, from a snapshot if its like ran twice before, so that guests that are there can be counted.
     pub fn start(name: &str, points: u64) -> Self {
         Self::with(name, points, &[COLD])
     }

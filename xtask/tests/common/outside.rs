@@ -38,7 +38,7 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 /// This node's guests: number and name of each domain, or process id and command line of each process whose parent is its
-/// daemon.
+/// daemon, but for one that boots only to be saved.
 pub fn guests(node: &Node) -> Vec<(u32, String)> {
     let Some(daemon) = node.pid() else { return Vec::new() };
     if on_xen() {
@@ -52,7 +52,7 @@ pub fn guests(node: &Node) -> Vec<(u32, String)> {
         if status.lines().any(|line| line == parent) {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains("qemu-system") {
+            if line.contains("qemu-system") && !line.contains(":snapshot ") {
                 found.push((pid, line));
             }
         }

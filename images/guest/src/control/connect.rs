@@ -82,27 +82,51 @@ pub(super) fn take_up(
     Ok(ControlChannel { welcome, sender, inbox })
 }
 
-/// Waits for the welcome as long as it takes: a guest that was started ahead of its task sleeps here. Its orchestrator cannot be
-/// lost without it, as its monitor ends with the orchestrator.
+/// Waits for the welcome as long as it takes: a guest that was started ahead of its task sleeps here, and rehearses before it does.
+/// Its orchestrator cannot be lost without it, as its monitor ends with the orchestrator.
 fn dormant(welcome_from: &Receiver<First>, sender: &ControlSender) -> First {
     let mut pause = URGE;
-    let mut rehearsed = false;
     loop {
         match welcome_from.recv_timeout(pause) {
             Ok(first) => return first,
             Err(RecvTimeoutError::Disconnected) => return Err(ControlError::Ended),
-            Err(RecvTimeoutError::Timeout) => {
-                let heard = sender.urge();
-                // Who is asked for at once has no time for it.
-                if !std::mem::replace(&mut rehearsed, true) {
-                    rehearse();
-                }
-                if heard {
-                    break;
-                }
-                pause *= 2;
-            }
+            // The hello was read some time ago, and nothing followed: nobody is in a hurry.
+            Err(RecvTimeoutError::Timeout) if sender.urge() => break,
+            Err(RecvTimeoutError::Timeout) => pause *= 2,
         }
     }
+    rehearse();
     welcome_from.recv().map_err(|std::sync::mpsc::RecvError| ControlError::Ended)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::line::Out;
+
+    const WELCOME: Welcome = Welcome { heartbeat_ms: 1000, time_unix_us: 7 };
+
+    fn told_after(pause: Duration) -> First {
+        let (to, from) = sync_channel(1);
+        let teller = thread::spawn(move || {
+            thread::sleep(pause);
+            to.send(Ok(WELCOME)).unwrap();
+        });
+        let first = dormant(&from, &ControlSender::new(Out::Nowhere, 0));
+        teller.join().unwrap();
+        first
+    }
+
+    #[test]
+    fn a_welcome_is_heard_at_once_and_after_a_rehearsal() {
+        assert_eq!(told_after(Duration::ZERO).unwrap(), WELCOME);
+        assert_eq!(told_after(4 * URGE).unwrap(), WELCOME);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_is_gone() {
+        let (to, from) = sync_channel(1);
+        drop(to);
+        assert!(matches!(dormant(&from, &ControlSender::new(Out::Nowhere, 0)), Err(ControlError::Ended)));
+    }
 }

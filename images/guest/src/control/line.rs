@@ -1,5 +1,5 @@
 //! What carries the control channel's bytes: a TCP connection, in a Xen domain nodes of its own in XenStore, or memory of this
-//! guest's own that it shares with the orchestrator.
+//! guest's own that it shares with the orchestrator; or a script, of which a rehearsal is made.
 
 use super::ControlError;
 #[cfg(target_os = "hermit")]

@@ -6,7 +6,8 @@
 //! ```
 //! Three threads touch it. The application sends through [`ControlSender`] and takes messages from the
 //! queue; a reader answers pings and fills the queue; a watch ends the guest when nothing was heard for
-//! several heartbeats, as not every kernel has read timeouts.
+//! several heartbeats, as not every kernel has read timeouts. A guest that sleeps until its welcome goes through all of it
+//! before, with an orchestrator that is written down (`rehearsal`).
 
 mod connect;
 mod line;

@@ -2,7 +2,8 @@
 //!
 //! A monitor without hardware virtualisation translates code when it runs for the first time, and code that wakes a function runs once
 //! in its life, when somebody waits for it. So a function that is about to sleep takes up a channel with an orchestrator that is
-//! written down, and is told to run. Nothing of it leaves the guest, and nothing of the application runs.
+//! written down, and is told to run. Nothing of it leaves the guest, and nothing of the application runs. A broker that is
+//! not welcomed at once rehearses being a function, which does it no good and no harm.
 
 use super::connect::take_up;
 use super::line::{Closer, In, Line, Out};

@@ -129,7 +129,9 @@ impl QemuBackend {
         let held = Held { seat: Some(Arc::clone(&seat)), _wish: None };
         let guest = self.spawner.spawn(command, spec.time_limit, held)?;
         drop(theirs);
-        saved.load(line, guest.process_id(), state.as_raw_fd(), || seat.introduce())?;
+        saved.load(line, guest.process_id(), state.as_raw_fd(), || {
+            seat.introduce().map_err(QmpError::Bells)
+        })?;
         // It sleeps, as the saved one did, until it is told to look whose turn it is.
         if !seat.wake(snapshot::WAKES_WITHIN) {
             return Err(QmpError::Asleep);

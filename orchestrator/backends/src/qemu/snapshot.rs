@@ -1,7 +1,7 @@
 //! Functions that were booted once and go on as often as they are asked for.
 //!
 //! ```text
-//! a function of some kind has ended --wish--> make: boots one with a region of its own, hears its hello, stops it
+//! the second function of a kind has ended --wish--> make: boots one with a region of its own, hears its hello, stops it
 //!     --> memory (a file that nobody writes any more) and state, kept within a budget
 //! the next function of that kind: a QEMU that maps the memory, its own pages where it writes, and loads the state;
 //!     its region says who it is now, and gives it a seed and the time (`fades_wire::region::Birth`)
@@ -105,8 +105,8 @@ impl Saved {
         Ok(rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// Has a QEMU that waits at the other end of `line` load the state from a descriptor of this number, and its guest go on, `between`
-    /// these.
+    /// Has a QEMU that waits at the other end of `line` load the state from a descriptor of this number, does `loaded`, and has the guest
+    /// go on.
     ///
     /// # Errors
     /// It does not, or is another one than the one that saved it.
@@ -115,7 +115,7 @@ impl Saved {
         line: UnixStream,
         pid: u32,
         state: i32,
-        between: impl FnOnce() -> io::Result<()>,
+        loaded: impl FnOnce() -> Result<(), QmpError>,
     ) -> Result<(), QmpError> {
         let mut line = Qmp::open(line, PATIENCE)?;
         let monitor = Monitor::of(&line, pid)?;
@@ -123,7 +123,7 @@ impl Saved {
             return Err(QmpError::OtherMonitor { found: format!("{monitor:?}") });
         }
         line.load(state)?;
-        between()?;
+        loaded()?;
         line.go_on()
     }
 }

@@ -61,9 +61,9 @@ fn bursts(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>> 
         let (p50, p99) = (burst.p50().context("all tasks failed")?, burst.p99().context("all tasks failed")?);
         eprintln!("   {tasks:>13} {:>8} {p50:>8.0} {p99:>8.0} {:>9.2}", burst.failed, p99 / p50);
         if tasks == 50 {
-            measured.push(figure("burst/p50_50", p50));
-            measured.push(figure("burst/p99_50", p99));
-            measured.push(figure("burst/p99_over_p50_50", p99 / p50));
+            measured.push(Measured::new("burst/p50_50", p50));
+            measured.push(Measured::new("burst/p99_50", p99));
+            measured.push(Measured::new("burst/p99_over_p50_50", p99 / p50));
         }
         rows.push(json!({"tasks": tasks, "failed": burst.failed, "ms": burst.ms, "p50": p50, "p99": p99}));
         data::leave("burst.json", &json!({"bursts": rows}))?;
@@ -98,9 +98,9 @@ fn scaling(folder: &Path, images: &Images, data: &Data) -> Result<Vec<Measured>>
     let first = rates.first().copied().context("nothing was measured")?;
     let last = rates.last().copied().context("nothing was measured")?;
     Ok(vec![
-        figure("burst/tasks_1", first),
-        figure("burst/tasks_64", last),
-        figure("burst/best_over_tasks_64", best / last),
+        Measured::new("burst/tasks_1", first),
+        Measured::new("burst/tasks_64", last),
+        Measured::new("burst/best_over_tasks_64", best / last),
     ])
 }
 
@@ -120,10 +120,6 @@ fn at_once(node: &Node, tasks: usize) -> Result<Burst> {
     let mut ms = milliseconds(&right, "total");
     ms.sort_by(f64::total_cmp);
     Ok(Burst { failed: tasks - ms.len(), ms, took_s })
-}
-
-fn figure(name: &str, value: f64) -> Measured {
-    Measured { name: name.to_owned(), value }
 }
 
 #[cfg(test)]

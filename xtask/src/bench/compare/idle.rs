@@ -77,9 +77,9 @@ pub(super) fn measure(folder: &Path, images: &Images, data: &Data) -> Result<Vec
         rows.push(row(waiting, &memory, processor));
         if waiting == most {
             let own = median(memory.iter().map(Memory::own).collect()).context("no memory")?;
-            measured.push(Measured { name: "idle/private_beyond_guest".to_owned(), value: own });
+            measured.push(Measured::new("idle/private_beyond_guest", own));
             let value = (processor * SPAN.as_secs_f64()).max(LEAST_MS);
-            measured.push(Measured { name: "idle/processor".to_owned(), value });
+            measured.push(Measured::new("idle/processor", value));
             parts(&memory);
         }
     }

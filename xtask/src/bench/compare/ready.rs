@@ -55,18 +55,17 @@ pub(super) fn measure(ways: &Ways, module: &Module) -> Result<Vec<Measured>> {
     }
     eprintln!("   of wasm's, {inside:.3} load the module and make the instance");
     data::leave_part("compare.json", "ready", rows.into())?;
-    let figure = |name: &str, value: f64| Measured { name: name.to_owned(), value };
     Ok(vec![
-        figure("ready/stock", stock),
-        figure("ready/linux", linux),
-        figure("ready/cold", cold),
-        figure("ready/restored", restored),
-        figure("ready/awake", awake),
-        figure("ready/wasm", wasm),
-        figure("ready/wasm_instance", inside),
-        figure("ready/stock_over_awake", stock / awake),
-        figure("ready/stock_over_restored", stock / restored),
-        figure("ready/stock_over_cold", stock / cold),
-        figure("ready/linux_over_cold", linux / cold),
+        Measured::new("ready/stock", stock),
+        Measured::new("ready/linux", linux),
+        Measured::new("ready/cold", cold),
+        Measured::new("ready/restored", restored),
+        Measured::new("ready/awake", awake),
+        Measured::new("ready/wasm", wasm),
+        Measured::new("ready/wasm_instance", inside),
+        Measured::new("ready/stock_over_awake", stock / awake),
+        Measured::new("ready/stock_over_restored", stock / restored),
+        Measured::new("ready/stock_over_cold", stock / cold),
+        Measured::new("ready/linux_over_cold", linux / cold),
     ])
 }

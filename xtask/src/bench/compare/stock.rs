@@ -37,13 +37,18 @@ done
 exec qemu-system-x86_64 "$@"
 "#;
 
-/// Has a node that was not started yet boot its guests so; the program that is in front.
-pub(in crate::bench) fn in_front_of(node: &Node) -> Result<PathBuf> {
+/// Has a node that was not started yet boot its guests so.
+pub(in crate::bench) fn in_front_of(node: &Node) -> Result<()> {
+    let program = program(node)?;
+    node.set("qemu", &format!("{:?}", program.display().to_string()))
+}
+
+/// The program to be in front of the monitor, in the node's folder; the node is told the rest.
+pub(in crate::bench) fn program(node: &Node) -> Result<PathBuf> {
     let file = node.folder().join("stock-qemu");
     fs::write(&file, PROGRAM).with_context(|| format!("write {}", file.display()))?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("let {} run", file.display()))?;
-    node.set("qemu", &format!("{:?}", file.display().to_string()))?;
     node.set("network_only", "true")?;
     Ok(file)
 }

@@ -1,20 +1,16 @@
 //! Whole tasks by turns: every way of a node, the same code as a plain process, and as a Wasm module.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use fades_bench::Measured;
 use serde_json::{Value, json};
 
-use super::super::median;
-use super::super::task::{Data, MEASUREMENT, POINTS_PER_MIB, end_ns, milliseconds};
+use super::super::task::{Data, POINTS_PER_MIB, milliseconds};
+use super::super::{median, plain, timed};
 use super::data;
 use super::wasm::Module;
 use super::way::{Running, Way, Ways};
-use crate::stage::target;
-use crate::testbed::generator::START_NS;
-use crate::testbed::influx::DATABASE;
 
 /// What this measures of the group `line`.
 pub(super) const FIGURES: [&str; 7] = [
@@ -56,21 +52,20 @@ pub(super) fn measure(ways: &Ways, module: &Module, data: &mut Data) -> Result<V
         let row = rows.iter().find(|row| row.name == name && row.mib == mib);
         row.map(|row| row.ms).with_context(|| format!("{name} was not measured with {mib} MiB"))
     };
-    let figure = |name: &str, value: f64| Measured { name: name.to_owned(), value };
     Ok(vec![
-        figure("line/stock_1_mib", of("stock", 1)?),
-        figure("line/linux_1_mib", of("linux", 1)?),
-        figure("line/wasm_1_mib", of("wasm", 1)?),
-        figure("line/wasm_128_mib", of("wasm", 128)?),
-        figure("line/cold_over_awake_1_mib", of("cold", 1)? / of("awake", 1)?),
-        figure("line/over_plain_128_mib", of("cold", 128)? / of("plain", 128)?),
-        figure("line/wasm_over_plain_128_mib", of("wasm", 128)? / of("plain", 128)?),
+        Measured::new("line/stock_1_mib", of("stock", 1)?),
+        Measured::new("line/linux_1_mib", of("linux", 1)?),
+        Measured::new("line/wasm_1_mib", of("wasm", 1)?),
+        Measured::new("line/wasm_128_mib", of("wasm", 128)?),
+        Measured::new("line/cold_over_awake_1_mib", of("cold", 1)? / of("awake", 1)?),
+        Measured::new("line/over_plain_128_mib", of("cold", 128)? / of("plain", 128)?),
+        Measured::new("line/wasm_over_plain_128_mib", of("wasm", 128)? / of("plain", 128)?),
     ])
 }
 
 fn by_turns(ways: &[&Running], module: &Module, data: &Data, mib: u64, turns: usize) -> Result<Vec<Row>> {
     let mut documents: Vec<Vec<Value>> = ways.iter().map(|_| Vec::new()).collect();
-    let (mut plain, mut wasm) = (Vec::new(), Vec::new());
+    let (mut processes, mut modules) = (Vec::new(), Vec::new());
     for _ in 0..turns {
         for (running, documents) in ways.iter().zip(&mut documents) {
             documents.push(running.run(mib * POINTS_PER_MIB)?);
@@ -78,8 +73,9 @@ fn by_turns(ways: &[&Running], module: &Module, data: &Data, mib: u64, turns: us
                 std::thread::sleep(PAUSE);
             }
         }
-        plain.push(timed(data, mib, process)?);
-        wasm.push(timed(data, mib, |question| module.run(question))?);
+        let (port, points) = (data.influx.port(), mib * POINTS_PER_MIB);
+        processes.push(timed(|| plain::run(port, points))?);
+        modules.push(timed(|| plain::ask(port, points, |question| module.run(question)))?);
     }
     let mut rows = Vec::new();
     for (running, documents) in ways.iter().zip(&documents) {
@@ -91,34 +87,8 @@ fn by_turns(ways: &[&Running], module: &Module, data: &Data, mib: u64, turns: us
         let ms = median(milliseconds(documents, "total")).context("a result tells no total")?;
         rows.push(Row { name: running.way.name(), mib, ms });
     }
-    for (name, took) in [("plain", plain), ("wasm", wasm)] {
+    for (name, took) in [("plain", processes), ("wasm", modules)] {
         rows.push(Row { name, mib, ms: median(took).context("no turn")? });
     }
     Ok(rows)
-}
-
-/// Milliseconds of a program that asks InfluxDB itself, and says how many points it took.
-fn timed(data: &Data, mib: u64, program: impl Fn(&[&str]) -> Result<String>) -> Result<f64> {
-    let points = mib * POINTS_PER_MIB;
-    let (host, from, to) =
-        (format!("127.0.0.1:{}", data.influx.port()), START_NS.to_string(), end_ns(points).to_string());
-    let begun = Instant::now();
-    let said = program(&[&host, DATABASE, MEASUREMENT, &from, &to])?;
-    let took = begun.elapsed();
-    ensure!(
-        said.starts_with(&format!("{points} points, ")),
-        "{points} points were asked for, it said {said:?}"
-    );
-    Ok(took.as_secs_f64() * 1e3)
-}
-
-/// The plain process.
-fn process(question: &[&str]) -> Result<String> {
-    let program = target().join("release/examples/plain");
-    let output = Command::new(&program).args(question).output();
-    let output = output.with_context(|| format!("start {}", program.display()))?;
-    if !output.status.success() {
-        bail!("{} failed: {}", program.display(), String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

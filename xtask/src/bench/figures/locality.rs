@@ -4,12 +4,11 @@
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::super::median;
+use super::super::{median, plain, timed};
 use super::ask::{Ask, counted};
 use super::bed::{Bed, Kind};
 use super::relay::{Rates, Relay};
-use super::stages::timed;
-use super::{Options, Part, backends, leave, mib_of, plain, tenths};
+use super::{Options, Part, backends, leave, mib_of, tenths};
 use crate::stage::stage;
 
 /// Points, MiB; the first two with `--quick`. So few, as a MiB takes a quarter of a minute to pull.

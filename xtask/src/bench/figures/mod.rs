@@ -14,7 +14,6 @@ pub mod draw;
 pub(super) mod linux;
 mod locality;
 mod memory;
-mod plain;
 mod record;
 mod relay;
 mod report;

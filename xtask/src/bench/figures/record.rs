@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fades_bench::Measured;
 use serde_json::Value;
 
 use super::EMULATED;
 use super::draw::{MACHINES, PARTS, folder};
-use crate::stage::target;
+use crate::stage::{root, target};
 
 /// Puts what was measured since `target` was made in the place of what was recorded; the rest stays.
 ///
@@ -31,7 +32,41 @@ pub(super) fn record() -> Result<()> {
         bail!("nothing was measured: `cargo xtask figures`, `cargo xtask lab kvm -- xtask figures stages`");
     }
     eprintln!("== {found} parts recorded in {}", folder().display());
-    Ok(())
+    promise()
+}
+
+/// What is promised of a lab: a task of 128 MiB against the plain process beside it.
+const PROMISED: &str = "lab/kvm_over_plain_128_mib";
+
+/// Puts what is promised of a lab beside its budget, if it was measured there.
+fn promise() -> Result<()> {
+    let file = folder().join("kvm/stages.json");
+    let Ok(bytes) = fs::read(&file) else { return Ok(()) };
+    let stages = serde_json::from_slice(&bytes).with_context(|| format!("read {}", file.display()))?;
+    let Some(ratio) = over_plain(&stages, 128.0) else {
+        eprintln!("== {PROMISED} stays as it was: {} has no task of 128 MiB", file.display());
+        return Ok(());
+    };
+    let measured = [Measured::new(PROMISED, ratio)];
+    let file = root().join("bench/budgets.toml");
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    let today = jiff::Zoned::now().date().to_string();
+    fs::write(&file, fades_bench::budgets::record(&text, &today, &measured))
+        .with_context(|| format!("write {}", file.display()))
+}
+
+/// How many times as long a task by shared memory takes as the plain process, with so many MiB.
+fn over_plain(stages: &Value, mib: f64) -> Option<f64> {
+    let total = |rows: &str, path: Option<&str>| {
+        let mut rows = stages[rows].as_array()?.iter();
+        let found = rows.find(|row| {
+            // The plain process has neither.
+            let way = (row["backend"].as_str(), row["path"].as_str());
+            row["mib"] == mib && way == path.map_or((None, None), |path| (Some("qemu-kvm"), Some(path)))
+        });
+        found?["total"].as_f64()
+    };
+    Some(total("rows", Some("shared memory"))? / total("plain", None)?)
 }
 
 /// Where a machine's runs leave what they measure.
@@ -86,6 +121,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_lab_is_held_to_its_own_plain_process() {
+        let of = |path: &str, mib: f64, total: f64| json!({"backend": "qemu-kvm", "path": path, "mib": mib, "total": total});
+        let emulated = json!({"backend": "qemu-tcg", "path": "shared memory", "mib": 128.0, "total": 70.0});
+        let rows = json!([
+            emulated,
+            of("TCP", 128.0, 9.0),
+            of("shared memory", 16.0, 8.0),
+            of("shared memory", 128.0, 3.0)
+        ]);
+        let stages =
+            json!({"rows": rows, "plain": [{"mib": 16.0, "total": 1.0}, {"mib": 128.0, "total": 2.0}]});
+        assert_eq!(over_plain(&stages, 128.0), Some(1.5));
+        assert_eq!(over_plain(&stages, 1.0), None);
+    }
 
     #[test]
     fn what_is_recorded_has_a_day_and_words_and_no_names_of_tasks() {

@@ -1,15 +1,13 @@
 //! Stages of a task for growing payloads: on every backend, by shared memory and by TCP, and the plain process beside them.
 
-use std::time::Instant;
-
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::super::median;
 use super::super::task::{STAGES, milliseconds};
+use super::super::{median, plain, timed};
 use super::ask::{Ask, counted};
 use super::bed::{Bed, Kind, Ready};
-use super::{Options, Part, backends, leave, mib_of, plain, tenths};
+use super::{Options, Part, backends, leave, mib_of, tenths};
 use crate::stage::stage;
 
 /// Payloads of the paper's figure, MiB; the first two with `--quick`.
@@ -95,13 +93,6 @@ fn push(document: &mut Value, key: &str, points: u64, row: Result<Value>) {
     if let Some(rows) = document[key].as_array_mut() {
         rows.push(row);
     }
-}
-
-/// Milliseconds that something takes.
-pub(super) fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let start = Instant::now();
-    work()?;
-    Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]

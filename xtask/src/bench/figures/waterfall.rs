@@ -69,7 +69,7 @@ fn one(way: &Way, bed: &Bed, starts: usize) -> Result<Vec<Stage>> {
         node.set_cold()?;
     }
     let next = if way.stock {
-        stock::in_front_of(&node)?.display().to_string()
+        stock::program(&node)?.display().to_string()
     } else {
         "qemu-system-x86_64".to_owned()
     };

@@ -195,7 +195,7 @@ impl Seated {
         let said = || seat.memory().theirs(Channel::Up.written_at()).load(Ordering::Acquire) != 0;
         let mut rings = 0_u32;
         loop {
-            // Whether a monitor that has just taken over a guest loses the first one is not known.
+            // One that comes before the monitor has taken up the bell waits there; again, for a guest that looked a moment too early.
             if rings.is_multiple_of(RING_EVERY) {
                 seat.ring();
             }

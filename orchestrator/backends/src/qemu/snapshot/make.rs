@@ -24,8 +24,9 @@ use crate::qemu::guest::{Held, QemuGuest};
 use crate::qemu::regions::Alone;
 use crate::qemu::spawner::Spawner;
 
-/// After its hello a function looks once or twice whether that was read (`fades_guest`, `dormant`), and then sleeps.
-const ASLEEP: Duration = Duration::from_millis(100);
+/// After its hello a function looks whether that was read, rehearses its waking, and then sleeps (`fades_guest`, `dormant`): some 35 ms.
+/// One that is saved before goes on with that before it says a word. Nobody waits for who is saved.
+const ASLEEP: Duration = Duration::from_millis(500);
 /// A state is 0.2 MB, whatever memory the guest has.
 const LARGEST_STATE: u64 = 16 << 20;
 

@@ -27,6 +27,8 @@ pub(crate) enum QmpError {
     Refused { command: &'static str, why: String },
     #[error("its migration failed")]
     Migration,
+    #[error("it could not be told of its guest's bells")]
+    Bells(#[source] io::Error),
     #[error("its guest did not wake")]
     Asleep,
     #[error("it is {found}, and not the monitor that saved the guest")]
