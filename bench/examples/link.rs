@@ -61,11 +61,13 @@ struct Bed {
 impl Bed {
     fn start(&self, role: Role, name: &str) -> Peer {
         let port = self.network.attach(role).unwrap();
+        let mtu = self.mtu.unwrap_or(port.mtu);
+        assert!(mtu <= port.mtu, "an MTU of {mtu}: the switch drops what is longer than {}", port.mtu);
         let parameters = BootParameters {
             address: port.address,
             gateway: GATEWAY,
             mask_bits: MASK_BITS,
-            mtu: self.mtu.unwrap_or(port.mtu),
+            mtu,
             tcp_buffer: self.tcp_buffer_kib.unwrap_or(TCP_BUFFER_KIB) << 10,
             tsc_mhz: None,
             seed: [3; 32],
