@@ -13,7 +13,6 @@ use common::service::{Ask, Service, is_end};
 use common::{Bed, COLD, guests};
 use serde_json::Value;
 
-const SAVING: (&str, &str) = ("snapshot_memory_mib", "64");
 /// More than a node has run one after the other, each of which took the region that the last had left.
 const AT_ONCE: usize = 8;
 /// Tasks that are done at most until one finds a snapshot.
@@ -27,7 +26,7 @@ fn a_function_goes_on_from_a_snapshot_as_somebody_else() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let bed = Bed::with("snapshot", 25_000, &[SAVING]);
+    let bed = Bed::with("snapshot", 25_000, &[]);
     bed.add_faulty();
     let run = |image: &str, parameters: &str| {
         let wrapper = bed.wrapper(image, parameters, 64, patience_ms(30_000));
@@ -71,7 +70,7 @@ fn many_go_on_at_once() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let bed = Bed::with("saved-many", 2_500, &[COLD, SAVING]);
+    let bed = Bed::with("saved-many", 2_500, &[COLD]);
     let (service, ask) = (Service::of(bed.node()), Ask::of(&bed));
     let run = || service.end(&service.ask(&ask), patience(Duration::from_secs(30)));
     // The second is saved, when it is gone.
@@ -99,14 +98,7 @@ fn a_snapshot_of_another_monitor_is_not_used() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let (folder, script) = in_front("monitors");
-    script("exec qemu-system-x86_64 \"$@\"");
-    let setting = format!("{:?}", folder.join("qemu").display().to_string());
-    let bed = Bed::with("monitor", 2_500, &[COLD, SAVING, ("qemu", &setting)]);
-    let run = || stats(&bed);
-    let booted = run();
-    run();
-    bed.node().wait_for_snapshot().unwrap();
+    let Fronted { folder, script, bed, booted } = saved_behind("monitor");
     // Beside it, what a QEMU looks for beside itself.
     fs::create_dir_all(folder.join("bin")).unwrap();
     for beside in ["lib", "share"] {
@@ -115,7 +107,7 @@ fn a_snapshot_of_another_monitor_is_not_used() {
     let copy = folder.join("bin/qemu-system-x86_64");
     fs::copy("/usr/bin/qemu-system-x86_64", &copy).unwrap();
     script(&format!("exec {} \"$@\"", copy.display()));
-    assert_eq!(run(), booted);
+    assert_eq!(stats(&bed), booted);
     let log = bed.node().log();
     assert!(log.contains("not the monitor that saved the guest"), "{log}");
     drop(bed);
@@ -129,13 +121,7 @@ fn a_monitor_that_ends_instead_of_loading_has_its_function_boot() {
         eprintln!("skipped: on Xen no function is saved");
         return;
     }
-    let (folder, script) = in_front("ending");
-    script("exec qemu-system-x86_64 \"$@\"");
-    let setting = format!("{:?}", folder.join("qemu").display().to_string());
-    let bed = Bed::with("ends", 2_500, &[COLD, SAVING, ("qemu", &setting)]);
-    let booted = stats(&bed);
-    stats(&bed);
-    bed.node().wait_for_snapshot().unwrap();
+    let Fronted { folder, script, bed, booted } = saved_behind("ends");
     script("case \" $* \" in *\" -incoming \"*) exit 3 ;; esac\nexec qemu-system-x86_64 \"$@\"");
     assert_eq!(stats(&bed), booted);
     let log = bed.node().log();
@@ -151,19 +137,34 @@ fn stats(bed: &Bed) -> Value {
     document["result"].clone()
 }
 
-/// A folder with a program `qemu` in front of QEMU, as an operator may have one, and what writes it: what that does can change
-/// under a node.
-fn in_front(name: &str) -> (PathBuf, impl Fn(&str) + use<>) {
-    let folder = xtask::stage::target().join("beds").join(name);
+/// A node with a program in front of QEMU, as an operator may have one.
+struct Fronted<S> {
+    folder: PathBuf,
+    /// Writes what that does, which can change under a node.
+    script: S,
+    bed: Bed,
+    /// The result of a function that booted.
+    booted: Value,
+}
+
+/// Such a node, which has saved a function.
+fn saved_behind(name: &str) -> Fronted<impl Fn(&str) + use<>> {
+    let folder = xtask::stage::target().join("beds").join(format!("{name}-front"));
     // What an earlier run left.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     let program = folder.join("qemu");
+    let setting = format!("{:?}", program.display().to_string());
     let script = move |commands: &str| {
         fs::write(&program, format!("#!/bin/sh\n{commands}\n")).unwrap();
         fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     };
-    (folder, script)
+    script("exec qemu-system-x86_64 \"$@\"");
+    let bed = Bed::with(name, 2_500, &[COLD, ("qemu", &setting)]);
+    let booted = stats(&bed);
+    stats(&bed);
+    bed.node().wait_for_snapshot().unwrap();
+    Fronted { folder, script, bed, booted }
 }
 
 /// Does tasks until the function that waits for the next one goes on from a snapshot.
