@@ -4,7 +4,7 @@
 //! No I/O and no clock, so that the same code is a plain process (`bench/examples/plain.rs`) and a Wasm module
 //! (`bench/wasm/module`).
 
-use dmf_kit::session::Session;
+use dmf_reduce::session::Session;
 use dmf_stats::Stats;
 use fades_drb::columns::Columns;
 use fades_drb::influx1::answer::{Answer, AnswerError};

@@ -31,37 +31,39 @@
 //! # fn main() {}
 //! ```
 //!
-//! The same crate is a program for the host and a unikernel; `cargo test` covers all but the network around it.
+//! The same crate is a unikernel and a program for the host. On the host it describes itself and runs on fixtures, by the
+//! broker's own logic ([`testkit`]); `cargo test` covers all but the network around it.
 
 #![forbid(unsafe_code)]
 
-mod function;
-mod groups;
-mod moments;
+#[cfg(not(target_os = "hermit"))]
+mod host;
 mod run;
-pub mod session;
-mod time;
 
-pub use function::{Batch, Error, Function, NoParameters, Series};
-pub use groups::{Group, Groups};
-pub use moments::{Moments, Reading, Summary};
+pub use dmf_reduce::*;
+#[cfg(not(target_os = "hermit"))]
+pub use dmf_testkit as testkit;
+#[cfg(not(target_os = "hermit"))]
+pub use host::main;
 pub use run::run;
-pub use time::{duration_ns, rfc3339};
+#[cfg(target_os = "hermit")]
+pub use run::run as main;
 
 /// What most functions use.
 pub mod prelude {
-    pub use crate::{
+    pub use dmf_reduce::{
         Batch, Error, Function, Group, Groups, Moments, NoParameters, Series, Summary, duration_ns, rfc3339,
     };
+    pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Makes the unikernel's `main` out of a [`Function`]. The image's name and version are the crate's.
+/// Makes the program's `main` out of a [`Function`]. The image's name and version are the crate's.
 #[macro_export]
 macro_rules! main {
     ($function:ty) => {
         fn main() {
-            $crate::run::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));
+            $crate::main::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));
         }
     };
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use dmf_reduce::Function;
+use dmf_reduce::session::{Outcome, Session};
 use fades_guest::control::ControlSender;
 use fades_guest::data::{DataLink, Received};
 use fades_guest::{Identity, boot, exit};
@@ -11,9 +13,6 @@ use fades_wire::exit::ExitCode;
 use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::{Encoder, Frame, Kind};
 use fades_wire::ids::Role;
-
-use crate::function::Function;
-use crate::session::{Outcome, Session};
 
 /// Time between two reports of progress.
 const PROGRESS: Duration = Duration::from_millis(200);

@@ -107,6 +107,12 @@ impl BootParameters {
 }
 
 impl GuestParameters {
+    /// Whether anything was told at all: a program that is also used in other ways asks this first.
+    #[must_use]
+    pub fn are_told(mut lookup: impl FnMut(&'static str) -> Option<String>) -> bool {
+        lookup(ROLE).is_some()
+    }
+
     /// Reads the parameters in the guest; `lookup` gives the value of an environment variable.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ const BINS: u32 = 32_768;
 const ACCURACY: std::ops::RangeInclusive<f64> = 0.001..=0.25;
 
 /// What the wrapper says.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Parameters {
     quantiles: Vec<f64>,
@@ -42,7 +42,7 @@ struct Sketch {
 }
 
 /// The result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report {
     schema: &'static str,
     relative_accuracy: f64,
@@ -50,7 +50,7 @@ struct Report {
     groups: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Row {
     #[serde(flatten)]
     group: Group,
@@ -62,7 +62,7 @@ struct Row {
     quantiles: Vec<Quantile>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Quantile {
     quantile: f64,
     value: Option<f64>,
@@ -144,7 +144,7 @@ dmf_kit::main!(Quantiles);
 
 #[cfg(test)]
 mod tests {
-    use dmf_testkit::{Feed, reduce};
+    use dmf_kit::testkit::{Feed, reduce};
 
     use super::Quantiles;
 

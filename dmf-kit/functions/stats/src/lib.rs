@@ -9,13 +9,13 @@ use dmf_kit::prelude::*;
 pub struct Stats(Groups<Moments>);
 
 /// The result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Report {
     schema: &'static str,
     groups: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Row {
     #[serde(flatten)]
     group: Group,
@@ -45,7 +45,7 @@ impl Function for Stats {
 
 #[cfg(test)]
 mod tests {
-    use dmf_testkit::{Feed, reduce};
+    use dmf_kit::testkit::{Feed, reduce};
 
     use super::Stats;
 

@@ -11,7 +11,7 @@ use dmf_kit::prelude::*;
 const MAX_WINDOWS: usize = 50_000;
 
 /// What the wrapper says.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     every: String,
@@ -26,21 +26,21 @@ struct Window {
 }
 
 /// The result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report {
     schema: &'static str,
     every: String,
     groups: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Row {
     #[serde(flatten)]
     group: Group,
     windows: Vec<Cell>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Cell {
     start: String,
     #[serde(flatten)]
@@ -98,7 +98,7 @@ dmf_kit::main!(Window);
 
 #[cfg(test)]
 mod tests {
-    use dmf_testkit::{Feed, reduce};
+    use dmf_kit::testkit::{Feed, reduce};
 
     use super::{MAX_WINDOWS, Window};
 

@@ -15,7 +15,7 @@ use dmf_kit::prelude::*;
 use reach::Reached;
 
 /// What it is to do wrong, and when: `after` points into the stream.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     mode: Mode,
@@ -36,7 +36,7 @@ struct Parameters {
     broker: u16,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
     /// Behaves: gives the number of points.
@@ -83,7 +83,7 @@ struct Faulty {
 }
 
 /// The result.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Report {
     schema: &'static str,
     points: u64,
@@ -97,7 +97,7 @@ struct Report {
     identity: Option<Identity>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Identity {
     random: u64,
     unix_ms: u64,

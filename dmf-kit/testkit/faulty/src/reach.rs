@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Where it listens for its neighbours.
@@ -13,7 +14,7 @@ const LISTEN: u16 = 9000;
 const STACK: usize = 64 << 10;
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Reached {
     /// Addresses that took the connection.
     connected: Vec<SocketAddrV4>,

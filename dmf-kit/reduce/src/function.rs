@@ -1,5 +1,7 @@
 //! The trait that a function implements, and what it is given.
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +13,15 @@ pub use fades_wire::batch::Batch;
 /// of arrival, then [`Function::finish`] once, after every stream came whole. If anything fails in between, the value is
 /// dropped and nothing is published.
 ///
+/// Within a series, batches and the points in them come in the order of time; series of one operation come one after another.
+///
 /// Memory must follow the state, not the data: a batch is gone when `batch` returns.
 pub trait Function: Sized {
-    /// What the wrapper's `dmf.parameters` must be; [`NoParameters`] if there are none.
-    type Parameters: DeserializeOwned;
+    /// What the wrapper's `dmf.parameters` must be; [`NoParameters`] if there are none. Its JSON Schema goes into the image's
+    /// manifest, and a wrapper that does not fit is refused when it is submitted.
+    type Parameters: DeserializeOwned + JsonSchema;
     /// The result. It becomes a JSON document; give it a `schema` field with a version.
-    type Output: Serialize;
+    type Output: Serialize + JsonSchema;
 
     /// Makes the state for one task.
     ///
@@ -65,6 +70,30 @@ impl Error {
 }
 
 /// For functions without parameters: an empty object, and nothing else.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoParameters {}
+
+/// What an image's manifest says of the function in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// JSON Schema (2020-12) of the wrapper's `dmf.parameters`.
+    pub parameters: schemars::Schema,
+    /// JSON Schema of the result.
+    pub result: schemars::Schema,
+}
+
+impl Description {
+    /// Of this function.
+    #[must_use]
+    pub fn of<F: Function>() -> Self {
+        let schema = |settings: SchemaSettings| settings.into_generator();
+        Self {
+            parameters: schema(SchemaSettings::draft2020_12().for_deserialize())
+                .into_root_schema_for::<F::Parameters>(),
+            result: schema(SchemaSettings::draft2020_12().for_serialize())
+                .into_root_schema_for::<F::Output>(),
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! 1979, eq. 2.1). That is as stable as Welford point by point and needs one division per batch instead of one per point.
 
 use fades_wire::batch::Batch;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::time::rfc3339;
@@ -134,7 +135,7 @@ const fn as_f64(count: u64) -> f64 {
 
 /// A group's numbers in a result. Of no values there is no sum, and of one value no spread: these are `null`; so is a number
 /// that overflowed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Finite values.
     pub count: u64,
@@ -159,7 +160,7 @@ pub struct Summary {
 }
 
 /// One reading.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Reading {
     /// RFC 3339, UTC, to the nanosecond.
     pub time: String,
