@@ -1,7 +1,17 @@
 //! Runs a function on the host.
+//!
+//! - [`run`]: a task as a service would write it, on the points of a [`Fixture`], through the real broker's logic: its query, its
+//!   parser of InfluxDB's answer, its chunks and its flow control. Only sockets, guests and the network between them are missing.
+//! - [`reduce`]: a few points, straight into the function, in batches of every size.
+//! - [`program`]: both for the command line.
 
+mod broker;
 mod feed;
 mod program;
+mod task;
 
+pub use broker::{Read, Run, RunError, run};
+pub use fades_points::{Fault, Fixture, FixtureError};
 pub use feed::{Feed, reduce};
 pub use program::program;
+pub use task::{Task, TaskError};

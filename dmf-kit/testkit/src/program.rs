@@ -2,17 +2,28 @@
 #![expect(clippy::print_stdout, reason = "a program for the command line")]
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use dmf_reduce::{Description, Function};
+use fades_points::Fixture;
+
+use crate::{Task, run};
+
+/// What can be done.
+const USAGE: &str = "Usage:
+  describe          prints the JSON Schemas of parameters and result, as they stand in the image's manifest
+  run TASK DATA     runs the task (TOML) on the points of a file (.lp, .csv, .fpt) behind the broker's own logic; prints the
+                    result and what was read, as JSON";
 
 /// Does what `arguments` say, and gives the exit code: 0 done, 1 failed, 2 misuse.
 pub fn program<F: Function>(image: &str, arguments: impl Iterator<Item = OsString>) -> u8 {
-    let arguments: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<OsString> = arguments.collect();
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     let done = match words.as_slice() {
         ["describe"] => serde_json::to_string(&Description::of::<F>()).map_err(|error| error.to_string()),
+        ["run", task, data] => run_files::<F>(Path::new(task), Path::new(data)),
         _ => {
-            eprintln!("{image}, on the host. Usage: describe");
+            eprintln!("{image}, on the host. {USAGE}");
             return 2;
         }
     };
@@ -26,4 +37,18 @@ pub fn program<F: Function>(image: &str, arguments: impl Iterator<Item = OsStrin
             1
         }
     }
+}
+
+fn run_files<F: Function>(task: &Path, data: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(task).map_err(|error| format!("{}: {error}", task.display()))?;
+    let task = Task::from_toml(&text).map_err(|error| format!("{}: {error}", task.display()))?;
+    let fixture = Fixture::read(data).map_err(|error| chain(&error))?;
+    let done = run::<F>(&task, &fixture).map_err(|error| error.to_string())?;
+    serde_json::to_string(&done).map_err(|error| error.to_string())
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -62,7 +62,8 @@ impl TaskDraft {
             return Err(TaskError::new(codes::TYPE_WRONG, "", "the document is not an object"));
         };
         let draft = Self { root };
-        draft.check()?;
+        // so that mistakes are told before any node is asked
+        draft.on_trial()?;
         Ok(draft)
     }
 
@@ -141,8 +142,11 @@ impl TaskDraft {
         Ok(())
     }
 
-    /// Completes with placeholders, so that mistakes are told before any node is asked.
-    fn check(&self) -> Result<(), TaskError> {
+    /// The wrapper with placeholders where the draft says nothing: for what runs without node, issuer and image.
+    ///
+    /// # Errors
+    /// As [`Wrapper::from_json`].
+    pub fn on_trial(&self) -> Result<Wrapper, TaskError> {
         let placeholder = |text: &str| {
             text.parse::<Name>().map_err(|refused| TaskError::new(refused.code, "dmf.image", refused.message))
         };
@@ -173,6 +177,6 @@ impl TaskDraft {
             expires_at,
             image,
         };
-        self.complete(&completion).map(drop)
+        self.complete(&completion)
     }
 }
