@@ -1,6 +1,10 @@
 //! A fixture answers as InfluxDB does: the same lines in both, the same requests to both, the same points read by the broker's
 //! own parser. Skipped aloud where no influxd is installed.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed; its numbers are small"
+)]
 
 mod support;
 

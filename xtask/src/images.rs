@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use fades_envelope::SigningKey;
 use fades_image_build::Builder;
-use fades_pack::{Architecture, Description, Role};
+use fades_pack::{Architecture, Description, Function, Role};
 
 use crate::stage::{root, target};
 
@@ -162,6 +162,7 @@ fn build_into(folder: &Path, recipes: &[Recipe], builder: &Builder) -> Result<Im
             role: recipe.role,
             architecture: Architecture::X86_64,
             minimum_memory_mib: recipe.minimum_memory_mib,
+            function: described(builder, recipe)?,
         };
         let image = fades_pack::pack(&description, &loader, &application, &key)?;
         if image.len() as u64 > MAX_PACKED {
@@ -170,6 +171,15 @@ fn build_into(folder: &Path, recipes: &[Recipe], builder: &Builder) -> Result<Im
         write_if_changed(&images.file(recipe.name), &image)?;
     }
     Ok(images)
+}
+
+/// What a function says of itself; a broker takes and gives nothing.
+fn described(builder: &Builder, recipe: &Recipe) -> Result<Option<Function>> {
+    if recipe.role == Role::Drb {
+        return Ok(None);
+    }
+    let said = builder.describe(recipe.package)?;
+    serde_json::from_slice(&said).with_context(|| format!("what {} says of itself", recipe.package)).map(Some)
 }
 
 /// Shows cargo's progress as it comes, or keeps it for errors.

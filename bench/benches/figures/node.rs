@@ -211,6 +211,7 @@ fn image(name: &str, role: Role, signer: &SigningKey) -> Vec<u8> {
         role,
         architecture: Architecture::X86_64,
         minimum_memory_mib: 32,
+        function: None,
     };
     pack(&description, &elf, &elf, signer).unwrap()
 }

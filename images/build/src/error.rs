@@ -62,6 +62,14 @@ pub enum BuildError {
         #[source]
         source: Option<serde_json::Error>,
     },
+    /// A folder has no function in it.
+    #[error("{path} holds no function: {why}", path = path.display())]
+    NoFunction {
+        /// The folder, or its manifest.
+        path: PathBuf,
+        /// What is missing.
+        why: String,
+    },
     /// The folder named by `HERMIT_KERNEL_DIR` holds no kernel.
     #[error("HERMIT_KERNEL_DIR is {path}, which is no checkout of the kernel: it has no Cargo.toml")]
     NoCheckout {

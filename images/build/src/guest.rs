@@ -6,12 +6,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::author::Author;
 use crate::error::BuildError;
 use crate::{Builder, archive, files, run};
 
 /// The loader: linked to one fixed place by its own script.
 pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
-    let mut cargo = cargo(builder, "x86_64-unknown-none", "core", "fades-loader")?;
+    let root = builder.workspace_root();
+    let mut cargo = cargo(builder, root, "x86_64-unknown-none", "core", "fades-loader")?;
     let script = builder.workspace_root().join("images/loader/link.ld");
     cargo.args(["--", "-Crelocation-model=static", "-Clink-arg=--no-pie", "-Clink-arg=-static"]);
     cargo.arg(prefixed("-Clink-arg=-T", &script));
@@ -25,7 +27,25 @@ pub(crate) fn build_guest(
     package: &str,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
-    let mut cargo = cargo(builder, "x86_64-unknown-hermit", "std,panic_abort", package)?;
+    build_in(builder, builder.workspace_root(), package, kernel)
+}
+
+/// The same for a crate outside this workspace.
+pub(crate) fn build_author(
+    builder: &Builder,
+    author: &Author,
+    kernel: &Path,
+) -> Result<(PathBuf, bool), BuildError> {
+    build_in(builder, &author.stage(builder)?, author.name(), kernel)
+}
+
+fn build_in(
+    builder: &Builder,
+    folder: &Path,
+    package: &str,
+    kernel: &Path,
+) -> Result<(PathBuf, bool), BuildError> {
+    let mut cargo = cargo(builder, folder, "x86_64-unknown-hermit", "std,panic_abort", package)?;
     cargo.arg("--").arg(prefixed("-Clink-arg=", kernel));
     finish(builder, package, &mut cargo, &format!("{package}.elf"), archive::set_abi)
 }
@@ -37,10 +57,16 @@ fn prefixed(prefix: &str, path: &Path) -> OsString {
 }
 
 /// `cargo rustc` for the one binary of `package`, with a profile of its own: guests are small and are started often.
-fn cargo(builder: &Builder, target: &str, std: &str, package: &str) -> Result<Command, BuildError> {
+fn cargo(
+    builder: &Builder,
+    folder: &Path,
+    target: &str,
+    std: &str,
+    package: &str,
+) -> Result<Command, BuildError> {
     let toolchain = builder.toolchain()?;
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(builder.workspace_root());
+    cargo.current_dir(folder);
     cargo.args([
         "rustc",
         "--release",
@@ -66,9 +92,13 @@ fn cargo(builder: &Builder, target: &str, std: &str, package: &str) -> Result<Co
     cargo.env(linker, &toolchain.linker);
     let mut flags = OsString::new();
     let registry = run::cargo_home().join("registry/src");
-    for (from, to) in
-        [(builder.workspace_root(), "fades"), (&registry, "crates"), (&toolchain.library, "rust")]
-    {
+    // The last one that fits counts: the target folder may lie in the workspace, and need not.
+    for (from, to) in [
+        (builder.workspace_root(), "fades"),
+        (builder.target_dir(), "fades/target"),
+        (&registry, "crates"),
+        (&toolchain.library, "rust"),
+    ] {
         flags.push("--remap-path-prefix=");
         flags.push(from);
         flags.push("=");

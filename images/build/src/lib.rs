@@ -14,6 +14,7 @@
 //! To move to another kernel: change the version in `images/kernel/source/Cargo.toml` and run `cargo generate-lockfile` there.
 
 mod archive;
+mod author;
 mod error;
 mod files;
 mod guest;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use author::Author;
 pub use error::BuildError;
 pub use toolchain::{Origin, Toolchain};
 
@@ -121,6 +123,32 @@ impl Builder {
     pub fn guest(&self, package: &str) -> Result<PathBuf, BuildError> {
         let kernel = self.kernel()?;
         self.stage(&format!("guest {package}"), |builder| guest::build_guest(builder, package, &kernel))
+    }
+
+    /// The ELF of a function of somebody else's, linked with the kernel and stripped.
+    ///
+    /// # Errors
+    /// Any [`BuildError`].
+    pub fn author(&self, author: &Author) -> Result<PathBuf, BuildError> {
+        let kernel = self.kernel()?;
+        let what = format!("guest {}", author.name());
+        self.stage(&what, |builder| guest::build_author(builder, author, &kernel))
+    }
+
+    /// What the function in the workspace member `package` takes and gives, as JSON: its program on the host says it.
+    ///
+    /// # Errors
+    /// It cannot be built for the host, or says nothing.
+    pub fn describe(&self, package: &str) -> Result<Vec<u8>, BuildError> {
+        author::describe(self, &self.workspace_root, package)
+    }
+
+    /// The same of a function of somebody else's.
+    ///
+    /// # Errors
+    /// It cannot be built for the host, or says nothing.
+    pub fn describe_author(&self, author: &Author) -> Result<Vec<u8>, BuildError> {
+        author::describe(self, author.folder(), author.name())
     }
 
     fn stage(

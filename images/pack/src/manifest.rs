@@ -3,6 +3,7 @@
 use crate::{error::ManifestError, name::ImageName, version::Version};
 use fades_envelope::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 
 /// `schema` of the manifests of this version.
@@ -55,6 +56,16 @@ pub struct Part {
     pub size: u64,
 }
 
+/// What the author's code says of a function, as its program on the host describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// JSON Schema (2020-12) of the wrapper's `dmf.parameters`. A node refuses a wrapper that does not fit.
+    pub parameters: Value,
+    /// JSON Schema of the result.
+    pub result: Value,
+}
+
 /// What the signer says about an image. Written as JSON in one form: keys in this order, no white space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +88,9 @@ pub struct Manifest {
     pub digest: Digest,
     /// Length of both parts together, in bytes.
     pub size: u64,
+    /// What the function in it takes and gives; a broker has none, and neither has a function that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<Function>,
 }
 
 impl Manifest {

@@ -3,7 +3,7 @@
 use crate::{
     Architecture, ImageError, ImageName, Manifest, PackError, Part, PartName, Role, Version,
     image::{Contents, FORMAT, HEADER_LEN, MAGIC, MAX_IMAGE},
-    manifest::SCHEMA,
+    manifest::{Function, SCHEMA},
 };
 use fades_envelope::{Digest, Purpose, SigningKey};
 
@@ -20,6 +20,8 @@ pub struct Description {
     pub architecture: Architecture,
     /// Least memory that it starts with, in MiB.
     pub minimum_memory_mib: u32,
+    /// What the function in it takes and gives.
+    pub function: Option<Function>,
 }
 
 /// Makes an image file and signs its manifest. What [`crate::open`] and `verify` would refuse is refused here.
@@ -42,6 +44,7 @@ pub fn pack(
         parts: [part(PartName::Loader, loader), part(PartName::Application, application)],
         digest: Digest::of_parts(&[loader, application]),
         size: loader.len() as u64 + application.len() as u64,
+        function: description.function.clone(),
     };
     let payload = manifest.to_payload()?;
     let envelope = fades_envelope::sign(key, Purpose::Image, &payload);

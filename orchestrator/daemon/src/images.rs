@@ -19,6 +19,7 @@ use fades_envelope::{Digest, KeyId};
 use fades_pack::{Architecture, Image, ImageError, NotWanted, Wanted};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
+use crate::admission::parameters::Parameters;
 use crate::store::record::ImageRecord;
 use crate::trust::Trust;
 
@@ -36,6 +37,9 @@ pub enum ImageRefusal {
     /// Its signer is not trusted.
     #[error("the image is signed by key {0}, which is not trusted for images")]
     Signer(KeyId),
+    /// What it says of its parameters.
+    #[error("the image's schema of its parameters is none: {0}")]
+    Schema(String),
     /// No such image.
     #[error("no image {0} on this node")]
     Unknown(Digest),
@@ -68,6 +72,7 @@ impl ImageRefusal {
         match self {
             Self::Signer(_) => codes::IMAGE_SIGNER_UNKNOWN,
             Self::Unknown(_) => codes::IMAGE_UNKNOWN,
+            Self::Schema(_) => codes::IMAGE_SCHEMA_REFUSED,
             Self::Io { doing: "seal", .. } => codes::MEMFD_UNAVAILABLE,
             Self::Io { .. } => codes::STORE_WRITE_FAILED,
             Self::Image(error) => match error {
@@ -139,6 +144,9 @@ impl Images {
         let image = verify(bytes, trust)?;
         let manifest = image.manifest();
         image.admit(&wanted(manifest.role)).map_err(ImageError::from)?;
+        if let Some(function) = &manifest.function {
+            Parameters::compile(&function.parameters).map_err(ImageRefusal::Schema)?;
+        }
         let digest = image.digest();
         let record = ImageRecord {
             name: manifest.name.to_string(),
@@ -148,6 +156,8 @@ impl Images {
             size: bytes.len() as u64,
             signer: image.key_id().to_string(),
             added_us: now_us,
+            parameters: manifest.function.as_ref().map(|function| function.parameters.clone()),
+            result: manifest.function.as_ref().map(|function| function.result.clone()),
         };
         self.write(&self.path(digest), bytes)?;
         Ok((digest, record))

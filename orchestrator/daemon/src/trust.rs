@@ -9,6 +9,7 @@ use fades_api::task::ImageReference;
 use fades_core::policy::{Fields, ImageRule, Policy, Readable};
 use fades_envelope::{KeyId, PublicKey};
 
+use crate::admission::parameters::Parameters;
 use crate::store::record::{ImageRecord, KeyRecord};
 use crate::store::{Store, StoreError};
 
@@ -25,6 +26,8 @@ pub struct Trust {
     pub signers: HashMap<KeyId, PublicKey>,
     /// By the digest of the manifest.
     pub images: BTreeMap<[u8; 32], ImageRecord>,
+    /// What functions take, by the digest of their manifest.
+    pub parameters: HashMap<[u8; 32], Parameters>,
 }
 
 /// An issuer.
@@ -125,6 +128,16 @@ fn load(store: &Store) -> Result<Trust, StoreError> {
     for (digest, image) in store.images()? {
         match digest.parse::<fades_envelope::Digest>() {
             Ok(digest) => {
+                if let Some(schema) = &image.parameters {
+                    match Parameters::compile(schema) {
+                        Ok(parameters) => drop(trust.parameters.insert(digest.0, parameters)),
+                        Err(words) => {
+                            // It was compiled when the image came.
+                            tracing::error!(%digest, words, "a stored image's schema cannot be used, and neither is the image");
+                            continue;
+                        }
+                    }
+                }
                 trust.images.insert(digest.0, image);
             }
             Err(error) => tracing::error!(digest, %error, "a stored image has no digest and is not used"),

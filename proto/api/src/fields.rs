@@ -211,7 +211,8 @@ fn is_rfc3339_shaped(text: &str) -> bool {
 }
 
 /// The known key that is fewest edits away, if that is near enough to be a slip.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     if key.len() > 64 {
         return None;
     }

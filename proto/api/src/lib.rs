@@ -15,3 +15,5 @@ pub mod request;
 pub mod routes;
 pub mod schema;
 pub mod task;
+
+pub use fields::nearest;

@@ -18,6 +18,7 @@ pub(crate) fn description() -> Description {
         role: Role::Dmf,
         architecture: Architecture::X86_64,
         minimum_memory_mib: 32,
+        function: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod caller;
 mod codes;
 mod limits;
 mod nonces;
+pub mod parameters;
 mod refusals;
 mod seats;
 mod submit;

@@ -82,6 +82,9 @@ async fn judge(
     let received = Received { unix_us, mono_us: Some(received_mono), verify_us };
     let result_limit = policy.result_bytes.min(node.config.limits.result_bytes);
     let spec = admit::plan(&wrapper, result_limit, &facts, received).map_err(|refusal| problem(&refusal))?;
+    if let Some(parameters) = trust.parameters.get(&wrapper.dmf.image.digest) {
+        parameters.admit(&wrapper.dmf.parameters).map_err(Problem::from)?;
+    }
     if node.runtime.status().broker_state == "absent" {
         return Err(
             Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()

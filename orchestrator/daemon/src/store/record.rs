@@ -219,6 +219,12 @@ pub struct ImageRecord {
     pub signer: String,
     /// When it was added.
     pub added_us: i64,
+    /// JSON Schema of its parameters, as its manifest has it.
+    #[serde(default)]
+    pub parameters: Option<serde_json::Value>,
+    /// JSON Schema of its result.
+    #[serde(default)]
+    pub result: Option<serde_json::Value>,
 }
 
 /// What a task that succeeded took and read. The receipt says the same, signed; this is for showing it.

@@ -64,14 +64,29 @@ fn elf() -> Vec<u8> {
     elf
 }
 
+/// A signed image file of a function that says what it takes.
+pub(crate) fn described(name: &str, function: Option<fades_pack::Function>, signer: &SigningKey) -> Vec<u8> {
+    packed(name, fades_pack::Role::Dmf, function, signer)
+}
+
 /// A signed image file.
 pub(crate) fn image(name: &str, role: fades_pack::Role, signer: &SigningKey) -> Vec<u8> {
+    packed(name, role, None, signer)
+}
+
+fn packed(
+    name: &str,
+    role: fades_pack::Role,
+    function: Option<fades_pack::Function>,
+    signer: &SigningKey,
+) -> Vec<u8> {
     let description = fades_pack::Description {
         name: name.parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
         role,
         architecture: fades_pack::Architecture::X86_64,
         minimum_memory_mib: 32,
+        function,
     };
     fades_pack::pack(&description, &elf(), &elf(), signer).unwrap()
 }

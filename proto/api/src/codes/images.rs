@@ -33,4 +33,6 @@ catalogue! {
         "One name and version means one image.";
     IMAGE_IN_USE = 1515, 409, "image is in use", "Wait for its tasks to end, or cancel them; let the broker run from another.",
         "Tasks under way name this image, or the broker runs from it.";
+    IMAGE_SCHEMA_REFUSED = 1516, 400, "image's schema of its parameters refused", "Build the image again; a schema may refer to itself only.",
+        "The manifest holds the JSON Schema of what the function takes. It cannot be compiled, or it refers to another document.";
 }

@@ -18,12 +18,14 @@ pub struct TaskError {
 
 impl TaskError {
     /// An error with the catalogue's own hint.
-    pub(crate) fn new(code: Code, path: impl Into<String>, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(code: Code, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code, path: path.into(), message: message.into(), hint: code.hint().to_owned() }
     }
 
     /// The same with a hint for this very case.
-    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
     }

@@ -105,6 +105,7 @@ impl Bed {
             role: Role::Dmf,
             architecture: Architecture::X86_64,
             minimum_memory_mib: LEAST_MIB,
+            function: None,
         };
         let bytes = fades_pack::pack(&description, image.loader(), image.application(), &key)?;
         let file = self.folder.join(name).with_extension("img");

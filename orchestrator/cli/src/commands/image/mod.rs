@@ -181,6 +181,11 @@ fn describe(image: &Inspection) -> String {
         ("file", format!("{} bytes, sha256 {}", count(image.file_size), image.file_sha256)),
     ])
     .text();
+    if let Some(function) = &manifest.function {
+        for (what, schema) in [("parameters", &function.parameters), ("result", &function.result)] {
+            text += &format!("\n{what}, JSON Schema:\n{schema:#}\n");
+        }
+    }
     for (part, sections) in manifest.parts.iter().zip([&image.loader_sections, &image.application_sections]) {
         let name = word(serde_json::to_value(part.name));
         text += &format!("\n{name}: {} bytes, sha256 {}\n", count(part.size), part.sha256);

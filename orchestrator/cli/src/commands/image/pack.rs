@@ -1,10 +1,10 @@
 //! `fades image pack`: loader and application become one signed file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use fades_envelope::SigningKey;
-use fades_pack::{Architecture, Description, ImageName, Inspection, MAX_IMAGE, Role, Version};
+use fades_pack::{Architecture, Description, Function, ImageName, Inspection, MAX_IMAGE, Role, Version};
 
 use crate::context::Context;
 use crate::failure::{Failure, Result, chain};
@@ -33,6 +33,9 @@ pub(crate) struct Pack {
     /// Least memory that it starts with, MiB.
     #[arg(long, value_name = "MIB", default_value_t = 32)]
     memory_mib: u32,
+    /// What the function takes and gives: what its program prints for `describe`.
+    #[arg(long, value_name = "JSON")]
+    function: Option<PathBuf>,
     /// The maker's key, by which nodes trust the image.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -52,6 +55,7 @@ impl Pack {
         let key = SigningKey::read(&self.key)?;
         let (loader, application) =
             (files::read(&self.loader, MAX_IMAGE)?, files::read(&self.application, MAX_IMAGE)?);
+        let function = self.function.as_deref().map(described).transpose()?;
         let description = Description {
             name: self.name,
             version: self.image_version,
@@ -61,6 +65,7 @@ impl Pack {
             },
             architecture: Architecture::X86_64,
             minimum_memory_mib: self.memory_mib,
+            function,
         };
         let image = fades_pack::pack(&description, &loader, &application, &key)
             .map_err(|error| Failure::usage(chain(&error)))?;
@@ -68,4 +73,10 @@ impl Pack {
         let inspection: Inspection = super::inspect(&image, Some(key.public()))?;
         context.output().show(&inspection, super::describe)
     }
+}
+
+/// What a function's program says of itself.
+fn described(path: &Path) -> Result<Function> {
+    let text = files::read(path, fades_pack::MAX_IMAGE)?;
+    serde_json::from_slice(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
