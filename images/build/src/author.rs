@@ -77,7 +77,9 @@ impl Author {
         manifest.remove("workspace");
         redirect(&mut manifest, &self.folder);
         put(&function.join("Cargo.toml"), manifest.to_string().as_bytes())?;
-        put(&stage.join("Cargo.toml"), b"[workspace]\nmembers = [\"function\"]\nresolver = \"3\"\n")?;
+        // The kit is a workspace of its own.
+        let workspace = b"[workspace]\nmembers = [\"function\"]\nexclude = [\"kit\"]\nresolver = \"3\"\n";
+        put(&stage.join("Cargo.toml"), workspace)?;
         let lock = self.folder.join("Cargo.lock");
         if lock.is_file() {
             put(&stage.join("Cargo.lock"), &files::read(&lock)?)?;
@@ -144,7 +146,8 @@ fn mirror(from: &Path, to: &Path, top: bool) -> Result<(), BuildError> {
     }
     for entry in fs::read_dir(to).map_err(BuildError::file("list", to))? {
         let entry = entry.map_err(BuildError::file("list", to))?;
-        if !names.contains(&entry.file_name()) && !(top && entry.file_name() == "Cargo.toml") {
+        let stays = names.contains(&entry.file_name()) || (top && entry.file_name() == "Cargo.toml");
+        if !stays {
             let path = entry.path();
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(BuildError::file("remove", &path))?;

@@ -84,6 +84,8 @@ impl Exit {
             | codes::DOMAIN_DIED
             | codes::BROKER_DIED
             | codes::BROKER_GIVEN_UP => Self::GuestCrashed,
+            codes::KIT_MISSING | codes::TOOLCHAIN_MISSING | codes::TRIAL_NODE_FAILED => Self::NotReady,
+            codes::FUNCTION_CRATE_MISSING => Self::Usage,
             codes::NODE_FOLDER_EXISTS | codes::NODE_RUNNING_ALREADY => Self::Failed,
             other => Self::of_range(other.number()),
         }
@@ -174,6 +176,9 @@ mod tests {
             ("E6022", Exit::NotReady),
             ("E6023", Exit::NotReady),
             ("E7000", Exit::NotReady),
+            ("E8001", Exit::NotReady),
+            ("E8002", Exit::Usage),
+            ("E8005", Exit::Failed),
             ("E9999", Exit::Failed),
         ] {
             assert_eq!(Exit::of(code.parse().unwrap()), exit, "{code}");

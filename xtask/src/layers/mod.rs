@@ -37,6 +37,7 @@ const GUEST: &[&str] = &[
     "dmf-kit/dmf",
     "dmf-kit/functions/",
     "dmf-kit/reduce",
+    "dmf-kit/template",
     "dmf-kit/testkit/faulty",
     "bench/link",
     "xen/pv",

@@ -1,15 +1,16 @@
 //! The commands, one file per group.
 
+mod dmf;
 mod doctor;
 mod explain;
 mod image;
-mod init;
+pub(crate) mod init;
 mod issuer;
 mod key;
 mod source;
 mod status;
 mod task;
-mod up;
+pub(crate) mod up;
 
 use clap::Subcommand;
 
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Sign, submit and follow tasks.
     #[command(subcommand)]
     Task(task::Task),
+    /// Write functions: make, try, build.
+    #[command(subcommand, arg = without_node())]
+    Dmf(dmf::Dmf),
     /// Show what a node is and does.
     Status(status::Status),
     /// Look for what keeps this machine from running a node, and say what to do. Exits with 7 when it is not ready.
@@ -59,6 +63,7 @@ impl Command {
             Self::Source(command) => command.run(context),
             Self::Image(command) => command.run(context),
             Self::Task(command) => command.run(context),
+            Self::Dmf(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Up(command) => command.run(),

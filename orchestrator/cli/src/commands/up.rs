@@ -43,7 +43,7 @@ impl Up {
 }
 
 /// A program in the folder of this one.
-pub(super) fn beside(program: &str) -> Option<PathBuf> {
+pub(crate) fn beside(program: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let path = own.parent().map(Path::to_owned)?.join(program);
     path.is_file().then_some(path)

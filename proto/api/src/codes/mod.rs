@@ -14,6 +14,7 @@
 //! | E50xx | results |
 //! | E60xx | host not ready |
 //! | E70xx | store |
+//! | E80xx | writing functions |
 //!
 //! To add one: write it into its range's file. The constant and its entry are one line of one table, so neither exists
 //! without the other. A number, once released, keeps its meaning and is never given to another reason.
@@ -155,6 +156,7 @@ impl Code {
 
 mod credentials;
 mod envelope;
+mod functions;
 mod guests;
 mod host;
 mod images;
@@ -168,6 +170,7 @@ mod wrapper;
 
 pub use credentials::*;
 pub use envelope::*;
+pub use functions::*;
 pub use guests::*;
 pub use host::*;
 pub use images::*;
@@ -179,7 +182,7 @@ pub use store::*;
 pub use transport::*;
 pub use wrapper::*;
 
-const RANGES: [&[Entry]; 12] = [
+const RANGES: [&[Entry]; 13] = [
     transport::ENTRIES,
     envelope::ENTRIES,
     credentials::ENTRIES,
@@ -192,6 +195,7 @@ const RANGES: [&[Entry]; 12] = [
     results::ENTRIES,
     host::ENTRIES,
     store::ENTRIES,
+    functions::ENTRIES,
 ];
 
 /// Every entry, in the order of the numbers.

@@ -1,0 +1,47 @@
+//! `fades dmf`: from an idea to a function that a node runs.
+//!
+//! ```text
+//! new --> (cargo test, dev) --> run: the real unikernel on a node of its own --> build: an image for others' nodes
+//! ```
+
+mod build;
+mod dev;
+mod host;
+mod new;
+mod project;
+mod replay;
+mod run;
+mod test;
+mod trial;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Result;
+
+/// Subcommands of `fades dmf`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dmf {
+    /// Make the crate of a new function, which compiles and passes its tests as it is.
+    New(new::New),
+    /// Run the function on this machine again at every change.
+    Dev(dev::Dev),
+    /// Run the task through the real unikernel, on a node that lives for it, and compare with this machine.
+    Run(run::Run),
+    /// Run the crate's tests, and recorded data on the backends that are named; the results must be equal.
+    Test(test::Test),
+    /// Build the image: signed, the same bytes wherever it is built.
+    Build(build::Build),
+}
+
+impl Dmf {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::New(command) => command.run(context),
+            Self::Dev(command) => command.run(context),
+            Self::Run(command) => command.run(context),
+            Self::Test(command) => command.run(context),
+            Self::Build(command) => command.run(context),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! `fades dmf new`: a copy of the template with the answers to a few questions in it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use fades_api::codes;
+use fades_api::task::Label;
+use fades_pack::ImageName;
+use serde::Serialize;
+
+use super::project::KitOption;
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::Table;
+
+/// The template's own answers, which stand in its files.
+const NAME: &str = "pollution-peaks";
+const MEASUREMENT: &str = "pm25";
+const FIELD: &str = "value";
+const TAG: &str = "station";
+const THRESHOLD: f64 = 35.0;
+/// Beyond it the sample's readings would lose their decimals.
+const MOST: f64 = 1e9;
+/// Longest file of a template.
+const LONGEST: usize = 1 << 20;
+
+/// Arguments of `fades dmf new`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fades dmf new pollution-peaks --defaults")]
+pub(crate) struct New {
+    /// Name of the function, of its crate, and of its folder.
+    name: ImageName,
+    /// Ask nothing: what is not given is as in the template.
+    #[arg(long)]
+    defaults: bool,
+    /// The measurement that it reads.
+    #[arg(long)]
+    measurement: Option<Label>,
+    /// The field of the measurement.
+    #[arg(long)]
+    field: Option<Label>,
+    /// The tag whose values make groups.
+    #[arg(long, value_name = "TAG")]
+    group_by: Option<Label>,
+    /// The value above which a reading is a peak.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Where to make the folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    #[command(flatten)]
+    kit: KitOption,
+}
+
+/// What the template becomes.
+#[derive(Debug, Clone, PartialEq)]
+struct Answers {
+    name: String,
+    measurement: String,
+    field: String,
+    tag: String,
+    threshold: f64,
+    /// The kit's `dmf-kit/dmf`.
+    kit: String,
+}
+
+#[derive(Serialize)]
+struct Made {
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl New {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let kit = self.kit.find()?;
+        if !self.name.as_str().starts_with(|first: char| first.is_ascii_alphabetic())
+            || self.name.as_str().contains('.')
+        {
+            return Err(Failure::usage(format!(
+                "{} is no name of a crate: it begins with a letter and has no dots",
+                self.name
+            )));
+        }
+        let folder = self.dir.join(self.name.as_str());
+        if folder.exists() {
+            return Err(Failure::new(codes::FOLDER_TAKEN, format!("{} is there already", folder.display())));
+        }
+        let answers = self.answers(kit.root.join("dmf-kit/dmf").display().to_string())?;
+        let template = kit.root.join("dmf-kit/template");
+        let mut made = Made { folder, files: Vec::new() };
+        for name in ["Cargo.toml", "README.md", "gitignore", "task.toml", "src/main.rs", "data/points.lp"] {
+            let text = files::read_text(&template.join(name), LONGEST)?;
+            let target = made.folder.join(if name == "gitignore" { ".gitignore" } else { name });
+            make_parent(&target)?;
+            files::create(&target, answers.render(name, &text).as_bytes(), 0o644)?;
+            made.files.push(target);
+        }
+        // The kit's versions of what both depend on, so that it compiles as it was tried.
+        let (lock, target) = (kit.root.join("Cargo.lock"), made.folder.join("Cargo.lock"));
+        std::fs::copy(&lock, &target).map_err(|error| Failure::system(lock.display(), &error))?;
+        made.files.push(target);
+        context.output().show(&made, |made| {
+            let files = made.files.iter().map(|file| ("", file.display().to_string()));
+            Table::facts(files).text()
+        })?;
+        context.output().note(&format!("next: cd {} && cargo test", made.folder.display()));
+        Ok(())
+    }
+
+    fn answers(&self, kit: String) -> Result<Answers> {
+        let mut ask = Questions::open(self.defaults)?;
+        let label = |text: &str| Label::from_str(text).map_err(|refused| refused.to_string());
+        let number = |text: &str| {
+            let number = text.parse::<f64>().map_err(|_| format!("{text:?} is no number"))?;
+            if number.abs() <= MOST { Ok(number) } else { Err(format!("{text} is beyond {MOST:e}")) }
+        };
+        let given = |label: &Option<Label>| label.as_ref().map(|label| label.as_str().to_owned());
+        let mut name = |question: &str, given: Option<String>, default: &str| {
+            ask.ask(question, given, default, |text| label(text).map(|label| label.as_str().to_owned()))
+        };
+        let measurement = name("Which measurement does it read?", given(&self.measurement), MEASUREMENT)?;
+        let field = name("Which field of it?", given(&self.field), FIELD)?;
+        let tag = name("Which tag makes groups?", given(&self.group_by), TAG)?;
+        let threshold = self.threshold.map(|threshold| threshold.to_string());
+        let threshold = match &threshold {
+            Some(text) => number(text).map_err(Failure::usage)?,
+            None => {
+                ask.ask("Above which value is a reading a peak?", None, &THRESHOLD.to_string(), number)?
+            }
+        };
+        Ok(Answers { name: self.name.to_string(), measurement, field, tag, threshold, kit })
+    }
+}
+
+/// Asks on the terminal, or takes the defaults.
+struct Questions {
+    defaults: bool,
+}
+
+impl Questions {
+    fn open(defaults: bool) -> Result<Self> {
+        if !defaults && !std::io::stdin().is_terminal() {
+            return Err(Failure::usage("there is nobody to ask: stdin is no terminal")
+                .hint("Give --defaults, and the answers that differ as options."));
+        }
+        Ok(Self { defaults })
+    }
+
+    fn ask<T>(
+        &mut self,
+        question: &str,
+        given: Option<T>,
+        default: &str,
+        read: impl Fn(&str) -> std::result::Result<T, String>,
+    ) -> Result<T> {
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        loop {
+            let line = if self.defaults { String::new() } else { prompt(question, default)? };
+            let answer = line.trim();
+            match read(if answer.is_empty() { default } else { answer }) {
+                Ok(value) => return Ok(value),
+                Err(words) if self.defaults => return Err(Failure::usage(words)),
+                Err(words) => drop(writeln!(std::io::stderr(), "  {words}")),
+            }
+        }
+    }
+}
+
+fn prompt(question: &str, default: &str) -> Result<String> {
+    let mut stderr = std::io::stderr().lock();
+    let asked = write!(stderr, "{question} [{default}] ").and_then(|()| stderr.flush());
+    let mut line = String::new();
+    let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut line));
+    match read {
+        Ok(0) => Err(Failure::usage("the answers ended early")),
+        Ok(_) => Ok(line),
+        Err(error) => Err(Failure::system("the terminal", &error)),
+    }
+}
+
+impl Answers {
+    /// A file of the template with the answers in the place of its own.
+    fn render(&self, file: &str, text: &str) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let text = text.replace(NAME, &self.name);
+        match file {
+            "Cargo.toml" => text.replace("\"../dmf\"", &quoted(&self.kit)),
+            "task.toml" => text
+                .replace(&quoted(MEASUREMENT), &quoted(&self.measurement))
+                .replace(&format!("field = {}", quoted(FIELD)), &format!("field = {}", quoted(&self.field)))
+                .replace(&quoted(TAG), &quoted(&self.tag))
+                .replace(&format!("{THRESHOLD:?}"), &format!("{:?}", self.threshold)),
+            "src/main.rs" => text
+                .replace(&format!("threshold: {THRESHOLD:?}"), &format!("threshold: {:?}", self.threshold)),
+            "data/points.lp" => self.points(&text),
+            _ => text,
+        }
+    }
+
+    /// The sample's readings, moved to where they cross the threshold as the template's do.
+    fn points(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for line in text.lines() {
+            let words = line.split([',', ' ', '=']).collect::<Vec<_>>();
+            let [_, _, tag, _, value, time] = words.as_slice() else { continue };
+            let value = value.parse::<f64>().unwrap_or(THRESHOLD) - THRESHOLD + self.threshold;
+            let (measurement, key, field) = (lp(&self.measurement), lp(&self.tag), lp(&self.field));
+            // writing to a String does not fail
+            let _ = writeln!(out, "{measurement},{key}={tag} {field}={value:?} {time}");
+        }
+        out
+    }
+}
+
+/// A name as line protocol has it.
+fn lp(name: &str) -> String {
+    name.replace(',', "\\,").replace('=', "\\=").replace(' ', "\\ ")
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| Failure::system(folder.display(), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use fades_points::Fixture;
+
+    use super::*;
+
+    fn template(name: &str) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dmf-kit/template");
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    }
+
+    fn answers() -> Answers {
+        Answers {
+            name: "cold-rooms".into(),
+            measurement: "air temp".into(),
+            field: "celsius".into(),
+            tag: "room".into(),
+            threshold: -4.5,
+            kit: "/k/it".into(),
+        }
+    }
+
+    #[test]
+    fn the_templates_own_answers_leave_it_as_it_is() {
+        let own = Answers {
+            name: NAME.into(),
+            measurement: MEASUREMENT.into(),
+            field: FIELD.into(),
+            tag: TAG.into(),
+            threshold: THRESHOLD,
+            kit: "../dmf".into(),
+        };
+        for name in ["Cargo.toml", "task.toml", "src/main.rs", "README.md", "gitignore"] {
+            assert_eq!(own.render(name, &template(name)), template(name), "{name}");
+        }
+        let read = |text: &str| Fixture::from_line_protocol(text).unwrap();
+        let (points, rendered) =
+            (template("data/points.lp"), own.render("data/points.lp", &template("data/points.lp")));
+        assert_eq!(read(&points).len(), read(&rendered).len());
+    }
+
+    #[test]
+    fn every_answer_reaches_every_place() {
+        let answers = answers();
+        let task = answers.render("task.toml", &template("task.toml"));
+        let wrapper = fades_api::task::TaskDraft::from_toml(&task).unwrap().on_trial().unwrap();
+        let operation = &wrapper.drb.operations[0];
+        assert_eq!((operation.measurement.as_str(), operation.field.as_str()), ("air temp", "celsius"));
+        assert_eq!((operation.group_by[0].as_str(), wrapper.dmf.image.name.as_str()), ("room", "cold-rooms"));
+        assert_eq!(wrapper.dmf.parameters["threshold"], -4.5);
+        let main = answers.render("src/main.rs", &template("src/main.rs"));
+        assert!(main.contains("threshold: -4.5 }") && !main.contains("35.0"), "{main}");
+        let manifest: toml::Table = answers.render("Cargo.toml", &template("Cargo.toml")).parse().unwrap();
+        assert_eq!(manifest["dependencies"]["dmf-kit"]["path"].as_str(), Some("/k/it"));
+        let points =
+            Fixture::from_line_protocol(&answers.render("data/points.lp", &template("data/points.lp")))
+                .unwrap();
+        let series: Vec<_> = points.series().collect();
+        assert_eq!((series.len(), points.len()), (3, 432));
+        assert!(series.iter().all(|one| one.measurement == "air temp"
+            && one.field == "celsius"
+            && one.tags.contains_key("room")));
+        let above = |at: usize| series[at].points.values().filter(|value| **value > -4.5).count();
+        assert!(above(0) == 0 && above(1) > 10 && above(2) > 10);
+    }
+}

@@ -1,0 +1,135 @@
+//! `fades dmf test`: the crate's own tests, and the same data on every backend that is named.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::{Args, ValueEnum};
+use fades_api::codes;
+use fades_envelope::SigningKey;
+use serde::Serialize;
+
+use super::build::packed;
+use super::host;
+use super::project::Where;
+use super::trial::Trial;
+use crate::commands::init::Backend;
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::output::{Table, counted};
+
+/// Arguments of `fades dmf test`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  fades dmf test --replay data/points.lp --backend host --backend tcg")]
+pub(crate) struct Test {
+    #[command(flatten)]
+    place: Where,
+    /// The task; from the crate's folder.
+    #[arg(long, value_name = "FILE", default_value = "task.toml")]
+    task: PathBuf,
+    /// Readings to run the task on: line protocol (.lp), .csv, or recorded (.fpt). May be given several times.
+    #[arg(long, value_name = "FILE")]
+    replay: Vec<PathBuf>,
+    /// Where to run it. May be given several times; each must give what this machine gives.
+    #[arg(long, default_value = "host")]
+    backend: Vec<On>,
+}
+
+/// Where a replay runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum On {
+    /// The function's program on this machine.
+    Host,
+    /// The unikernel in QEMU, emulated.
+    Tcg,
+    /// The unikernel in QEMU on hardware virtualisation.
+    Kvm,
+    /// The unikernel in a domain of this Xen host.
+    Xen,
+}
+
+/// One replay in one place.
+#[derive(Debug, Serialize)]
+struct Replayed {
+    data: PathBuf,
+    on: String,
+    points: u64,
+    same: bool,
+}
+
+impl Test {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let project = self.place.project()?;
+        let status = Command::new("cargo")
+            .current_dir(project.author.folder())
+            .args(["test", "--quiet", "--package", project.author.name()])
+            // what is printed on stdout here are our own rows
+            .stdout(std::io::stderr())
+            .status()
+            .map_err(|error| Failure::system("cargo could not be started", &error))?;
+        if !status.success() {
+            return Err(Failure::new(
+                codes::FUNCTION_FAILED_HERE,
+                "the crate's tests failed; what they said is above",
+            ));
+        }
+        let task = project.file(&self.task);
+        let mut rows = Vec::new();
+        let guests: Vec<On> = self.backend.iter().copied().filter(|on| *on != On::Host).collect();
+        let key = SigningKey::generate()?;
+        let image = match guests.is_empty() || self.replay.is_empty() {
+            true => None,
+            false => Some(packed(&project, &project.kit.builder(!context.output().is_json()), &key)?),
+        };
+        for data in &self.replay {
+            let file = project.file(data);
+            let here = host::run(&project, &task, &file)?;
+            rows.push(Replayed {
+                data: data.clone(),
+                on: "host".to_owned(),
+                points: here.read.points,
+                same: true,
+            });
+            for (on, image) in guests.iter().zip(std::iter::repeat(image.as_ref())) {
+                let Some(image) = image else { continue };
+                let mut trial = Trial::start(&project.kit, on.backend(), &key)?;
+                trial.function(project.author.name(), &image.bytes)?;
+                let there = trial.submit(&task, &file)?;
+                let same = there.result == here.result && there.points == here.read.points;
+                rows.push(Replayed { data: data.clone(), on: there.backend, points: there.points, same });
+            }
+        }
+        context.output().show(&rows, |rows| table(rows))?;
+        match rows.iter().find(|row| !row.same) {
+            None => Ok(()),
+            Some(row) => Err(Failure::new(
+                codes::RESULTS_DIFFER,
+                format!("on {} {} gives another result than on this machine", row.on, row.data.display()),
+            )),
+        }
+    }
+}
+
+impl On {
+    fn backend(self) -> Backend {
+        match self {
+            Self::Host => Backend::Auto,
+            Self::Tcg => Backend::QemuTcg,
+            Self::Kvm => Backend::QemuKvm,
+            Self::Xen => Backend::Xen,
+        }
+    }
+}
+
+fn table(rows: &[Replayed]) -> String {
+    let mut table = Table::new(&["data", "on", ">read", "result"]);
+    for row in rows {
+        let same = if row.same { "the same" } else { "ANOTHER" };
+        table.row([
+            row.data.display().to_string(),
+            row.on.clone(),
+            counted(row.points, "point"),
+            same.to_owned(),
+        ]);
+    }
+    table.text_or("the crate's tests passed; nothing was replayed")
+}

@@ -1,0 +1,248 @@
+//! A node that lives for a few tasks: made, filled, asked and ended by the same programs that an operator uses.
+
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use fades_api::codes;
+use fades_api::task::TaskDraft;
+use fades_envelope::{SigningKey, prove};
+use fades_pack::{Architecture, Description, MAX_IMAGE, Role};
+use fades_points::Fixture;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::project::{Kit, built};
+use super::replay;
+use crate::commands::init::Backend;
+use crate::commands::up::beside;
+use crate::context::SOCKET;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, chain};
+use crate::files;
+
+/// Time for daemon and broker to come up, emulated, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Time for the daemon to end its guests.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// Least memory of the broker, MiB, as its shipped image has it.
+const BROKER_MIB: u32 = 64;
+/// What the one issuer may do: everything that a node can give.
+const POLICY: &str = "memory_mib = 1024\ntimeout_ms = 3600000\npriority = 9\nresult_bytes = 4194304\noperations = 64\n\
+                      range_s = 3153600000\nlife_s = 86400\ntasks = 16\nper_minute = 6000\nburst = 1000\n";
+
+/// A running node in a folder of its own; ended and removed when dropped.
+pub(super) struct Trial {
+    folder: TempDir,
+    daemon: Child,
+    image: String,
+}
+
+/// What a task gave.
+pub(super) struct Outcome {
+    pub(super) result: Value,
+    pub(super) backend: String,
+    pub(super) points: u64,
+    pub(super) memory_mib: u64,
+    pub(super) timings_us: Value,
+}
+
+impl Trial {
+    /// Starts one with a broker that `key` has signed.
+    pub(super) fn start(kit: &Kit, backend: Backend, key: &SigningKey) -> Result<Self> {
+        let builder = kit.builder(false);
+        let read = |path: PathBuf| files::read(&path, MAX_IMAGE);
+        let loader = read(builder.loader().map_err(|error| built(&error))?)?;
+        let broker = read(builder.guest("fades-drb").map_err(|error| built(&error))?)?;
+        let folder = tempfile::Builder::new()
+            .prefix("fades-trial-")
+            .tempdir()
+            .map_err(|error| Failure::system("a folder for the node", &error))?;
+        let node = folder.path().join("node");
+        let word = backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
+        let daemon = daemon(&node)?;
+        let trial = Self { folder, daemon, image: String::new() };
+        trial.answers()?;
+        trial.broker(&loader, &broker, key)?;
+        Ok(trial)
+    }
+
+    fn broker(&self, loader: &[u8], application: &[u8], key: &SigningKey) -> Result<()> {
+        let refused =
+            |error: &dyn std::error::Error| Failure::usage(format!("the broker's image: {}", chain(error)));
+        let description = Description {
+            name: "drb".parse().map_err(|error: fades_pack::NameError| refused(&error))?,
+            version: env!("CARGO_PKG_VERSION")
+                .parse()
+                .map_err(|error: fades_pack::VersionError| refused(&error))?,
+            role: Role::Drb,
+            architecture: Architecture::X86_64,
+            minimum_memory_mib: BROKER_MIB,
+            function: None,
+        };
+        let image =
+            fades_pack::pack(&description, loader, application, key).map_err(|error| refused(&error))?;
+        let proof = prove(key, "trial").map_err(|error| Failure::system("the key's proof", &error))?;
+        files::create(&self.path("signer.pub"), &proof, 0o644)?;
+        self.add("drb", &image)
+    }
+
+    fn add(&self, name: &str, image: &[u8]) -> Result<()> {
+        let file = self.path(&format!("{name}.img"));
+        files::create(&file, image, 0o600)?;
+        self.fades(&["image", "add", text(&file)?, "--trust", text(&self.path("signer.pub"))?]).map(drop)
+    }
+
+    /// Gives it the function that tasks are for, and an issuer who may ask for it.
+    pub(super) fn function(&mut self, name: &str, image: &[u8]) -> Result<()> {
+        self.add(name, image)?;
+        name.clone_into(&mut self.image);
+        self.fades(&["key", "new", text(&self.path("issuer.key"))?, "--name", "trial.example"])?;
+        self.wait(
+            "have its broker ready",
+            |trial| Ok(trial.fades(&["status"])?["broker"]["state"] == "ready"),
+        )
+    }
+
+    /// Submits the task with these readings as each of its sources, and waits for its end.
+    pub(super) fn submit(&self, task: &Path, data: &Path) -> Result<Outcome> {
+        let draft = TaskDraft::from_toml(&files::read_text(task, MAX_IMAGE)?)?;
+        let wrapper = draft.on_trial()?;
+        if wrapper.dmf.image.name.as_str() != self.image {
+            let message = format!(
+                "{} asks for image {}, and this function is {}",
+                task.display(),
+                wrapper.dmf.image.name,
+                self.image
+            );
+            return Err(Failure::usage(message).hint("Correct `image` under [dmf]."));
+        }
+        let fixture = Fixture::read(data).map_err(|error| Failure::usage(chain(&error)))?;
+        let port = replay::serve(fixture)?;
+        let mut policy = format!("images = [{:?}]\n{POLICY}", self.image);
+        let mut sources: Vec<&str> =
+            wrapper.drb.operations.iter().map(|operation| operation.source.as_str()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            let url = format!("http://{port}");
+            self.fades(&["source", "add", source, "influxdb1", &url, "--database", "fixture"])?;
+            policy += &format!("[sources.{source:?}]\neverything = true\n");
+        }
+        let (file, key) = (self.path("policy.toml"), self.path("issuer.key"));
+        std::fs::write(&file, policy).map_err(|error| Failure::system(file.display(), &error))?;
+        let public = files::proof_path(&key);
+        self.fades(&["issuer", "add", text(&public)?, "--policy", text(&file)?])?;
+        let done = self.fades(&["task", "submit", text(task)?, "--key", text(&key)?, "--wait"])?;
+        let status = self.fades(&["status"])?;
+        let points = done["operations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|operation| operation["points"].as_u64());
+        Ok(Outcome {
+            result: done["result"].clone(),
+            backend: status["backend"]["kind"].as_str().unwrap_or_default().to_owned(),
+            points: points.sum(),
+            memory_mib: wrapper.dmf.resources.memory_mib.into(),
+            timings_us: done["timings_us"].clone(),
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// One of our own commands on this node.
+    fn fades(&self, words: &[&str]) -> Result<Value> {
+        own(Some(&self.path("node")), words)
+    }
+
+    fn answers(&self) -> Result<()> {
+        let socket = self.path("node").join(SOCKET);
+        self.wait("answer", |_| Ok(UnixStream::connect(&socket).is_ok()))
+    }
+
+    fn wait(&self, what: &str, mut ready: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
+        let begun = Instant::now();
+        while !ready(self)? {
+            if begun.elapsed() > PATIENCE {
+                let log = std::fs::read_to_string(self.path("fadesd.log")).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                let message = format!(
+                    "the node did not {what} within {} s; its last words:\n{}",
+                    PATIENCE.as_secs(),
+                    last.join("\n")
+                );
+                return Err(Failure {
+                    exit: Exit::NotReady,
+                    ..Failure::new(codes::TRIAL_NODE_FAILED, message)
+                });
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        // In order, so that its guests end with it; by force if it does not listen.
+        if let Some(pid) = i32::try_from(self.daemon.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < FAREWELL && self.daemon.try_wait().ok().flatten().is_none() {
+            std::thread::sleep(LOOK);
+        }
+        let _gone = self.daemon.kill();
+        let _gone = self.daemon.wait();
+    }
+}
+
+fn daemon(node: &Path) -> Result<Child> {
+    let program = beside("fadesd").unwrap_or_else(|| PathBuf::from("fadesd"));
+    let log = node.with_file_name("fadesd.log");
+    let file = File::create(&log).map_err(|error| Failure::system(log.display(), &error))?;
+    let copy = file.try_clone().map_err(|error| Failure::system(log.display(), &error))?;
+    let started = Command::new(&program).arg(node).stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
+    started.map_err(|error| {
+        let failure = Failure::system(format!("{} could not be started", program.display()), &error);
+        Failure { exit: Exit::NotReady, ..failure }.hint("Put fadesd beside fades, or into PATH.")
+    })
+}
+
+/// This program again, asked for JSON. Its failure is ours.
+fn own(node: Option<&Path>, words: &[&str]) -> Result<Value> {
+    let program =
+        std::env::current_exe().map_err(|error| Failure::system("this program's own path", &error))?;
+    let mut command = Command::new(program);
+    command.args(["-o", "json"]).args(words).stdin(Stdio::null());
+    if let Some(node) = node {
+        command.arg("--node").arg(node);
+    }
+    let output = command.output().map_err(|error| Failure::system("this program again", &error))?;
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null));
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last =
+        said.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or(Value::Null);
+    let message = last["message"].as_str().map_or_else(|| said.trim().to_owned(), str::to_owned);
+    let code = last["code"].as_str().and_then(|code| code.parse().ok());
+    let failure = match code {
+        Some(code) => Failure::new(code, message),
+        None => Failure { exit: Exit::Failed, ..Failure::usage(message) },
+    };
+    Err(failure.hint(last["hint"].as_str().unwrap_or_default()))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Failure::usage(format!("{} is not UTF-8", path.display())))
+}

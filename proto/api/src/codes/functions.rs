@@ -1,0 +1,20 @@
+//! E80xx: writing functions. Said by `fades dmf`.
+
+catalogue! {
+    KIT_MISSING = 8000, 503, "no kit", "Give --kit DIR or FADES_KIT: a clone of this project, or what its package installed.",
+        "A function is built out of the kit's sources: kernel, loader and runtime. They are looked for above the program itself.";
+    TOOLCHAIN_MISSING = 8001, 503, "guests cannot be built on this machine", "Run `fades doctor` and follow what it says.",
+        "A unikernel is built with its standard library, so the toolchain needs the library's sources, and the linker ld.lld.";
+    FUNCTION_CRATE_MISSING = 8002, 400, "no function here", "Go to the folder of a function's crate, or give --dir; `fades dmf new` makes one.",
+        "The folder has no Cargo.toml with a name, a version and dmf-kit among its dependencies.";
+    BUILD_FAILED = 8003, 500, "building failed", "Read what the compiler says in the message.",
+        "A program that takes part in the build ended with an error.";
+    FUNCTION_FAILED_HERE = 8004, 422, "function gave no result on this machine", "Correct the function, the task or the data, as its words say.",
+        "Before a unikernel is started the function runs as a program of this machine, on the same points. It failed there.";
+    RESULTS_DIFFER = 8005, 500, "results differ between backends", "Look for what depends on the machine: time, randomness, addresses, the order of a hash map.",
+        "The same function was given the same points in two places, and gave two results. A result must follow from its data alone.";
+    TRIAL_NODE_FAILED = 8006, 503, "the node for this run did not come up", "Read its last words in the message, and run `fades doctor`.",
+        "A run has a node of its own, which lives as long as it does.";
+    FOLDER_TAKEN = 8007, 409, "folder is taken", "Choose another name, or remove the folder.",
+        "Nothing that is there is written over.";
+}
