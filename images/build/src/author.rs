@@ -104,6 +104,12 @@ pub(crate) fn describe(builder: &Builder, folder: &Path, package: &str) -> Resul
 
 fn read_manifest(folder: &Path) -> Result<Table, BuildError> {
     let path = folder.join("Cargo.toml");
+    if !path.is_file() {
+        return Err(BuildError::NoFunction {
+            path: folder.to_owned(),
+            why: "it has no Cargo.toml".to_owned(),
+        });
+    }
     let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
     text.parse().map_err(|error: toml::de::Error| BuildError::NoFunction { path, why: error.to_string() })
 }

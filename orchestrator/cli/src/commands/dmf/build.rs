@@ -39,8 +39,8 @@ pub(super) struct Built {
     reference: String,
     version: String,
     size: u64,
-    /// Bytes more than the image that lay there before, by section of the application.
-    grew: Vec<(String, i64)>,
+    /// Bytes more than the image that lay there before, by section of the application; absent if none lay there.
+    grew: Option<Vec<(String, i64)>>,
     minimum_memory_mib: u32,
     /// What a task must and may say under `dmf.parameters`.
     parameters: serde_json::Value,
@@ -65,9 +65,7 @@ impl Build {
             reference: now.reference.clone(),
             version: now.manifest.version.to_string(),
             size: now.file_size,
-            grew: old
-                .map(|old| growth(&old.application_sections, &now.application_sections))
-                .unwrap_or_default(),
+            grew: old.map(|old| growth(&old.application_sections, &now.application_sections)),
             minimum_memory_mib: now.manifest.minimum_memory_mib,
             parameters: image.function.parameters,
             signer: key.public,
@@ -94,14 +92,20 @@ fn text(built: &Built) -> String {
         }
     });
     let asks: Vec<String> = asks.collect();
-    let grew: Vec<String> = built.grew.iter().map(|(section, by)| format!("{section} {by:+}")).collect();
+    let grew = built
+        .grew
+        .as_ref()
+        .map(|grew| grew.iter().map(|(section, by)| format!("{section} {by:+}")).collect());
     let or = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
     Table::facts([
         ("image", built.image.display().to_string()),
         ("as tasks name it", built.reference.clone()),
         ("version", built.version.clone()),
         ("size", bytes(built.size)),
-        ("grew, bytes", or(grew, "not at all")),
+        (
+            "grew, bytes",
+            grew.map_or_else(|| "none lay there before".to_owned(), |grew| or(grew, "not at all")),
+        ),
         ("memory at least", format!("{} MiB", built.minimum_memory_mib)),
         ("parameters", or(asks, "none")),
         ("for nodes to trust", built.signer.display().to_string()),
@@ -110,13 +114,13 @@ fn text(built: &Built) -> String {
 }
 
 /// A packed image and what its function says of itself.
-pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Packed {
+    pub(crate) bytes: Vec<u8>,
     pub(super) function: Function,
 }
 
 /// Builds and signs the function's image.
-pub(super) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> Result<Packed> {
+pub(crate) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> Result<Packed> {
     let read = |path: PathBuf| files::read(&path, MAX_IMAGE);
     // On the host first: the compiler's words about the author's code come sooner.
     let function = project.function(builder)?;

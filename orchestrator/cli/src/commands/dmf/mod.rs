@@ -14,6 +14,9 @@ mod run;
 mod test;
 mod trial;
 
+pub(crate) use build::packed;
+pub(crate) use project::Where;
+
 use clap::Subcommand;
 
 use crate::context::Context;

@@ -68,7 +68,7 @@ impl Kit {
     }
 
     /// A builder that tells what takes long.
-    pub(super) fn builder(&self, loud: bool) -> Builder {
+    pub(crate) fn builder(&self, loud: bool) -> Builder {
         Builder::new(&self.root, &self.target).verbose(loud)
     }
 }
@@ -84,12 +84,12 @@ fn cache() -> PathBuf {
 
 /// A function's crate with its kit.
 pub(crate) struct Project {
-    pub(super) author: Author,
-    pub(super) kit: Kit,
+    pub(crate) author: Author,
+    pub(crate) kit: Kit,
 }
 
 impl Where {
-    pub(super) fn project(&self) -> Result<Project> {
+    pub(crate) fn project(&self) -> Result<Project> {
         let author = Author::at(&self.dir).map_err(|error| built(&error))?;
         Ok(Project { author, kit: self.kit.find()? })
     }

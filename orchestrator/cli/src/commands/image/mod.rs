@@ -1,6 +1,7 @@
 //! `fades image`: what may boot on a node. An image is trusted by the key that signed it.
 
 mod pack;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,11 @@ pub(crate) enum Image {
         #[arg(long, value_name = "KEY")]
         signer: Option<String>,
     },
+    /// Check an image's signature and, if asked, build it again and compare.
+    #[command(
+        after_help = "Example:\n  fades image verify pollution-peaks.fdmf --signer author.key.pub --rebuild"
+    )]
+    Verify(verify::Verify),
     /// Make an image of a loader and an application, and sign it.
     #[command(
         after_help = "Example:\n  fades image pack stats.img --loader loader.elf --application stats.elf \
@@ -89,6 +95,7 @@ impl Image {
                 let inspection = inspect(&contents, signer)?;
                 context.output().show(&inspection, describe)
             }
+            Self::Verify(command) => command.run(context),
             Self::Pack(command) => command.run(context),
             Self::Signers => {
                 let client = context.operator()?;

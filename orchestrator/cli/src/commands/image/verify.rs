@@ -1,0 +1,87 @@
+//! `fades image verify`: is an image what its signer made, and does its source give the same bytes?
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fades_api::codes;
+use fades_envelope::SigningKey;
+use fades_pack::{MAX_IMAGE, Manifest};
+use serde::Serialize;
+
+use crate::commands::dmf::{Where, packed};
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::Table;
+
+/// Arguments of `fades image verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The image.
+    file: PathBuf,
+    /// The maker's key: a file that `fades key new` or `fades dmf build` made, or its 64 digits.
+    #[arg(long, value_name = "KEY")]
+    signer: String,
+    /// Build it again out of its function's crate, and compare byte for byte.
+    #[arg(long)]
+    rebuild: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    image: String,
+    signature: &'static str,
+    /// Absent if it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<String>,
+}
+
+impl Verify {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let contents = files::read(&self.file, MAX_IMAGE)?;
+        let inspection = super::inspect(&contents, Some(files::public_key(&self.signer)?))?;
+        let rebuilt = match self.rebuild {
+            false => None,
+            true => {
+                let project = self.place.project()?;
+                let builder = project.kit.builder(!context.output().is_json());
+                // Signatures are compared with their keys, and bytes here: whose key it is does not matter.
+                let key = SigningKey::generate()?;
+                let again = packed(&project, &builder, &key)?;
+                let again = super::inspect(&again.bytes, Some(key.public()))?;
+                same(&inspection.manifest, &again.manifest)?;
+                Some(format!("the same, from {}", project.author.folder().display()))
+            }
+        };
+        let verified = Verified { image: inspection.reference, signature: "verified", rebuilt };
+        context.output().show(&verified, |verified| {
+            let rebuilt = verified.rebuilt.clone().unwrap_or_else(|| "not asked for".to_owned());
+            Table::facts([
+                ("image", verified.image.clone()),
+                ("signature", verified.signature.to_owned()),
+                ("rebuilt", rebuilt),
+            ])
+            .text()
+        })
+    }
+}
+
+/// A manifest binds every byte of the parts, so equal manifests are equal images.
+fn same(said: &Manifest, again: &Manifest) -> Result<()> {
+    if said == again {
+        return Ok(());
+    }
+    let parts = said.parts.iter().zip(&again.parts).filter(|(said, again)| said != again);
+    let mut differences: Vec<String> = parts
+        .map(|(said, again)| format!("{} {} is {} when built here", said.name, said.sha256, again.sha256))
+        .collect();
+    if differences.is_empty() {
+        differences.push(format!(
+            "the manifest of {} {} says something else than what was built ({} {})",
+            said.name, said.version, again.name, again.version
+        ));
+    }
+    Err(Failure::new(codes::IMAGE_NOT_REPRODUCED, differences.join("; ")))
+}

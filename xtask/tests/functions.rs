@@ -1,0 +1,171 @@
+//! From an idea to a function that a node runs: the template, its tests, the same data on this machine and in the unikernel, the
+//! image and what it binds. As an author has it: a folder of its own, outside of the clone, and the program `fades`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use common::Bed;
+use serde_json::Value;
+use xtask::testbed::node::Programs;
+
+/// An author's folder, outside of every workspace; their key is in it.
+struct Author {
+    folder: tempfile::TempDir,
+}
+
+impl Author {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `fades` in a folder of theirs, with its time told.
+    fn fades(&self, within: &Path, words: &[&str]) -> Output {
+        let begun = Instant::now();
+        let output = Command::new(Programs::of("debug").path("fades"))
+            .args(words)
+            .current_dir(within)
+            .env("FADES_AUTHOR_KEY", self.path("author.key"))
+            .env_remove("FADES_NODE")
+            .output()
+            .unwrap();
+        eprintln!("   fades {}: {:.1} s", words.join(" "), begun.elapsed().as_secs_f64());
+        output
+    }
+
+    fn done(&self, within: &Path, words: &[&str]) -> Value {
+        let output = self.fades(within, &[&["-o", "json"], words].concat());
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// The exit code and the code of the catalogue that a command fails with.
+    fn fails(&self, within: &Path, words: &[&str]) -> (i32, String, String) {
+        let output = self.fades(within, &[&["-o", "json"], words].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = said.lines().rev().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{said}"));
+        let failure: Value = serde_json::from_str(line).unwrap();
+        (output.status.code().unwrap(), failure["code"].as_str().unwrap_or_default().to_owned(), said)
+    }
+}
+
+/// What is edited: the rule by which a reading is above, written as a person would.
+fn edit(crate_: &Path, from: &str, to: &str) {
+    let file = crate_.join("src/main.rs");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(&file, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_function_goes_from_template_to_task() {
+    let author = Author::new();
+    let home = author.folder.path();
+    author.done(
+        home,
+        &["dmf", "new", "cold-rooms", "--defaults", "--measurement", "temperature", "--group-by", "room"],
+    );
+    let crate_ = author.path("cold-rooms");
+    assert_eq!(author.fails(home, &["dmf", "new", "cold-rooms", "--defaults"]).1, "E8007");
+    assert_eq!(author.fails(home, &["dmf", "build"]).1, "E8002");
+
+    // Its own tests, this machine, and the unikernel.
+    let rows = author.done(
+        &crate_,
+        &["dmf", "test", "--replay", "data/points.lp", "--backend", "host", "--backend", "tcg"],
+    );
+    let rows = rows.as_array().unwrap();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["on"].as_str().unwrap(), &row["points"], &row["same"])).collect();
+    assert_eq!(told, [("host", &432.into(), &true.into()), ("qemu-tcg", &432.into(), &true.into())]);
+
+    // An edit, and what the author sees of it.
+    edit(&crate_, "if value > threshold => *latest", "if value >= threshold => *latest");
+    let ran = author.done(&crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
+    assert_eq!(
+        (&ran["same_as_on_this_machine"], &ran["result"]["schema"]),
+        (&true.into(), &"cold-rooms.v1".into())
+    );
+    assert_eq!(ran["result"]["groups"].as_array().unwrap().len(), 3);
+    assert!(ran["timings_us"]["boot"].as_u64().unwrap() > 0);
+
+    // The image: what it binds, and that another folder gives the same bytes.
+    let built = author.done(&crate_, &["dmf", "build"]);
+    assert_eq!(built["parameters"]["properties"]["threshold"]["type"], "number");
+    let image = crate_.join("cold-rooms.fdmf");
+    let first = fs::read(&image).unwrap();
+    let elsewhere = author.path("moved/to another folder");
+    fs::create_dir_all(elsewhere.parent().unwrap()).unwrap();
+    fs::rename(&crate_, &elsewhere).unwrap();
+    author.done(&elsewhere, &["dmf", "build", "--image", "again.fdmf"]);
+    assert!(fs::read(elsewhere.join("again.fdmf")).unwrap() == first, "another folder gave other bytes");
+    let signer = author.path("author.key.pub");
+    let verify = ["image", "verify", "cold-rooms.fdmf", "--rebuild", "--signer", signer.to_str().unwrap()];
+    assert!(author.done(&elsewhere, &verify)["rebuilt"].as_str().unwrap().starts_with("the same"));
+    edit(&elsewhere, "cold-rooms.v1", "cold-rooms.v2");
+    assert_eq!(author.fails(&elsewhere, &verify).1, "E8008");
+
+    on_a_node(&author, &elsewhere.join("again.fdmf"), &signer);
+}
+
+/// The image on a node with a real InfluxDB: its tasks run, and what does not fit its parameters is refused before a guest boots.
+fn on_a_node(author: &Author, image: &Path, signer: &Path) {
+    let bed = Bed::start("functions", 50_000);
+    let node = bed.node();
+    let added = node.fades(&["image", "add", image.to_str().unwrap(), "--trust", signer.to_str().unwrap()]);
+    assert!(added.is_ok(), "{added:?}");
+    let (key, policy) = (author.path("issuer.key"), author.path("policy.toml"));
+    node.fades(&["key", "new", key.to_str().unwrap(), "--name", "author.example"]).unwrap();
+    let allowed = "images = [\"cold-rooms\"]\nmemory_mib = 64\ntimeout_ms = 60000\npriority = 5\nresult_bytes = 65536\noperations = 1\n\
+                   range_s = 604800\nlife_s = 3600\ntasks = 4\nper_minute = 60\nburst = 10\n[sources.testbed]\neverything = true\n";
+    fs::write(&policy, allowed).unwrap();
+    let public = format!("{}.pub", key.display());
+    node.fades(&["issuer", "add", &public, "--policy", policy.to_str().unwrap()]).unwrap();
+    let task = |threshold: &str| {
+        format!(
+            "[[drb.operations]]\nid = \"air\"\nsource = \"testbed\"\nmeasurement = \"temperature\"\nfield = \"value\"\ngroup_by = [\"room\"]\n\
+             from = \"2026-01-01T00:00:00Z\"\nto = \"2026-01-02T00:00:00Z\"\n[dmf]\nimage = \"cold-rooms\"\nparameters = {{ {threshold} }}\n"
+        )
+    };
+    let file = author.path("task.toml");
+    let submit = |text: String| {
+        fs::write(&file, text).unwrap();
+        author.fades(
+            author.folder.path(),
+            &[
+                "-o",
+                "json",
+                "--node",
+                &node.url(),
+                "task",
+                "submit",
+                file.to_str().unwrap(),
+                "--key",
+                key.to_str().unwrap(),
+                "--wait",
+            ],
+        )
+    };
+    let done = submit(task("threshold = 21.5"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let result: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(result["result"]["groups"].as_array().unwrap().len(), 5);
+    // Five classes in five rooms.
+    assert_eq!(result["result"]["groups"][0]["readings"], 50_000 / 25);
+    let refused = submit(task("treshold = 21.5"));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("E1327")
+            && said.contains("dmf.parameters.treshold")
+            && said.contains("did you mean `threshold`"),
+        "{said}"
+    );
+}
