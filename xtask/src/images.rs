@@ -26,6 +26,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "drb", package: "fades-drb", role: Role::Drb, minimum_memory_mib: 64 },
     Recipe { name: "stats", package: "dmf-stats", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "window", package: "dmf-window", role: Role::Dmf, minimum_memory_mib: 32 },
+    Recipe { name: "record", package: "dmf-record", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
 ];
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use common::Bed;
 use serde_json::Value;
-use xtask::testbed::node::Programs;
+use xtask::testbed::node::{Node, Programs};
 
 /// An author's folder, outside of every workspace; their key is in it.
 struct Author {
@@ -124,7 +124,7 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
     assert!(added.is_ok(), "{added:?}");
     let (key, policy) = (author.path("issuer.key"), author.path("policy.toml"));
     node.fades(&["key", "new", key.to_str().unwrap(), "--name", "author.example"]).unwrap();
-    let allowed = "images = [\"cold-rooms\"]\nmemory_mib = 64\ntimeout_ms = 60000\npriority = 5\nresult_bytes = 65536\noperations = 1\n\
+    let allowed = "images = [\"cold-rooms\", \"record\"]\nmemory_mib = 128\ntimeout_ms = 120000\npriority = 5\nresult_bytes = 65536\noperations = 1\n\
                    range_s = 604800\nlife_s = 3600\ntasks = 4\nper_minute = 60\nburst = 10\n[sources.testbed]\neverything = true\n";
     fs::write(&policy, allowed).unwrap();
     let public = format!("{}.pub", key.display());
@@ -160,6 +160,7 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
     assert_eq!(result["result"]["groups"].as_array().unwrap().len(), 5);
     // Five classes in five rooms.
     assert_eq!(result["result"]["groups"][0]["readings"], 50_000 / 25);
+    recorded(author, node, &file, &key, &result["result"], image.parent().unwrap());
     let refused = submit(task("treshold = 21.5"));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(
@@ -168,4 +169,20 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
             && said.contains("did you mean `threshold`"),
         "{said}"
     );
+}
+
+/// The same readings as a fixture: recorded of the source by the node, given to the function on this machine.
+fn recorded(author: &Author, node: &Node, task: &Path, key: &Path, result: &Value, crate_: &Path) {
+    let fixture = author.path("readings.fpt");
+    let words = ["--node", &node.url(), "source", "record", "testbed", "--task", task.to_str().unwrap()];
+    let out = ["--out", fixture.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let told = author.done(author.folder.path(), &[&words[..], &out[..]].concat());
+    assert_eq!((&told["points"], &told["series"]), (&10_000.into(), &5.into()));
+    let dev =
+        ["dmf", "dev", "--runs", "1", "--task", task.to_str().unwrap(), "--data", fixture.to_str().unwrap()];
+    let here = author.done(crate_, &dev);
+    // The crate was edited since: only the schema's word is another.
+    assert_eq!((&here["result"]["groups"], &here["read"]["points"]), (&result["groups"], &10_000.into()));
+    // A day is too much for what such a task may send out here, so the range was halved.
+    assert!(told["tasks"].as_u64().unwrap() > 1, "{told}");
 }

@@ -1,5 +1,7 @@
 //! `fades source`: where the broker may fetch data.
 
+mod record;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -40,6 +42,12 @@ pub(crate) enum Source {
         /// The source.
         name: Name,
     },
+    /// Record points of a source into a fixture, for functions to be tried on.
+    #[command(
+        after_help = "Example:\n  fades source record testbed --task task.toml --from 2026-01-01T00:00:00Z \
+        --to 2026-01-01T01:00:00Z --out hour.fpt --key service.key"
+    )]
+    Record(record::Record),
     /// Remove a source.
     #[command(after_help = "Example:\n  fades source rm testbed")]
     Rm {
@@ -82,10 +90,12 @@ pub(crate) struct InfluxDb1 {
 
 impl Source {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        let client = context.operator()?;
         let none = None::<&()>;
         match self {
+            // As an issuer; all else is the operator's.
+            Self::Record(command) => command.run(context),
             Self::Add { name, kind: Kind::Influxdb1(influxdb) } => {
+                let client = context.operator()?;
                 let document = influxdb.document()?;
                 let path = format!("/v1/admin/sources/{name}");
                 let shown: SourceDocument =
@@ -94,11 +104,13 @@ impl Source {
                 context.output().show(&list, table)
             }
             Self::Ls => {
+                let client = context.operator()?;
                 let list: SourceList =
                     context.run(async { Ok(client.call("GET", "/v1/admin/sources", none).await?) })?;
                 context.output().show(&list, table)
             }
             Self::Test { name } => {
+                let client = context.operator()?;
                 let path = format!("/v1/admin/sources/{name}/test");
                 let test: SourceTest = context.run(async { Ok(client.call("POST", &path, none).await?) })?;
                 context.output().show(&test, |test| {
@@ -121,6 +133,7 @@ impl Source {
                 }
             }
             Self::Rm { name } => {
+                let client = context.operator()?;
                 let path = format!("/v1/admin/sources/{name}");
                 context.run(async { Ok(client.call::<Option<()>>("DELETE", &path, none).await?) })?;
                 context.output().note(&format!("source {name} is removed"));

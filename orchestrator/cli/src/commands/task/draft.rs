@@ -27,9 +27,21 @@ pub(crate) struct Completing {
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span)]
     valid: SignedDuration,
     /// How urgent it is, 0 to 9, where the draft does not say.
-    #[arg(long, value_name = "0-9", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=9))]
+    #[arg(long, value_name = "0-9", default_value_t = PRIORITY, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: u8,
 }
+
+/// As where nothing is given.
+impl Default for Completing {
+    fn default() -> Self {
+        Self { issuer: None, valid: VALID, priority: PRIORITY }
+    }
+}
+
+/// How long a wrapper is good for where nobody says.
+const VALID: SignedDuration = SignedDuration::from_mins(10);
+/// How urgent a task is where nobody says.
+const PRIORITY: u8 = 5;
 
 /// Arguments of `fades task sign`.
 #[derive(Debug, Args)]

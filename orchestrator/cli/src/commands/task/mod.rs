@@ -8,6 +8,9 @@ mod rows;
 mod show;
 mod submit;
 
+pub(crate) use draft::Completing;
+pub(crate) use submit::carry_out;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

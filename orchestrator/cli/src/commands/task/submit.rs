@@ -1,10 +1,11 @@
 //! `fades task submit`: hand a wrapper to a node and, if asked, stay until its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fades_api::client::Client;
-use fades_api::http::Accepted;
+use fades_api::http::{Accepted, ResultDocument};
+use fades_api::task::TaskDraft;
 use fades_envelope::SigningKey;
 use jiff::SignedDuration;
 
@@ -42,7 +43,7 @@ impl Submit {
                 Table::facts([("task", task.to_string()), ("state", state.to_string())]).text()
             });
         }
-        let document = context.run(self.wait(context, &client, envelope))?;
+        let document = context.run(wait(context, &client, envelope, self.timeout))?;
         result::show(context.output(), &document)
     }
 
@@ -61,22 +62,35 @@ impl Submit {
             }
         }
     }
+}
 
-    async fn wait(
-        &self,
-        context: &Context,
-        client: &Client,
-        envelope: Vec<u8>,
-    ) -> Result<fades_api::http::ResultDocument> {
-        let output = context.output();
-        let Accepted { task, .. } = client.submit(envelope).await?;
-        // at once: whatever becomes of this process, the task goes on under this id
-        output.note(&format!("task {task} is accepted"));
-        let result = async {
-            let ended = follow::to_the_end(output, client, task, self.timeout).await?;
-            follow::verdict(&ended)?;
-            Ok(client.result(task).await?)
-        };
-        result.await.map_err(|failure: Failure| failure.after_accepting(task))
-    }
+/// Signs a draft, submits it, and waits for what it gives.
+pub(crate) fn carry_out(
+    context: &Context,
+    draft: &TaskDraft,
+    key_path: &Path,
+    completing: &Completing,
+) -> Result<ResultDocument> {
+    let key = SigningKey::read(key_path)?;
+    let wrapper = completing.complete(context, draft, &key, key_path)?;
+    let client = context.signing_client(Some(key_path))?;
+    context.run(wait(context, &client, seal(&key, &wrapper)?, None))
+}
+
+async fn wait(
+    context: &Context,
+    client: &Client,
+    envelope: Vec<u8>,
+    timeout: Option<SignedDuration>,
+) -> Result<ResultDocument> {
+    let output = context.output();
+    let Accepted { task, .. } = client.submit(envelope).await?;
+    // at once: whatever becomes of this process, the task goes on under this id
+    output.note(&format!("task {task} is accepted"));
+    let result = async {
+        let ended = follow::to_the_end(output, client, task, timeout).await?;
+        follow::verdict(&ended)?;
+        Ok(client.result(task).await?)
+    };
+    result.await.map_err(|failure: Failure| failure.after_accepting(task))
 }
