@@ -403,7 +403,8 @@ fn operations_side_by_side_are_asked_at_once_and_end_in_any_order() {
     story.broker.abandon(key(1), 0);
     story.told();
     let id = story.broker.function_connected(SOMEBODY, 0);
-    let (mut peer, mut bytes) = (Peer::new(3, 1 << 30), Peer::new(3, 1 << 30).open(ticket(0)));
+    let mut peer = Peer::new(3, 1 << 30);
+    let mut bytes = peer.open(ticket(0));
     bytes.extend(peer.grants(None));
     story.broker.function_received(id, &bytes, 0);
     for expected in [2, 1, 0] {
