@@ -1,0 +1,82 @@
+//! How two series go together, of pairs that a join has made.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::bivariate::Bivariate;
+use crate::reducer::{NotFinite, as_f64};
+
+/// Pearson's correlation, covariance, and the line through pairs of values.
+///
+/// `r = Sxy / √(Sxx · Syy)` with `Sxy = Σ(x - x̄)(y - ȳ)`; sample covariance `Sxy / (n - 1)`; least squares `y = slope · x + intercept`. Units:
+/// r has none, the covariance that of x times y, the slope that of y per x. Error: each sum is off by some `n·2⁻⁵³` relative to
+/// `√(Sxx · Syy)`, so that r is off by that absolutely; large means do no harm. Memory: 64 bytes. Source: Pearson 1895; the update of
+/// Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4(3), 1962; runs are joined as in
+/// Bennett et al., CLUSTER 2009. A pair of which one is not finite is counted and kept out.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Correlation {
+    sums: Bivariate,
+    left_out: NotFinite,
+}
+
+impl Correlation {
+    /// Takes a pair.
+    pub fn pair(&mut self, x: f64, y: f64) {
+        if !(x.is_finite() && y.is_finite()) {
+            let nan = x.is_nan() || y.is_nan();
+            self.left_out.join(NotFinite { nan: u64::from(nan), infinite: u64::from(!nan) });
+            return;
+        }
+        let sums = &mut self.sums;
+        sums.count += 1;
+        let n = as_f64(sums.count);
+        let (a, b) = (x - sums.x, y - sums.y);
+        sums.x += a / n;
+        sums.y += b / n;
+        sums.xx += a * (x - sums.x);
+        sums.yy += b * (y - sums.y);
+        sums.xy += a * (y - sums.y);
+    }
+
+    /// Adds what other pairs gave.
+    pub fn join(&mut self, other: &Self) {
+        self.sums.join(&other.sums);
+        self.left_out.join(other.left_out);
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn fit(&self) -> Fit {
+        let sums = &self.sums;
+        let slope = sums.slope();
+        Fit {
+            count: sums.count,
+            left_out: self.left_out,
+            pearson: sums.pearson(),
+            covariance: (sums.count > 1).then(|| sums.xy / as_f64(sums.count - 1)),
+            slope,
+            intercept: slope.map(|slope| sums.y - slope * sums.x),
+            slope_error: sums.slope_error(),
+        }
+    }
+}
+
+/// How y goes with x. What cannot be said of so few or such equal values is `null`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Fit {
+    /// Pairs.
+    pub count: u64,
+    /// Pairs that were left out.
+    #[serde(flatten)]
+    pub left_out: NotFinite,
+    /// Pearson's r, from -1 to 1.
+    pub pearson: Option<f64>,
+    /// Sample covariance, divisor `count - 1`.
+    pub covariance: Option<f64>,
+    /// Slope of the line by which y follows x: y per x.
+    pub slope: Option<f64>,
+    /// Its y where x is 0.
+    pub intercept: Option<f64>,
+    /// Standard error of the slope.
+    pub slope_error: Option<f64>,
+}
