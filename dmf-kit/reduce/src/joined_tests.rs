@@ -103,7 +103,7 @@ fn run(streams: &[Groups], chunk: usize, turns: &[usize]) -> Result<serde_json::
         if kind == Kind::Chunk {
             assert!(credit[at].take(body.len() as u64));
         }
-        let stream = at as u32;
+        let stream = u32::try_from(at).unwrap();
         session.frame(&Frame { kind, stream, sequence: 0, body: &body, hash: BodyHash::of(&body) })?;
     }
     Ok(serde_json::from_slice(&session.finish(1 << 20)?.result).unwrap())

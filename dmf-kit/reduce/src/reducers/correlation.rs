@@ -10,7 +10,7 @@ use crate::reducer::{NotFinite, as_f64};
 ///
 /// `r = Sxy / √(Sxx · Syy)` with `Sxy = Σ(x - x̄)(y - ȳ)`; sample covariance `Sxy / (n - 1)`; least squares `y = slope · x + intercept`. Units:
 /// r has none, the covariance that of x times y, the slope that of y per x. Error: each sum is off by some `n·2⁻⁵³` relative to
-/// `√(Sxx · Syy)`, so that r is off by that absolutely; large means do no harm. Memory: 64 bytes. Source: Pearson 1895; the update of
+/// `√(Sxx · Syy)`, so that r is off by that absolutely; large offsets do no harm, as values are taken as differences from the first. Memory: 80 bytes. Source: Pearson 1895; the update of
 /// Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4(3), 1962; runs are joined as in
 /// Bennett et al., CLUSTER 2009. A pair of which one is not finite is counted and kept out.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,15 +27,7 @@ impl Correlation {
             self.left_out.join(NotFinite { nan: u64::from(nan), infinite: u64::from(!nan) });
             return;
         }
-        let sums = &mut self.sums;
-        sums.count += 1;
-        let n = as_f64(sums.count);
-        let (a, b) = (x - sums.x, y - sums.y);
-        sums.x += a / n;
-        sums.y += b / n;
-        sums.xx += a * (x - sums.x);
-        sums.yy += b * (y - sums.y);
-        sums.xy += a * (y - sums.y);
+        self.sums.pair(x, y);
     }
 
     /// Adds what other pairs gave.
@@ -48,14 +40,13 @@ impl Correlation {
     #[must_use]
     pub fn fit(&self) -> Fit {
         let sums = &self.sums;
-        let slope = sums.slope();
         Fit {
             count: sums.count,
             left_out: self.left_out,
             pearson: sums.pearson(),
             covariance: (sums.count > 1).then(|| sums.xy / as_f64(sums.count - 1)),
-            slope,
-            intercept: slope.map(|slope| sums.y - slope * sums.x),
+            slope: sums.slope(),
+            intercept: sums.intercept(),
             slope_error: sums.slope_error(),
         }
     }

@@ -1,8 +1,9 @@
 //! Count, sum, mean, extremes and spread of a stream of values.
 //!
 //! Mean `x̄ = Σx / n`, sample deviation `√(Σ(x - x̄)² / (n - 1))`, in the values' own unit. Error: of the mean some `n·2⁻⁵³` relative to the
-//! mean magnitude at worst, of the deviation a relative `n·κ·2⁻⁵³` with `κ = √(1 + x̄²/s²)` (Chan, Golub, LeVeque, "Algorithms for
-//! computing the sample variance", 1983, table 1: updating). Memory: 120 bytes.
+//! mean magnitude at worst, of the deviation a relative `n·κ·2⁻⁵³` with `κ = √(1 + (x̄ - x₁)²/s²)` and x₁ the first value: values are taken as differences from
+//! it, so that a large offset takes no digits (Chan, Golub, LeVeque, "Algorithms for computing the sample variance: analysis and recommendations", Am. Stat.
+//! 37(3), 1983, shifted data). Memory: 128 bytes.
 //!
 //! Within a batch the mean comes first and the squared deviations from it second; batches are joined by the pairwise form
 //! of Welford's update (Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
@@ -21,6 +22,9 @@ pub struct Moments {
     nan: u64,
     infinite: u64,
     sum: f64,
+    /// The first value that was taken here.
+    origin: f64,
+    /// As a difference from it.
     mean: f64,
     /// Sum of squared deviations from the mean.
     deviation: f64,
@@ -35,7 +39,11 @@ impl Reducer for Moments {
 
     /// Reads the points twice. Of equal times the point that came first is kept as first and the one that came last as last.
     fn points(&mut self, points: impl Iterator<Item = (i64, f64)> + Clone) {
-        let mut part = Self { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() };
+        let mut part =
+            Self { min: f64::INFINITY, max: f64::NEG_INFINITY, origin: self.origin, ..Self::default() };
+        if self.count == 0 {
+            part.origin = points.clone().find(|(_, value)| value.is_finite()).map_or(0.0, |(_, value)| value);
+        }
         for (time, value) in points.clone() {
             if !value.is_finite() {
                 part.nan += u64::from(value.is_nan());
@@ -44,6 +52,7 @@ impl Reducer for Moments {
             }
             part.count += 1;
             part.sum += value;
+            part.mean += value - part.origin;
             part.min = if value < part.min { value } else { part.min };
             part.max = if value > part.max { value } else { part.max };
             if part.first.is_none_or(|(first, _)| time < first) {
@@ -54,11 +63,13 @@ impl Reducer for Moments {
             }
         }
         if part.count > 0 {
-            part.mean = part.sum / as_f64(part.count);
-            part.deviation = points
-                .filter(|(_, value)| value.is_finite())
-                .map(|(_, value)| (value - part.mean) * (value - part.mean))
-                .sum();
+            part.mean /= as_f64(part.count);
+            let squared = |value: f64| {
+                let off = value - part.origin - part.mean;
+                off * off
+            };
+            part.deviation =
+                points.filter(|(_, value)| value.is_finite()).map(|(_, value)| squared(value)).sum();
         }
         self.add(&part);
     }
@@ -85,7 +96,7 @@ impl Moments {
             return;
         }
         let (n, m) = (as_f64(self.count), as_f64(later.count));
-        let delta = later.mean - self.mean;
+        let delta = later.mean - self.mean + (later.origin - self.origin);
         self.count += later.count;
         self.sum += later.sum;
         self.mean += delta * (m / (n + m));

@@ -11,7 +11,7 @@ use crate::time::rfc3339;
 ///
 /// `slope = Σ(t - t̄)(v - v̄) / Σ(t - t̄)²`, `value_at_first = v̄ - slope · t̄`, with t in seconds from the first point, and the slope's standard error
 /// `√((1 - r²) · Σ(v - v̄)² / Σ(t - t̄)² / (n - 2))`. Units: the values' own per second. Error: some `n·2⁻⁵³` relative to `√(Sxx · Syy)` in each sum;
-/// as times count from the first point, the age of the data takes no digits. Memory: 72 bytes. Source: least squares as in Chan, Golub,
+/// as times and values count from the first point, neither their age nor an offset takes digits. Memory: 96 bytes. Source: least squares as in Chan, Golub,
 /// LeVeque 1979 and Bennett et al., CLUSTER 2009, for pairs of time and value. What is not finite is counted and kept out.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Trend {
@@ -28,19 +28,18 @@ impl Reducer for Trend {
         let points = self.left_out.sift(points);
         let Some((time, _)) = points.clone().next() else { return };
         let first = *self.first.get_or_insert(time);
-        self.sums.join(&Bivariate::of(points.clone().map(|(time, value)| (seconds(first, time), value))));
+        self.sums.take(points.clone().map(|(time, value)| (seconds(first, time), value)));
         self.last = points.last().map_or(self.last, |(time, _)| time);
     }
 
     fn finish(self) -> Line {
-        let slope = self.sums.slope();
         Line {
             count: self.sums.count,
             left_out: self.left_out,
             first: self.first.map(rfc3339),
             last: self.first.map(|_| rfc3339(self.last)),
-            slope_per_second: slope,
-            value_at_first: slope.map(|slope| self.sums.y - slope * self.sums.x),
+            slope_per_second: self.sums.slope(),
+            value_at_first: self.sums.intercept(),
             slope_error: self.sums.slope_error(),
             pearson: self.sums.pearson(),
         }
@@ -50,9 +49,7 @@ impl Reducer for Trend {
         self.left_out.join(later.left_out);
         if let Some(theirs) = later.first {
             let ours = *self.first.get_or_insert(theirs);
-            let mut sums = later.sums;
-            sums.x += seconds(ours, theirs);
-            self.sums.join(&sums);
+            self.sums.join(&later.sums.later(seconds(ours, theirs)));
             self.last = later.last;
         }
         true
