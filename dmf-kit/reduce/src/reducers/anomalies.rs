@@ -16,15 +16,21 @@ const MOST: usize = 1_000;
 /// `1 / Φ⁻¹(3/4)`: what makes the median absolute deviation of a normal distribution its standard deviation.
 const NORMAL: f64 = 1.482_602_218_505_602;
 
-/// Anomalies by the robust z-score of each value among those before it.
+/// Anomalies by the robust z-score of each value among those before it. What is not finite is counted and kept out.
 ///
-/// `z = (v - median) / max(1.4826 · MAD, resolution)` with median and median absolute deviation of the `window` finite values before v; v is an anomaly
-/// if `|z| > threshold` (3.5 is usual). The first `window` values are not judged. The resolution is the spread below which nothing counts, say the sensor's
-/// own: without it a series that stood still would make an anomaly of every digit. An anomaly is part of the window of those after it; half of the window
-/// may be anomalies before the scores of the others suffer. Units: z has none. Error: exact over the window, but for rounding. Memory: 24 bytes per value of
-/// the window, 32 per anomaly, of which the 1,000 strongest are kept. Time: a move of some 8·window bytes and 2·log₂(window) comparisons per point. Source:
-/// Iglewicz and Hoaglin, "How to detect and handle outliers", ASQC 1993 (modified z-score); the window as in Hampel's filter. What is not finite is counted
-/// and kept out.
+/// The first `window` values are not judged. An anomaly is part of the window of those after it; half of the window
+/// may be anomalies before the scores of the others suffer.
+///
+/// - **Formula**: `z = (v - median) / max(1.4826 · MAD, resolution)` with median and median absolute deviation of the
+///   `window` finite values before v; v is an anomaly if `|z| > threshold` (3.5 is usual). The resolution is the
+///   spread below which nothing counts, say the sensor's own: without it a series that stood still would make an
+///   anomaly of every digit.
+/// - **Units**: z has none; the resolution has the values' own.
+/// - **Error**: exact over the window, but for rounding.
+/// - **Memory**: 16 bytes per value of the window, 32 per anomaly, of which the 1,000 strongest are kept. Time: a
+///   move of some 8·window bytes and 2·log₂(window) comparisons per point.
+/// - **Source**: Iglewicz and Hoaglin, "How to detect and handle outliers", ASQC 1993 (modified z-score); the window
+///   as in Hampel's filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anomalies {
     window: usize,

@@ -6,13 +6,18 @@ use serde::Serialize;
 use super::bivariate::Bivariate;
 use crate::reducer::{NotFinite, as_f64};
 
-/// Pearson's correlation, covariance, and the line through pairs of values.
+/// Pearson's correlation, covariance, and the line through pairs of values. A pair of which one is not finite is
+/// counted and kept out.
 ///
-/// `r = Sxy / √(Sxx · Syy)` with `Sxy = Σ(x - x̄)(y - ȳ)`; sample covariance `Sxy / (n - 1)`; least squares `y = slope · x + intercept`. Units:
-/// r has none, the covariance that of x times y, the slope that of y per x. Error: each sum is off by some `n·2⁻⁵³` relative to
-/// `√(Sxx · Syy)`, so that r is off by that absolutely; large offsets do no harm, as values are taken as differences from the first. Memory: 80 bytes. Source: Pearson 1895; the update of
-/// Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4(3), 1962; runs are joined as in
-/// Bennett et al., CLUSTER 2009. A pair of which one is not finite is counted and kept out.
+/// - **Formula**: `r = Sxy / √(Sxx · Syy)` with `Sxy = Σ(x - x̄)(y - ȳ)`; sample covariance `Sxy / (n - 1)`; least
+///   squares `y = slope · x + intercept`; standard error of the slope `√((1 - r²) · Syy / Sxx / (n - 2))`.
+/// - **Units**: r has none, the covariance that of x times y, the slope that of y per x.
+/// - **Error**: each sum is off by some `n·2⁻⁵³` relative to `√(Sxx · Syy)`, so that r is off by that absolutely;
+///   large offsets do no harm, as values are taken as differences from the first.
+/// - **Memory**: 80 bytes.
+/// - **Source**: Pearson 1895; the update of Welford, "Note on a method for calculating corrected sums of squares and
+///   products", Technometrics 4(3), 1962; joined as in Bennett, Grout, Pébay, Roe, Thompson, "Numerically stable,
+///   single-pass, parallel statistics algorithms", CLUSTER 2009.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Correlation {
     sums: Bivariate,

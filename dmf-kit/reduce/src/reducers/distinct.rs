@@ -9,14 +9,18 @@ use serde::Serialize;
 use crate::function::Error;
 use crate::reducer::{NotFinite, Reducer, as_f64};
 
-/// Counts different values: exactly while there are few, then by a HyperLogLog sketch.
+/// Counts different values: exactly while there are few, then by a HyperLogLog sketch. Values are different if their
+/// bits are, but 0 is -0. What is not finite is counted and kept out.
 ///
-/// Of each value a hash of 64 bits is drawn; `2^p` registers keep the longest run of zeros seen in their share of the hashes. The estimate from the
-/// registers is Ertl's (below), which has no bias to correct at any size. Values are different if their bits are, and 0 is -0. Units: a number of
-/// values. Error: none up to `2^p / 8` different values (512 with the default p of 12), as the hash is a bijection; beyond it a relative standard error
-/// of `1.04 / √(2^p)` (1.6 %). Memory: `2^p` bytes (4 KiB), less while it is exact. Source: Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog", AofA 2007; Heule,
-/// Nunkesser, Hall, "HyperLogLog in practice", EDBT 2013 (hash of 64 bits, exact while small); estimator: Ertl, "New cardinality estimation algorithms for
-/// HyperLogLog sketches", arXiv:1702.01284, algorithm 6. What is not finite is counted and kept out.
+/// - **Formula**: of each value a hash of 64 bits is drawn; `2^p` registers keep the longest run of zeros seen in
+///   their share of the hashes, and an estimator without bias makes a number of them.
+/// - **Units**: a number of values.
+/// - **Error**: none up to `2^p / 8` different values (512 with the default p of 12), as the hash is a bijection;
+///   beyond it a relative standard error of `1.04 / √(2^p)` (1.6 %).
+/// - **Memory**: `2^p` bytes (4 KiB); less while it is exact.
+/// - **Source**: Flajolet, Fusy, Gandouet, Meunier, "HyperLogLog", AofA 2007; Heule, Nunkesser, Hall, "HyperLogLog in
+///   practice", EDBT 2013 (hash of 64 bits, exact while small); the estimator: Ertl, "New cardinality estimation
+///   algorithms for HyperLogLog sketches", arXiv:1702.01284, algorithm 6.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distinct {
     precision: u32,

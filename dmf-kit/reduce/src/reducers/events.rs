@@ -8,16 +8,19 @@ use crate::function::Error;
 use crate::reducer::{NotFinite, Reducer, seconds};
 use crate::time::rfc3339;
 
-/// Most events that are kept: 64 bytes each. What comes after them is counted.
+/// Most events that are kept: 56 bytes each. What comes after them is counted.
 const MOST: usize = 10_000;
 
-/// Events: from a value at or beyond one threshold to the first that is back at or before another.
+/// Events: from a value at or beyond one threshold to the first that is back behind another. A value that is not
+/// finite is counted and kept out: it neither begins nor ends an event.
 ///
-/// With two thresholds (hysteresis) a value that wavers about one of them does not make an event of each reading. An event begins with the first value
-/// `>= begin` and ends with the next that is `< end` (of [`Events::below`] the other way round); its end is the time of that value, which is not part of
-/// it. Units: values have their own, durations are in seconds. Error: none, but that an event begins and ends at readings. Memory: 64 bytes per event, and
-/// 10,000 of them at most; further ones are counted. Source: the Schmitt trigger (O. H. Schmitt, "A thermionic trigger", J. Sci. Instrum. 15, 1938).
-/// What is not finite is counted and kept out: it neither begins nor ends an event.
+/// - **Formula**: an event begins with the first value `>= begin` and ends with the next that is `< end` (of
+///   [`Events::below`] the other way round); its end is the time of that value, which is not part of it. With two
+///   thresholds (hysteresis) a value that wavers about one of them does not make an event of each reading.
+/// - **Units**: values have their own, durations are in seconds.
+/// - **Error**: none, but that an event begins and ends at readings.
+/// - **Memory**: 56 bytes per event, and 10,000 of them at most; further ones are counted.
+/// - **Source**: the Schmitt trigger: O. H. Schmitt, "A thermionic trigger", J. Sci. Instrum. 15, 1938.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {
     begin: f64,
@@ -37,6 +40,9 @@ struct Span {
     points: u64,
     extreme: (i64, f64),
 }
+
+#[cfg(test)]
+pub(super) const SPAN: usize = size_of::<Span>();
 
 impl Events {
     /// Of values from `begin` upwards, until one is below `end`.

@@ -11,11 +11,14 @@ use crate::reducer::{NotFinite, Reducer};
 /// Most bins: 80 KiB of counts.
 const MOST_BINS: usize = 10_000;
 
-/// Counts of values by bins with given edges.
+/// Counts of values by bins with given edges; what lies beyond them is counted apart. What is not finite is counted
+/// and kept out.
 ///
-/// Bin i takes `edge[i] <= v < edge[i + 1]`, the last one its upper edge as well, as numpy's `histogram` has it; what lies beyond the edges is
-/// counted apart. Units: the edges have the values' own. Error: none. Memory: 8 bytes per bin, beside the edges, which all states of a task share.
-/// Source: numpy's definition. What is not finite is counted and kept out.
+/// - **Formula**: bin i takes `edge[i] <= v < edge[i + 1]`, the last one its upper edge as well.
+/// - **Units**: edges have the values' own.
+/// - **Error**: none.
+/// - **Memory**: 8 bytes per bin, beside the edges, which all states of a task share; 10,000 bins at most.
+/// - **Source**: the definition of numpy's `histogram`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     edges: Arc<[f64]>,

@@ -23,3 +23,22 @@ pub use quantiles::{Quantile, QuantileList, Quantiles};
 pub use rate::{Increase, Rate};
 pub use top::{Top, TopK};
 pub use trend::{Line, Trend};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_take_what_they_say() {
+        let sizes = [
+            (size_of::<Moments>(), 120),
+            (size_of::<Correlation>(), 80),
+            (size_of::<Trend>(), 104),
+            (size_of::<Rate>(), 88),
+            (events::SPAN, 56),
+        ];
+        for (size, said) in sizes {
+            assert_eq!(size, said);
+        }
+    }
+}

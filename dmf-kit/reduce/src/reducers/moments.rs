@@ -1,13 +1,7 @@
 //! Count, sum, mean, extremes and spread of a stream of values.
 //!
-//! Mean `x̄ = Σx / n`, sample deviation `√(Σ(x - x̄)² / (n - 1))`, in the values' own unit. Error: of the mean some `n·2⁻⁵³` relative to the
-//! mean magnitude at worst, of the deviation a relative `n·κ·2⁻⁵³` with `κ = √(1 + (x̄ - x₁)²/s²)` and x₁ the first value: values are taken as differences from
-//! it, so that a large offset takes no digits (Chan, Golub, LeVeque, "Algorithms for computing the sample variance: analysis and recommendations", Am. Stat.
-//! 37(3), 1983, shifted data). Memory: 128 bytes.
-//!
-//! Within a batch the mean comes first and the squared deviations from it second; batches are joined by the pairwise form
-//! of Welford's update (Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
-//! 1979, eq. 2.1). That is as stable as Welford point by point and needs one division per batch instead of one per point.
+//! Within a batch the mean comes first and the squared deviations from it second; batches are joined by the pairwise form of Welford's update.
+//! That is as stable as Welford point by point and needs one division per batch instead of one per point.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,7 +9,17 @@ use serde::Serialize;
 use crate::reducer::{Reducer, as_f64};
 use crate::time::rfc3339;
 
-/// What is known of the values seen so far. NaN and infinities are counted and kept out of everything else.
+/// Count, sum, mean, extremes and spread. NaN and infinities are counted and kept out of everything else.
+///
+/// - **Formula**: `x̄ = Σx / n`; sample deviation `s = √(Σ(x - x̄)² / (n - 1))`.
+/// - **Units**: the values' own.
+/// - **Error**: of sum and mean a relative `n·2⁻⁵³` of the mean magnitude at worst; of the deviation a relative
+///   `n·κ·2⁻⁵³` with `κ = √(1 + (x̄ - x₁)²/s²)` and x₁ the first value: values are taken as differences from it, so
+///   that a large offset takes no digits.
+/// - **Memory**: 120 bytes.
+/// - **Source**: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
+///   1979, eq. 2.1; the same, "Algorithms for computing the sample variance: analysis and recommendations", Am. Stat.
+///   37(3), 1983 (shifted data).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moments {
     count: u64,

@@ -19,13 +19,16 @@ const ACCURACY: RangeInclusive<f64> = 0.001..=0.25;
 /// Most quantiles of one state.
 const MOST: usize = 100;
 
-/// Values below which given shares of the points lie, by a sketch.
+/// Values below which given shares of the points lie, by a sketch. What is not finite is counted and kept out.
 ///
-/// The quantile q is the value of rank `⌊q · (n - 1)⌋`, counted from 0 (Hyndman and Fan 1996, discontinuous, on the ranks of numpy's `lower`). Units:
-/// the values' own. Error: each is within `relative_accuracy` times itself of the value of that rank; magnitudes below
-/// [`Quantiles::SMALLEST`] count as zero. Memory: 8 bytes per bin between the smallest and the largest magnitude,
-/// `ln(max / min) / (2 · accuracy)` of them and at most 32,768 per sign. Source: Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable
-/// quantile sketch with relative-error guarantees", VLDB 2019. What is not finite is counted and kept out.
+/// - **Formula**: the quantile q is the value of rank `⌊q · (n - 1)⌋`, counted from 0: numpy's `lower`.
+/// - **Units**: the values' own.
+/// - **Error**: each is within `relative_accuracy` times itself of the value of that rank; magnitudes below
+///   [`Quantiles::SMALLEST`] count as zero.
+/// - **Memory**: 8 bytes per bin; `ln(max / min) / (2 · accuracy)` of them for the smallest and largest magnitude, at
+///   most 32,768 per sign.
+/// - **Source**: Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
+///   guarantees", VLDB 2019.
 #[derive(Clone)]
 pub struct Quantiles {
     asked: Arc<[f64]>,

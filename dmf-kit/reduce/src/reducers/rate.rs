@@ -5,13 +5,17 @@ use serde::Serialize;
 
 use crate::reducer::{NotFinite, Reducer, seconds};
 
-/// The increase from the first point to the last, and how much that is per second.
+/// The increase from the first point to the last, and how much that is per second. What is not finite is counted and
+/// kept out.
 ///
-/// Of a gauge `last - first`. Of a counter, which only grows and begins at 0 again when its device does, `Σ (v[i] - v[i-1])`, where a value below the
-/// one before it counts whole. What a counter grew between its last reading and a reset is not known and not counted. Units: the values' own, and the
-/// same per second. Error: of a gauge one rounding; of a counter n roundings, a relative `n·2⁻⁵³` at worst. Memory: 88 bytes. Source: Prometheus'
-/// `increase` and `rate` ("breaks in monotonicity are adjusted for"), without their extrapolation to the ends of a range. What is not finite is counted
-/// and kept out.
+/// - **Formula**: of a gauge `last - first`. Of a counter, which only grows and begins at 0 again when its device
+///   does, `Σ (v[i] - v[i-1])`, where a value below the one before it counts whole; what it grew between its last
+///   reading and a reset is not known and not counted.
+/// - **Units**: the values' own, and the same per second.
+/// - **Error**: of a gauge one rounding; of a counter n roundings, a relative `n·2⁻⁵³` at worst.
+/// - **Memory**: 88 bytes.
+/// - **Source**: Prometheus' `increase` and `rate` (breaks in monotonicity are adjusted for), without their
+///   extrapolation to the ends of a range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     counter: bool,

@@ -10,10 +10,14 @@ use crate::reducer::{NotFinite, Reducer};
 /// Most values that may be asked for: 16 KB per state.
 const MOST: usize = 1_000;
 
-/// The k largest values, with their times.
+/// The k largest values, with their times; of equal values the earliest. For the smallest, `pipe().map(|v| -v)`. What
+/// is not finite is counted and kept out.
 ///
-/// Of equal values the earliest count. For the smallest, `pipe().map(|v| -v)`. Units: the values' own. Error: none. Memory: 16 bytes for each of
-/// the k. Source: the definition. What is not finite is counted and kept out.
+/// - **Formula**: the definition.
+/// - **Units**: the values' own.
+/// - **Error**: none.
+/// - **Memory**: 16 bytes for each of the k; 1,000 at most.
+/// - **Source**: the definition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopK {
     most: usize,

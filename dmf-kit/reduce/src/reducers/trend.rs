@@ -7,12 +7,17 @@ use super::bivariate::Bivariate;
 use crate::reducer::{NotFinite, Reducer, seconds};
 use crate::time::rfc3339;
 
-/// The straight line through a series' values for which the squares of their distances are least.
+/// The straight line through a series' values for which the squares of their distances are least. What is not finite
+/// is counted and kept out.
 ///
-/// `slope = Σ(t - t̄)(v - v̄) / Σ(t - t̄)²`, `value_at_first = v̄ - slope · t̄`, with t in seconds from the first point, and the slope's standard error
-/// `√((1 - r²) · Σ(v - v̄)² / Σ(t - t̄)² / (n - 2))`. Units: the values' own per second. Error: some `n·2⁻⁵³` relative to `√(Sxx · Syy)` in each sum;
-/// as times and values count from the first point, neither their age nor an offset takes digits. Memory: 96 bytes. Source: least squares as in Chan, Golub,
-/// LeVeque 1979 and Bennett et al., CLUSTER 2009, for pairs of time and value. What is not finite is counted and kept out.
+/// - **Formula**: `slope = Σ(t - t̄)(v - v̄) / Σ(t - t̄)²`, `value_at_first = v̄ - slope · t̄`, with t in seconds
+///   from the first point; standard error of the slope `√((1 - r²) · Σ(v - v̄)² / Σ(t - t̄)² / (n - 2))`.
+/// - **Units**: the values' own per second.
+/// - **Error**: each sum is off by some `n·2⁻⁵³` relative to `√(Sxx · Syy)`; as times and values count from the first
+///   point, neither their age nor an offset takes digits.
+/// - **Memory**: 104 bytes.
+/// - **Source**: least squares as in Chan, Golub, LeVeque 1979 and Bennett et al., CLUSTER 2009, for pairs of time
+///   and value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Trend {
     first: Option<i64>,
