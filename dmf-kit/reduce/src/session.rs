@@ -227,17 +227,20 @@ impl Stream {
             let words = format!("chunk of series {}, which is not the one that comes", batch.series());
             return Err(failed(Code::Protocol, words));
         };
-        // Without an early exit, so that it is as fast as it can be; where it went wrong is of interest only if it did.
-        let ascends = |(so_far, before): (bool, i64), time| (so_far & (before <= time), time);
-        let (ascending, latest) = batch.times().fold((true, *last), ascends);
-        if !ascending {
+        // Each against the one before it and without an early exit, so that many are compared at once; where it went wrong is of
+        // interest only if it did.
+        let later = batch.times().skip(1);
+        let ascending =
+            batch.times().zip(later).fold(true, |so_far, (before, time)| so_far & (before <= time));
+        let (first, latest) = (batch.times().next(), batch.times().next_back());
+        if !ascending || first.is_some_and(|first| first < *last) {
             let before = core::iter::once(*last).chain(batch.times());
             let back = before.zip(batch.times()).find(|(before, time)| time < before);
             let (before, time) = back.unwrap_or_default();
             let words = format!("series {}: time {time} comes after {before}", batch.series());
             return Err(failed(Code::Protocol, words));
         }
-        *last = latest;
+        *last = latest.unwrap_or(*last);
         Ok(series)
     }
 

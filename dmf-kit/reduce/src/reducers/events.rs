@@ -8,7 +8,7 @@ use crate::function::Error;
 use crate::reducer::{NotFinite, Reducer, seconds};
 use crate::time::rfc3339;
 
-/// Most events that are kept: 56 bytes each. What comes after them is counted.
+/// Most events that are kept: 48 bytes each. What comes after them is counted.
 const MOST: usize = 10_000;
 
 /// Events: from a value at or beyond one threshold to the first that is back behind another. A value that is not
@@ -19,7 +19,7 @@ const MOST: usize = 10_000;
 ///   thresholds (hysteresis) a value that wavers about one of them does not make an event of each reading.
 /// - **Units**: values have their own, durations are in seconds.
 /// - **Error**: none, but that an event begins and ends at readings.
-/// - **Memory**: 56 bytes per event, and 10,000 of them at most; further ones are counted.
+/// - **Memory**: 48 bytes per event, and 10,000 of them at most; further ones are counted.
 /// - **Source**: the Schmitt trigger: O. H. Schmitt, "A thermionic trigger", J. Sci. Instrum. 15, 1938.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {

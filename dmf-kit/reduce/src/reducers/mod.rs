@@ -35,7 +35,7 @@ mod tests {
             (size_of::<Correlation>(), 80),
             (size_of::<Trend>(), 104),
             (size_of::<Rate>(), 88),
-            (events::SPAN, 56),
+            (events::SPAN, 48),
         ];
         for (size, said) in sizes {
             assert_eq!(size, said);
