@@ -274,7 +274,9 @@ impl Side {
         if next.is_none() && open {
             return Found::Wait;
         }
-        let within = |point: &(i64, f64), most: i64| point.0.abs_diff(time) <= most.unsigned_abs();
+        let within = |point: &(i64, f64), most: i64| {
+            u64::try_from(most).is_ok_and(|most| point.0.abs_diff(time) <= most)
+        };
         let (last, next) = match align {
             Align::Carry { max_age_ns } => (self.last.filter(|point| within(point, max_age_ns)), None),
             Align::Nearest { tolerance_ns } => {
