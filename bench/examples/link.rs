@@ -167,6 +167,7 @@ fn main() {
         task: TASK,
         ticket: TICKET,
         near,
+        together: false,
         priority: 5,
         deadline_us: 600_000_000,
         operations: vec![operation(&parameters)],

@@ -73,6 +73,45 @@ fn points_come_as_they_were_written_and_failures_with_their_reason() {
     }
 }
 
+/// What a join rests on: series come in the order of their tags' values, byte by byte, by the tags' sorted keys, whatever the
+/// order of the question; and operations side by side are whole.
+#[test]
+fn series_come_in_the_order_of_their_tags() {
+    let Some(influxd) = influxd("order") else { return };
+    let mut node = Node::start();
+    influxd.create("db");
+    let values = ["Z", "a", "a0", "a ", "a|", "a}", "a~b", "aa", "\u{e9}", "z"];
+    let escaped = |value: &str| value.replace(' ', "\\ ");
+    let mut lines = String::new();
+    for (at, room) in values.iter().enumerate() {
+        for zone in values.iter().skip(at % 3) {
+            lines += &format!("m,room={},zone={} v=1 5\n", escaped(room), escaped(zone));
+        }
+        lines += &format!("m,zone={} v=1 5\nm,room={} v=1 5\n", escaped(room), escaped(room));
+    }
+    influxd.write("db", &lines);
+    let mut order = order(0, 2, 1 << 20);
+    order.together = true;
+    for operation in &mut order.operations {
+        operation.endpoint = node.source(influxd.address.port());
+        operation.group_by = vec!["zone".into(), "room".into()];
+    }
+    node.say(&order.into());
+    let mut function = Function::connect(node.data, ticket(0), 2, 300_000);
+    function.receive(u64::MAX);
+    assert!(node.end().1.is_ok() && node.end().1.is_ok());
+    for stream in &function.peer.streams {
+        let sorted = |tags: &Vec<(String, String)>| {
+            let mut tags = tags.clone();
+            tags.sort();
+            tags
+        };
+        let seen: Vec<_> = stream.tags.iter().map(sorted).collect();
+        assert!(seen.len() > 90 && seen.is_sorted_by(|a, b| a < b), "{seen:#?}");
+        assert_eq!(stream.tags[0].iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["zone", "room"]);
+    }
+}
+
 #[test]
 fn the_unikernel_does_what_the_process_does() {
     match Node::boot() {

@@ -112,41 +112,75 @@ struct Plan {
     function: Option<FunctionId>,
     gone: bool,
     budget: u64,
+    together: bool,
 }
 
 impl Plan {
     fn new(dice: &mut Dice) -> Self {
         let operations = 1 + dice.below(3);
+        let together = dice.one_in(2);
         let fault =
             |dice: &mut Dice| if dice.one_in(6) { FAULTS[dice.below(FAULTS.len())] } else { Fault::None };
         let budget = Layout::MIN_BUDGET + dice.below(40 * 1024) as u64;
+        let faults: Vec<Fault> = (0..operations).map(|_| fault(dice)).collect();
+        let mut peer = Peer::new(
+            operations,
+            // A third grants everything at once, so that only the outbox holds the source back. The others have room for
+            // one chunk and something.
+            if dice.one_in(3) { 1 << 40 } else { longest_chunk(budget) + dice.below(60_000) as u64 },
+        );
+        // Of streams that come side by side half keep in step.
+        peer.in_step = together && dice.one_in(2);
         Self {
-            faults: (0..operations).map(|_| fault(dice)).collect(),
-            data: (0..operations).map(|_| data(dice, 4, 1500)).collect(),
+            data: faults.iter().map(|fault| some_data(dice, *fault)).collect(),
+            faults,
             outcomes: vec![None; operations],
             ordered: false,
             abandoned: false,
             rude: dice.one_in(5).then(|| dice.one_in(2)),
-            // A third grants everything at once, so that only the outbox holds the source back. The others have room for
-            // one chunk and something.
-            peer: Peer::new(
-                operations,
-                if dice.one_in(3) { 1 << 40 } else { longest_chunk(budget) + dice.below(60_000) as u64 },
-            ),
+            peer,
             function: None,
             gone: false,
             budget,
+            together,
         }
+    }
+
+    /// Most memory that it may take.
+    fn memory(&self) -> u64 {
+        self.budget * if self.together { self.faults.len() as u64 } else { 1 }
     }
 
     fn is_over(&self) -> bool {
         self.abandoned || (self.gone && self.outcomes.iter().all(Option::is_some))
     }
 
+    /// The same of operations side by side: which fault comes first is left open, but one of them is what ended the task, and
+    /// what ended before that is whole.
+    fn check_together(&self) {
+        let ends: Vec<_> = self.peer.streams.iter().map(|stream| &stream.end).collect();
+        let aborted: Vec<usize> = (0..ends.len()).filter(|at| matches!(ends[*at], Some(Err(_)))).collect();
+        let faulty = self.faults.iter().any(|fault| *fault != Fault::None);
+        assert_eq!(aborted.len(), usize::from(faulty), "one failure is told: {ends:?}");
+        let code = aborted.first().map(|bad| self.faults[*bad].code().expect("what was told did go wrong"));
+        for (index, outcome) in self.outcomes.iter().enumerate() {
+            let stream = &self.peer.streams[index];
+            if *outcome == Some(Ok(())) {
+                assert!(self.faults[index] == Fault::None && matches!(stream.end, Some(Ok(_))));
+                assert_eq!(stream.data, self.data[index], "what arrived is what the source had");
+            } else {
+                assert_eq!(*outcome, Some(Err(code.expect("nothing else went wrong"))), "operation {index}");
+            }
+        }
+    }
+
     /// What must have become of a task that was left alone.
     fn check(&self) {
         if self.rude.is_some() {
             return;
+        }
+        if self.together {
+            return self.check_together();
         }
         let bad = self.faults.iter().position(|fault| *fault != Fault::None).unwrap_or(self.faults.len());
         for (index, outcome) in self.outcomes.iter().enumerate() {
@@ -165,6 +199,16 @@ impl Plan {
     }
 }
 
+/// Data of up to four series, of which some may be missing, or, where nothing goes wrong, all.
+fn some_data(dice: &mut Dice, fault: Fault) -> Data {
+    let mut all = data(dice, 4, 1500);
+    let least = usize::from(fault != Fault::None);
+    while all.len() > least && dice.one_in(3) {
+        all.remove(dice.below(all.len()));
+    }
+    all
+}
+
 struct World {
     broker: Broker,
     dice: Dice,
@@ -177,7 +221,9 @@ impl World {
     fn new(seed: u64, tasks: usize) -> Self {
         let mut dice = Dice::new(seed);
         let limits = Limits { memory_bytes: 200 * 1024 * (1 + dice.below(6)), ..Limits::default() };
-        let plans = (0..tasks).map(|_| Plan::new(&mut dice)).collect();
+        let plans: Vec<Plan> = (0..tasks).map(|_| Plan::new(&mut dice)).collect();
+        let most = plans.iter().map(Plan::memory).max().unwrap_or(0) as usize;
+        let limits = Limits { memory_bytes: limits.memory_bytes.max(most), ..limits };
         Self { broker: Broker::new(limits), dice, now: 1, plans, sources: BTreeMap::new() }
     }
 
@@ -220,6 +266,7 @@ impl World {
                 let plan = &self.plans[task];
                 let mut order = order(task, plan.faults.len(), plan.budget);
                 order.priority = self.dice.below(10) as u8;
+                order.together = plan.together;
                 self.broker.retrieve(order, self.now);
                 true
             }
@@ -358,7 +405,7 @@ impl World {
     fn check(&self) {
         for (task, plan) in self.plans.iter().enumerate() {
             let memory = self.broker.memory_of(key(task)) as u64;
-            assert!(memory <= plan.budget, "task {task} takes {memory} bytes of {}", plan.budget);
+            assert!(memory <= plan.memory(), "task {task} takes {memory} bytes of {}", plan.memory());
         }
     }
 }

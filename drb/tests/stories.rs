@@ -387,6 +387,79 @@ fn orders_that_cannot_be_served() {
     assert_eq!((story.ends[0].0, story.failure(0).code), (1, Code::Memory));
 }
 
+fn side_by_side(task: usize, operations: usize, budget_bytes: u64) -> Retrieve {
+    Retrieve { together: true, ..order(task, operations, budget_bytes) }
+}
+
+#[test]
+fn operations_side_by_side_are_asked_at_once_and_end_in_any_order() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(side_by_side(0, 3, 1 << 20));
+    let ports: Vec<u16> = story.connects.iter().map(|(_, port)| *port).collect();
+    assert_eq!(ports, [0, 1, 2]);
+    // Who comes last is not begun before its turn where they go one after another.
+    story.retrieve(order(1, 3, 1 << 20));
+    assert_eq!(story.connects.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [0, 1, 2, 64]);
+    story.broker.abandon(key(1), 0);
+    story.told();
+    let id = story.broker.function_connected(SOMEBODY, 0);
+    let mut peer = Peer::new(3, 1 << 30);
+    let mut bytes = peer.open(ticket(0));
+    bytes.extend(peer.grants(None));
+    story.broker.function_received(id, &bytes, 0);
+    for expected in [2, 1, 0] {
+        let source = story.answering(0);
+        story.give(source, &good(u64::from(expected)), 0);
+        story.drain(id);
+        assert!(matches!(story.ends.last(), Some((0, at, Ok(_))) if *at == expected), "{:?}", story.ends);
+        // Its connection is closed with it, and what it took is given back.
+        assert_eq!(story.connects.len(), usize::from(expected));
+    }
+    assert_eq!((story.ends.len(), story.broker.memory_of(key(0))), (3, 0));
+}
+
+#[test]
+fn side_by_side_the_one_that_keeps_the_others_waiting_is_named() {
+    let mut story = Story::new(Limits::default());
+    story.retrieve(side_by_side(0, 2, 1 << 20));
+    let id = story.function(0, 1);
+    // The second's answer is there and has no credit; the first has not answered.
+    let second = story.answering(0);
+    let bytes = good(1);
+    let space = story.broker.source_space(second).unwrap();
+    space[..bytes.len()].copy_from_slice(&bytes);
+    story.broker.source_received(second, bytes.len(), 0);
+    while story.broker.work(0) {}
+    story.broker.tick(60 * SECOND);
+    story.told();
+    let words = "the task's time of 60000 ms was up, waiting for a connection to the source";
+    assert_eq!(story.failure(0).message, words);
+    assert_eq!(story.failure(1).message, format!("broken off, as operation 0 failed: {words}"));
+    assert_eq!(story.abort(id), Some(Code::Deadline));
+    assert_eq!((story.ends.len(), story.connects.len()), (2, 0));
+}
+
+#[test]
+fn operations_side_by_side_take_their_memory_each_or_are_refused() {
+    let budget = 1 << 20;
+    let each = Layout::of(budget).unwrap().memory();
+    let mut story = Story::new(Limits { memory_bytes: 2 * each, ..Limits::default() });
+    story.retrieve(side_by_side(0, 3, budget));
+    let words = format!(
+        "3 operations side by side take {each} bytes each, and the broker has {}, enough for 2",
+        2 * each
+    );
+    assert_eq!((story.failure(2).code, story.failure(2).message.as_str()), (Code::Memory, words.as_str()));
+    // Two fit, and then nothing else does.
+    story.retrieve(side_by_side(1, 2, budget));
+    story.retrieve(order(2, 1, budget));
+    assert_eq!(story.connects.len(), 2);
+    assert!(story.broker.memory_of(key(1)) > each);
+    story.broker.abandon(key(1), 0);
+    story.told();
+    assert_eq!(story.connects.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [128]);
+}
+
 #[test]
 fn the_same_order_again_begins_anew() {
     let mut story = Story::new(Limits::default());

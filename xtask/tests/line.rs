@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use common::Bed;
@@ -98,6 +98,94 @@ fn name_fields(value: &Value, place: &str, fields: &mut Vec<String>) {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     document["operations"].as_array().unwrap().iter()
+}
+
+/// Two operations are read side by side and joined by time: each has more points than a function's window, so that one of them would
+/// never end if they came one after another.
+#[test]
+fn operations_are_joined_by_time() {
+    let bed = Bed::start("joined", 500_000);
+    let room = |class: &str, room: &str| {
+        let answer = bed.influx().query(&format!("SELECT value FROM {class} WHERE room = '{room}'")).unwrap();
+        let rows = answer[0]["values"].as_array().unwrap();
+        rows.iter().map(|row| row[1].as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    let (exit, document) = bed.submit_and_wait(&joined(&bed, "{}", "[\"r1\", \"r2\", \"r4\"]", 0));
+    assert_eq!(exit, 0, "{document}");
+    let groups = document["result"]["groups"].as_array().unwrap();
+    assert_eq!(
+        groups.iter().map(|group| group["tags"]["room"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["r1", "r2", "r4"]
+    );
+    for group in groups {
+        let name = group["tags"]["room"].as_str().unwrap();
+        let (x, y) = (room("temperature", name), room("humidity", name));
+        assert_eq!((group["rows"].as_u64(), x.len(), y.len()), (Some(20_000), 20_000, 20_000));
+        let pair = &group["pairs"][0];
+        assert_eq!((&pair["x"], &pair["y"]), (&"temp".into(), &"humid".into()));
+        // By the definition, in two passes: both are off by some n · 2^-53.
+        let (expected, found) = (pearson(&x, &y), pair["pearson"].as_f64().unwrap());
+        assert!((expected - found).abs() < 1e-9, "{name}: {found} is not {expected}");
+        assert!(group["trends"][0]["slope_per_second"].is_f64());
+    }
+    // What the others had was read as well, and left out, and both ends counted it.
+    let unused: Vec<_> =
+        document["result"]["unused"].as_array().unwrap().iter().map(|it| it["unmatched"].as_u64()).collect();
+    assert_eq!(unused, [Some(2 * 20_000), Some(0)]);
+    let points: Vec<_> = operations(&document).map(|it| it["points"].as_u64()).collect();
+    assert_eq!(points, [Some(100_000), Some(60_000)]);
+
+    // Moved by 4 s, no two have one time any more, and the nearest is 4 s away.
+    for (parameters, rows) in [
+        ("{ tolerance = \"3s\" }", None),
+        ("{ tolerance = \"4s\" }", Some(20_000)),
+        ("{ max_age = \"6s\" }", Some(19_999)),
+    ] {
+        let (exit, document) = bed.submit_and_wait(&joined(&bed, parameters, "[\"r3\"]", 4_000_000_000));
+        assert_eq!(
+            (exit, document["result"]["groups"][0]["rows"].as_u64()),
+            (0, rows),
+            "{parameters}: {document}"
+        );
+    }
+}
+
+/// A wrapper of the temperature of all rooms and of the humidity of some, or of a copy of it that is later.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+fn joined(bed: &Bed, parameters: &str, rooms: &str, later_ns: i64) -> PathBuf {
+    let mut measurement = "humidity";
+    if later_ns > 0 {
+        measurement = "late";
+        let answer = bed.influx().query("SELECT value FROM humidity WHERE room = 'r3'").unwrap();
+        let rows = answer[0]["values"].as_array().unwrap();
+        let line =
+            |row: &Value| format!("late,room=r3 value={} {}\n", row[1], row[0].as_i64().unwrap() + later_ns);
+        for rows in rows.chunks(10_000) {
+            bed.influx().write(&rows.iter().map(line).collect::<String>()).unwrap();
+        }
+    }
+    let operation = |id: &str, measurement: &str, tags: &str| {
+        format!(
+            "[[drb.operations]]\nid = \"{id}\"\nsource = \"testbed\"\nmeasurement = \"{measurement}\"\nfield = \"value\"\n\
+             {tags}\nfrom = \"2026-01-01T00:00:00Z\"\nto = \"2026-02-01T00:00:00Z\"\ngroup_by = [\"room\"]\n"
+        )
+    };
+    let text = format!(
+        "{}{}[dmf]\nimage = \"{}\"\nparameters = {parameters}\n[dmf.resources]\nmemory_mib = 64\ntimeout_ms = 120000\n",
+        operation("temp", "temperature", ""),
+        operation("humid", measurement, &format!("tags = {{ room = {rooms} }}")),
+        bed.node().image("correlate").unwrap(),
+    );
+    let file = bed.folder().join("joined.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn pearson(x: &[f64], y: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (a, b) = (mean(x), mean(y));
+    let sum = |one: &dyn Fn(f64, f64) -> f64| x.iter().zip(y).map(|(x, y)| one(x - a, y - b)).sum::<f64>();
+    sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
 }
 
 #[test]

@@ -31,6 +31,52 @@
 //! # fn main() {}
 //! ```
 //!
+//! Who asks per window of time implements [`WindowFunction`] instead, and who looks at several operations at once [`JoinFunction`];
+//! `dmf_kit::main!(Windowed<Mine>)` and `dmf_kit::main!(Joined<Mine>)` make programs of them. What points can be reduced to stands with
+//! [`Reducer`].
+//!
+//! ```
+//! use dmf_kit::prelude::*;
+//!
+//! /// How often it was hot in a day, and how hot.
+//! struct HotDays;
+//!
+//! #[derive(Debug, Serialize, JsonSchema)]
+//! struct Day {
+//!     day: String,
+//!     #[serde(flatten)]
+//!     events: dmf_kit::EventList,
+//! }
+//!
+//! impl WindowFunction for HotDays {
+//!     type Parameters = NoParameters;
+//!     type Reducer = Events;
+//!     type Row = Day;
+//!     type Output = Vec<(Group, Vec<Day>)>;
+//!
+//!     fn start(_: NoParameters) -> Result<Self, Error> {
+//!         Ok(HotDays)
+//!     }
+//!     fn windows(&self) -> Windows {
+//!         Windows::tumbling(86_400_000_000_000).expect("a day is a window")
+//!     }
+//!     fn reducer(&self) -> Events {
+//!         Events::above(30.0, 28.0).expect("28 is below 30")
+//!     }
+//!     fn close(&mut self, _: &Series, window: Window, events: dmf_kit::EventList) -> Result<Option<Day>, Error> {
+//!         let hot = !events.events.is_empty();
+//!         Ok(hot.then(|| Day { day: rfc3339(window.start_ns), events }))
+//!     }
+//!     fn finish(self, rows: Vec<(Group, Vec<Day>)>) -> Result<Self::Output, Error> {
+//!         Ok(rows)
+//!     }
+//! }
+//! # mod unikernel { use super::*;
+//! dmf_kit::main!(Windowed<HotDays>);
+//! # }
+//! # fn main() {}
+//! ```
+//!
 //! The same crate is a unikernel and a program for the host. On the host it describes itself and runs on fixtures, by the
 //! broker's own logic ([`testkit`]); `cargo test` covers all but the network around it.
 
@@ -52,7 +98,10 @@ pub use run::run as main;
 /// What most functions use.
 pub mod prelude {
     pub use dmf_reduce::{
-        Batch, Error, Function, Group, Groups, Moments, NoParameters, Series, Summary, duration_ns, rfc3339,
+        Align, Anomalies, Batch, Correlation, Distinct, Error, Events, Function, Group, Groups, Histogram,
+        How, JoinFunction, Joined, Moments, NoParameters, NotFinite, Pipe, Quantiles, Rate, Reducer, Row,
+        Series, Summary, TopK, Trend, Unused, Window, WindowFunction, Windowed, Windows, duration_ns, pipe,
+        rfc3339,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -13,7 +13,8 @@ pub use fades_wire::batch::Batch;
 /// of arrival, then [`Function::finish`] once, after every stream came whole. If anything fails in between, the value is
 /// dropped and nothing is published.
 ///
-/// Within a series, batches and the points in them come in the order of time; series of one operation come one after another.
+/// Within a series, batches and the points in them come in the order of time, and points of one time in the order of their
+/// source; series of one operation come one after another, in the order of their tags. A stream that does otherwise ends the task.
 ///
 /// Memory must follow the state, not the data: a batch is gone when `batch` returns.
 pub trait Function: Sized {
@@ -23,17 +24,47 @@ pub trait Function: Sized {
     /// The result. It becomes a JSON document; give it a `schema` field with a version.
     type Output: Serialize + JsonSchema;
 
+    /// Whether batches of all operations come side by side, each operation's in order, instead of one operation after the other.
+    /// The broker then serves them side by side, and [`Function::held`] decides which of them goes on. [`Joined`](crate::Joined)
+    /// does all of this.
+    const TOGETHER: bool = false;
+
     /// Makes the state for one task.
     ///
     /// # Errors
     /// When the parameters make no sense together; say which and why.
     fn start(parameters: Self::Parameters) -> Result<Self, Error>;
 
+    /// Is told the task's operations by their ids, in the wrapper's order, once and before the first batch.
+    ///
+    /// # Errors
+    /// When these are not what it can work on; the task fails with these words.
+    fn operations(&mut self, ids: &[&str]) -> Result<(), Error> {
+        let _ = ids;
+        Ok(())
+    }
+
     /// Takes the next batch of one series.
     ///
     /// # Errors
     /// When the function cannot go on; the task fails with these words.
     fn batch(&mut self, series: &Series, batch: Batch<'_>) -> Result<(), Error>;
+
+    /// Is told that no more will come of an operation, by its place in the wrapper.
+    ///
+    /// # Errors
+    /// As for [`Function::batch`].
+    fn ended(&mut self, operation: usize) -> Result<(), Error> {
+        let _ = operation;
+        Ok(())
+    }
+
+    /// How many points of an operation it still holds. Asked only if [`Function::TOGETHER`]: a stream of which a window of points
+    /// is held waits. One of which none is held always goes on, so a function that waits for a stream must hold none of it.
+    fn held(&self, operation: usize) -> usize {
+        let _ = operation;
+        0
+    }
 
     /// Gives the result, after the last batch of the last stream.
     ///
@@ -82,6 +113,8 @@ pub struct Description {
     pub parameters: schemars::Schema,
     /// JSON Schema of the result.
     pub result: schemars::Schema,
+    /// [`Function::TOGETHER`].
+    pub together: bool,
 }
 
 impl Description {
@@ -94,6 +127,7 @@ impl Description {
                 .into_root_schema_for::<F::Parameters>(),
             result: schema(SchemaSettings::draft2020_12().for_serialize())
                 .into_root_schema_for::<F::Output>(),
+            together: F::TOGETHER,
         }
     }
 }

@@ -5,8 +5,13 @@
 //!                 `--Abort, or anything unexpected--> the task fails
 //! all streams whole --> finish
 //! ```
+//! What a function relies on is checked here: series of a stream come one after another, and the times of a series never go back.
+//!
+//! Credit for a chunk is granted again when the function has dealt with it: when `batch` returns, or, of a function that takes its
+//! operations together, when it holds the chunk's points no longer ([`Function::held`]). So a stream that is ahead of the others
+//! waits at the broker, and what is held never exceeds the window.
 
-use fades_wire::batch::{Batch, MAX_BATCH_LEN};
+use fades_wire::batch::{Batch, MAX_BATCH_LEN, POINT_LEN};
 use fades_wire::control::OperationName;
 use fades_wire::data::{Abort, Credit, End, FromBroker, MAX_SERIES, StreamSummary};
 use fades_wire::digest::Meter;
@@ -27,9 +32,12 @@ pub struct Session<F, C> {
 
 struct Stream {
     operation: String,
-    series: Vec<Series>,
+    /// The series whose points come now, and the last time of it.
+    series: Option<(Series, i64)>,
     meter: Meter,
     credit: Receiver,
+    /// Bytes of chunks that the function has not dealt with.
+    kept: u64,
     whole: bool,
 }
 
@@ -60,16 +68,19 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
         let parameters = serde_json::from_str::<serde_json::Map<_, _>>(parameters)
             .and_then(|object| serde_json::from_value(serde_json::Value::Object(object)))
             .map_err(|error| Failure::new(Code::Parameters, format!("parameters: {error}")))?;
-        let function = F::start(parameters)
-            .map_err(|error| Failure::new(Code::Parameters, format!("parameters: {error}")))?;
+        let refused = |error| Failure::new(Code::Parameters, format!("parameters: {error}"));
+        let mut function = F::start(parameters).map_err(refused)?;
+        let ids: Vec<&str> = operations.iter().map(|operation| operation.id.0.as_str()).collect();
+        function.operations(&ids).map_err(|error| Failure::new(Code::Function, error.to_string()))?;
         let window = (window / operations.len().max(1) as u64).max(2 * MAX_BATCH_LEN as u64);
         let streams = operations
             .iter()
             .map(|operation| Stream {
                 operation: operation.id.0.clone(),
-                series: Vec::new(),
+                series: None,
                 meter: Meter::default(),
                 credit: Receiver::new(window),
+                kept: 0,
                 whole: false,
             })
             .collect();
@@ -106,12 +117,35 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
                 let before = (self.clock)();
                 let taken = self.function.batch(series, batch);
                 self.compute_us += (self.clock)().saturating_sub(before);
-                stream.credit.consumed(body.len() as u64);
+                stream.kept += body.len() as u64;
+                self.release();
                 taken.map_err(|error| Failure::new(Code::Function, error.to_string()))
             }
-            FromBroker::End(End(theirs)) => stream.end(number, &theirs),
+            FromBroker::End(End(theirs)) => {
+                stream.end(number, &theirs)?;
+                let before = (self.clock)();
+                let taken = self.function.ended(usize::try_from(number).unwrap_or(usize::MAX));
+                self.compute_us += (self.clock)().saturating_sub(before);
+                self.release();
+                taken.map_err(|error| Failure::new(Code::Function, error.to_string()))
+            }
             FromBroker::Abort(Abort(failure)) => Err(failure),
         }
+    }
+
+    /// Notes what the function has dealt with, so that its room can be granted again.
+    fn release(&mut self) {
+        for (operation, stream) in self.streams.iter_mut().enumerate() {
+            let held = if F::TOGETHER { (self.function.held(operation) * POINT_LEN) as u64 } else { 0 };
+            stream.credit.consumed(stream.kept.saturating_sub(held));
+            stream.kept = stream.kept.min(held);
+        }
+    }
+
+    /// Points of an operation that the function holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self, operation: usize) -> usize {
+        self.function.held(operation)
     }
 
     /// Whether every stream came whole.
@@ -169,13 +203,14 @@ impl Stream {
             return Err(Failure::new(Code::Protocol, words));
         }
         self.meter.series(body);
-        self.series.push(Series {
+        let series = Series {
             index: *in_all,
             operation: self.operation.clone(),
             measurement: told.measurement,
             field: told.field,
             tags: told.tags.into_iter().map(|tag| (tag.key.0, tag.value.0)).collect(),
-        });
+        };
+        self.series = Some((series, i64::MIN));
         *in_all += 1;
         Ok(())
     }
@@ -187,8 +222,26 @@ impl Stream {
             return Err(failed(Code::CreditExceeded, exceeded.to_string()));
         }
         self.meter.hashed_chunk(batch, hash);
-        let series = usize::try_from(batch.series()).ok().and_then(|id| self.series.get(id));
-        series.ok_or_else(|| failed(Code::Protocol, format!("chunk of unknown series {}", batch.series())))
+        let current = self.meter.series_count().checked_sub(1) == Some(batch.series());
+        let Some((series, last)) = self.series.as_mut().filter(|_| current) else {
+            let words = format!("chunk of series {}, which is not the one that comes", batch.series());
+            return Err(failed(Code::Protocol, words));
+        };
+        // Each against the one before it and without an early exit, so that many are compared at once; where it went wrong is of
+        // interest only if it did.
+        let later = batch.times().skip(1);
+        let ascending =
+            batch.times().zip(later).fold(true, |so_far, (before, time)| so_far & (before <= time));
+        let (first, latest) = (batch.times().next(), batch.times().next_back());
+        if !ascending || first.is_some_and(|first| first < *last) {
+            let before = core::iter::once(*last).chain(batch.times());
+            let back = before.zip(batch.times()).find(|(before, time)| time < before);
+            let (before, time) = back.unwrap_or_default();
+            let words = format!("series {}: time {time} comes after {before}", batch.series());
+            return Err(failed(Code::Protocol, words));
+        }
+        *last = latest.unwrap_or(*last);
+        Ok(series)
     }
 
     fn end(&mut self, number: u32, theirs: &StreamSummary) -> Result<(), Failure> {
@@ -201,8 +254,7 @@ impl Stream {
             return Err(Failure::new(Code::Digest, words));
         }
         self.whole = true;
-        // Series descriptions are not needed any more, and a task may have many.
-        self.series = Vec::new();
+        self.series = None;
         Ok(())
     }
 }

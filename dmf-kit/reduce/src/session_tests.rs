@@ -55,12 +55,43 @@ fn series(id: u32) -> Vec<u8> {
 
 fn chunk(series: u32, values: &[f64]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(series);
-    for (value, time) in values.iter().zip(0..) {
-        builder.push(time, *value);
+    for value in values {
+        builder.push(7, *value);
     }
     let mut body = Vec::new();
     builder.write(&mut body);
     body
+}
+
+/// A chunk of series 0 with points at these times.
+fn at(times: &[i64]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(0);
+    for time in times {
+        builder.push(*time, 1.0);
+    }
+    let mut body = Vec::new();
+    builder.write(&mut body);
+    body
+}
+
+#[test]
+fn times_of_a_series_never_go_back() {
+    let mut session = session();
+    feed(&mut session, 0, Kind::Series, &series(0)).unwrap();
+    feed(&mut session, 0, Kind::Chunk, &at(&[i64::MIN, 1, 1, 7])).unwrap();
+    feed(&mut session, 0, Kind::Chunk, &at(&[7, 8])).unwrap();
+    // Another series begins where it likes; the one before does not go on.
+    feed(&mut session, 0, Kind::Series, &series(1)).unwrap();
+    let gone = feed(&mut session, 0, Kind::Chunk, &at(&[9])).unwrap_err();
+    assert_eq!(gone.message, "operation temp: chunk of series 0, which is not the one that comes");
+    let mut other = super::tests::session();
+    feed(&mut other, 0, Kind::Series, &series(0)).unwrap();
+    feed(&mut other, 0, Kind::Chunk, &at(&[3, 7])).unwrap();
+    let back = feed(&mut other, 0, Kind::Chunk, &at(&[6, 8])).unwrap_err();
+    assert_eq!(
+        (back.code, &*back.message),
+        (Code::Protocol, "operation temp: series 0: time 6 comes after 7")
+    );
 }
 
 fn summary_of(bodies: &[(Kind, Vec<u8>)]) -> StreamSummary {
@@ -99,7 +130,8 @@ fn what_is_wrong_fails_with_its_code() {
     };
     let mut wrong = summary_of(&[(Kind::Series, series(0))]);
     wrong.points = 1;
-    let cases: [(&str, u32, Kind, Vec<u8>, Code); 8] = [
+    let cases: [(&str, u32, Kind, Vec<u8>, Code); 9] = [
+        ("a time that goes back", 0, Kind::Chunk, at(&[5, 5, 6, 4, 9]), Code::Protocol),
         ("another stream", 1, Kind::Chunk, chunk(0, &[1.0]), Code::Protocol),
         ("a stream far away", u32::MAX, Kind::Chunk, chunk(0, &[1.0]), Code::Protocol),
         ("an undescribed series", 0, Kind::Chunk, chunk(1, &[1.0]), Code::Protocol),

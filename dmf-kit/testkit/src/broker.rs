@@ -66,7 +66,7 @@ pub fn run<F: Function>(task: &Task, fixture: &Fixture) -> Result<Run, RunError>
         Session::<F, _>::new(&orders.parameters, &orders.operations, orders.window_bytes, clock)
             .map_err(RunError::Failed)?;
     let mut node = Node::new(Replay::new(fixture.clone()));
-    node.broker.retrieve(task.order(ticket), 0);
+    node.broker.retrieve(task.order(ticket, F::TOGETHER), 0);
     node.say(0, &ToBroker::Open(Open { ticket }));
     while !session.is_whole() {
         node.moved = false;

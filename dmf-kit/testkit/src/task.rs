@@ -29,7 +29,7 @@ impl Task {
     }
 
     /// What the broker is told.
-    pub(crate) fn order(&self, ticket: Ticket) -> Retrieve {
+    pub(crate) fn order(&self, ticket: Ticket, together: bool) -> Retrieve {
         let operations = self.0.drb.operations.iter().zip(0u16..).map(|(operation, index)| {
             let (from_ns, to_ns) = operation.range_ns();
             let tags = operation.tags.iter().map(|(tag, values)| TagSelection {
@@ -61,6 +61,7 @@ impl Task {
             deadline_us: u64::from(self.0.dmf.resources.timeout_ms) * 1000,
             operations: operations.collect(),
             budget_bytes: BUDGET,
+            together,
         }
     }
 

@@ -21,8 +21,8 @@ pub struct Limits {
 
 impl Default for Limits {
     /// For a guest of 128 MiB. Kernel and image take about 12; a socket takes twice 256 KiB, of which each task has one if its
-    /// function comes by the network and one more while it is served, each stranger one, and eight more wait for connections.
-    /// Of memory about sixteen tasks are served at once at the full size of a chunk; more than that wait for their turn.
+    /// function comes by the network and one more per operation that is served, each stranger one, and eight more wait for connections.
+    /// Of memory about sixteen operations are served at once at the full size of a chunk; tasks that need more wait for their turn.
     fn default() -> Self {
         Self { tasks: 128, memory_bytes: 16 * 1024 * 1024, strangers: 16, ticket_us: 5_000_000 }
     }

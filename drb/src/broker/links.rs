@@ -3,7 +3,7 @@
 use super::function::{Function, Said};
 use super::{Action, Broker, Caller, FunctionId, Micros, SourceId};
 use crate::broker::operation::Operation;
-use crate::broker::task::Task;
+use crate::broker::task::{Serving, Task};
 use fades_wire::address::Neighbour;
 use fades_wire::control::MAX_OPERATIONS;
 use fades_wire::data::ToBroker;
@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 
 /// Connections to sources. What is said about one that was closed is ignored.
 impl Broker {
-    fn task_of(&mut self, source: SourceId) -> Option<&mut Task> {
-        let key = self.sources.get(&source)?;
-        self.tasks.get_mut(key)
+    fn serving_of(&mut self, source: SourceId) -> Option<&mut Serving> {
+        let (key, index) = self.sources.get(&source)?;
+        self.tasks.get_mut(key)?.serving(*index)
     }
 
     fn operation_of(&mut self, source: SourceId) -> Option<&mut Operation> {
-        self.task_of(source)?.operation()
+        self.serving_of(source).map(|serving| &mut serving.operation)
     }
 
     /// The connection stands.
@@ -49,22 +49,19 @@ impl Broker {
 
     /// The first `count` bytes of [`Self::source_space`] were filled.
     pub fn source_received(&mut self, source: SourceId, count: usize, now: Micros) {
-        if let Some(task) = self.task_of(source) {
-            task.blocked = false;
-            if let Some(operation) = task.operation() {
-                operation.received(count, now);
-            }
+        if let Some(serving) = self.serving_of(source) {
+            serving.blocked = false;
+            serving.operation.received(count, now);
         }
     }
 
     /// It ended: in the orderly way, or with an error in words. [`Action::CloseSource`] will still be said.
     pub fn source_closed(&mut self, source: SourceId, words: Option<String>, now: Micros) {
-        let Some(key) = self.sources.get(&source).copied() else { return };
+        let Some((key, index)) = self.sources.get(&source).copied() else { return };
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        task.blocked = false;
-        if let Some(operation) = task.operation() {
-            let index = operation.index();
-            if let Err(failure) = operation.closed(words) {
+        if let Some(serving) = task.serving(index) {
+            serving.blocked = false;
+            if let Err(failure) = serving.operation.closed(words) {
                 task.fail(index, &failure, now, &mut self.told);
             }
         }
@@ -167,7 +164,7 @@ impl Broker {
         function.ticket = None;
         function.task = Some(task.key);
         task.function = Some(id);
-        task.blocked = false;
+        task.unblock();
         for (stream, bytes) in std::mem::take(&mut function.early) {
             self.credit(id, stream, bytes, now);
         }

@@ -20,7 +20,8 @@
 //!
 //! **Memory.** An operation takes its [`Layout`] and no more, however long the answer; tasks begin while
 //! [`Limits::memory_bytes`] lasts. Operations of one task run one after another, the next being fetched while the last
-//! frames of the one before are on their way.
+//! frames of the one before are on their way; or side by side, if the order says so, and then the task takes the layout once for
+//! each of them. Its function gives credit to each stream: where it gives none, that source waits and the others go on.
 
 mod function;
 mod limits;
@@ -102,7 +103,8 @@ pub struct Broker {
     limits: Limits,
     tasks: BTreeMap<TaskKey, Task>,
     functions: BTreeMap<FunctionId, Function>,
-    sources: BTreeMap<SourceId, TaskKey>,
+    /// Whose connection it is: the task, and the operation's index.
+    sources: BTreeMap<SourceId, (TaskKey, u16)>,
     /// Tasks that still have their turn in this round.
     round: VecDeque<TaskKey>,
     actions: VecDeque<Action>,

@@ -288,6 +288,15 @@ impl Operation {
         })
     }
 
+    /// Whether it is the source's turn to do something.
+    pub(super) fn waits_for_source(&self) -> bool {
+        match self.phase {
+            Phase::Connecting | Phase::Requesting => true,
+            Phase::Answering => self.starved,
+            Phase::Draining => false,
+        }
+    }
+
     /// Whom the operation is waiting for, in words.
     pub(super) fn waits_for(&self) -> &'static str {
         match self.phase {

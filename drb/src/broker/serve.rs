@@ -1,6 +1,6 @@
 //! Tasks: how they come, get their turn, are worked for, and go.
 
-use super::task::Task;
+use super::task::{Task, width};
 use super::{Action, Broker, Caller, FunctionId, LINGER_US, Layout, Limits, Micros, QUANTUM, SourceId};
 use fades_wire::address::Neighbour;
 use fades_wire::control::{FromGuest, Log, OperationFailed, Retrieve};
@@ -55,8 +55,17 @@ impl Broker {
             let words = format!("a budget of {budget} bytes is below {least}, the least of an operation");
             Failure::new(Code::Memory, words)
         })?;
-        if layout.memory() > memory_bytes {
-            let words = format!("a budget of {budget} bytes is over the broker's memory of {memory_bytes}");
+        let (width, memory) = (width(order), layout.memory());
+        if memory.saturating_mul(width) > memory_bytes {
+            let words = if width == 1 {
+                format!("a budget of {budget} bytes is over the broker's memory of {memory_bytes}")
+            } else {
+                format!(
+                    "{width} operations side by side take {memory} bytes each, and the broker has {memory_bytes}, \
+                     enough for {}",
+                    memory_bytes / memory
+                )
+            };
             return Err(Failure::new(Code::Memory, words));
         }
         Ok(layout)
@@ -66,7 +75,7 @@ impl Broker {
     pub fn abandon(&mut self, key: TaskKey, now: Micros) {
         let Some(task) = self.tasks.remove(&key) else { return };
         self.actions.retain(|action| !matches!(action, Action::Tell(message) if is_about(message, key)));
-        if let Some(source) = task.source {
+        for source in task.sources() {
             self.close_source(source);
         }
         if let Some(function) = task.function {
@@ -143,13 +152,17 @@ impl Broker {
                 task.fail_all(&failure, now, &mut self.told);
             } else {
                 at(task.deadline);
-                if let Some(operation) = task.operation() {
-                    let index = operation.index();
+                let mut failed = None;
+                for operation in task.operations() {
                     match operation.watch(now) {
-                        Ok(Some(due)) => at(due),
-                        Ok(None) => {}
-                        Err(failure) => task.fail(index, &failure, now, &mut self.told),
+                        Ok(due) => due.into_iter().for_each(&mut at),
+                        Err(failure) => {
+                            failed.get_or_insert((operation.index(), failure));
+                        }
                     }
+                }
+                if let Some((index, failure)) = failed {
+                    task.fail(index, &failure, now, &mut self.told);
                 }
             }
             self.settle(key, now);
@@ -190,10 +203,10 @@ impl Broker {
     pub(super) fn admit(&mut self, now: Micros) {
         loop {
             let busy = self.tasks.values().filter(|task| task.served && !task.is_over());
-            let taken: usize = busy.map(|task| task.layout.memory()).sum();
+            let taken: usize = busy.map(Task::most_memory).sum();
             let waiting = self.tasks.values_mut().filter(|task| !task.served && !task.is_over());
             let Some(next) = waiting.min_by_key(|task| task.rank()) else { return };
-            if taken.saturating_add(next.layout.memory()) > self.limits.memory_bytes {
+            if taken.saturating_add(next.most_memory()) > self.limits.memory_bytes {
                 return;
             }
             next.serve();
@@ -207,20 +220,18 @@ impl Broker {
         loop {
             self.actions.extend(self.told.drain(..).map(Action::Tell));
             let Some(task) = self.tasks.get_mut(&key) else { return };
-            let through = task.operation().is_none_or(|operation| !operation.needs_source());
-            if let Some(source) = task.source.filter(|_| through) {
-                task.source = None;
+            if let Some(source) = task.idle_source() {
                 self.close_source(source);
                 continue;
             }
             let before = task.is_over();
-            if let Some(endpoint) = task.begin(now, &mut self.told) {
+            if let Some((index, endpoint)) = task.begin(now, &mut self.told) {
                 self.next_id += 1;
                 let source = SourceId(self.next_id);
-                task.source = Some(source);
-                self.sources.insert(source, key);
+                task.connects(index, source);
+                self.sources.insert(source, (key, index));
                 self.actions.push_back(Action::Connect { source, endpoint });
-                return;
+                continue;
             }
             if self.told.is_empty() && before == task.is_over() {
                 return;

@@ -1,10 +1,13 @@
-//! One task: its operations one after another, its function's credit, and the frames on their way to it.
+//! One task: its operations, its function's credit, and the frames on their way to it.
 //!
 //! ```text
 //! waiting --memory free--> served --last operation reported--> over --function closed--> (forgotten)
 //! ```
+//! Operations are served one after another, or all side by side if the function takes them like that: then each has buffers of its
+//! own, while the frames of all go through one outbox. One whose credit is used up holds its source back and nobody else.
+//!
 //! Each operation is reported once: as ended when the last byte of its stream went out, or as failed. The first failure
-//! fails every later operation of the task, as a part of its answers is of no use.
+//! fails every other operation of the task that has not ended, as a part of its answers is of no use.
 
 use super::limits::Layout;
 use super::operation::{Buffers, Operation, RESERVE, Step, put};
@@ -20,7 +23,7 @@ use fades_wire::ids::{TaskKey, Ticket};
 use fades_wire::message::to_body;
 use std::collections::VecDeque;
 
-/// Time between two progress reports of a task.
+/// Time between two progress reports of an operation.
 const PROGRESS_US: Micros = 200_000;
 
 /// An operation whose last frame is in the outbox but not all sent.
@@ -30,6 +33,18 @@ struct Leaving {
     until: u64,
     ended: OperationEnded,
     first_chunk_to: Micros,
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) operation: Operation,
+    /// Its connection, while that is open.
+    source: Option<SourceId>,
+    /// Nothing can be done for it until something happens.
+    pub(super) blocked: bool,
+    reported: Micros,
+    reported_points: u64,
 }
 
 #[derive(Debug)]
@@ -43,21 +58,23 @@ pub(super) struct Task {
     pub(super) arrival: u64,
     pub(super) layout: Layout,
     pub(super) served: bool,
-    pub(super) blocked: bool,
     pub(super) deficit: i64,
     pub(super) function: Option<FunctionId>,
-    /// The connection of the current operation, while it is open.
-    pub(super) source: Option<SourceId>,
     received: Micros,
     time_left_ms: u64,
+    /// How many operations are served at once.
+    width: usize,
     pending: VecDeque<control::Operation>,
-    current: Option<Operation>,
+    /// In the order of their indices.
+    current: Vec<Serving>,
+    /// Which of them is worked for next: this one, or the next behind it.
+    turn: u16,
+    /// Connections of operations that are over.
+    closing: Vec<SourceId>,
     leaving: VecDeque<Leaving>,
     credit: Vec<Sender>,
     outbox: Outbox,
     spare: Option<Buffers>,
-    reported: Micros,
-    reported_points: u64,
     over_since: Option<Micros>,
 }
 
@@ -72,20 +89,19 @@ impl Task {
             arrival,
             layout,
             served: false,
-            blocked: false,
             deficit: 0,
             function: None,
-            source: None,
             received: now,
             time_left_ms: order.deadline_us / 1000,
             credit: vec![Sender::default(); order.operations.len()],
+            width: width(&order),
             pending: order.operations.into(),
-            current: None,
+            current: Vec::new(),
+            turn: 0,
+            closing: Vec::new(),
             leaving: VecDeque::new(),
             outbox: Outbox::new(),
             spare: None,
-            reported: now,
-            reported_points: 0,
             over_since: None,
         }
     }
@@ -105,11 +121,22 @@ impl Task {
 
     /// Whether there may be something to do for it without waiting.
     pub(super) fn is_runnable(&self) -> bool {
-        self.served && !self.blocked && self.current.is_some()
+        self.served && self.current.iter().any(|serving| !serving.blocked)
     }
 
-    pub(super) fn operation(&mut self) -> Option<&mut Operation> {
-        self.current.as_mut()
+    /// The operation of this index, if it is under way.
+    pub(super) fn serving(&mut self, index: u16) -> Option<&mut Serving> {
+        self.current.iter_mut().find(|serving| serving.operation.index() == index)
+    }
+
+    /// Operations under way.
+    pub(super) fn operations(&mut self) -> impl Iterator<Item = &mut Operation> {
+        self.current.iter_mut().map(|serving| &mut serving.operation)
+    }
+
+    /// Something has happened that any operation may have waited for.
+    pub(super) fn unblock(&mut self) {
+        self.current.iter_mut().for_each(|serving| serving.blocked = false);
     }
 
     pub(super) fn output(&self) -> &[u8] {
@@ -120,19 +147,23 @@ impl Task {
     pub(super) fn memory(&self) -> usize {
         self.outbox.memory()
             + self.spare.as_ref().map_or(0, Buffers::memory)
-            + self.current.as_ref().map_or(0, Operation::memory)
+            + self.current.iter().map(|serving| serving.operation.memory()).sum::<usize>()
+    }
+
+    /// Most memory that it takes while it is served, in bytes.
+    pub(super) fn most_memory(&self) -> usize {
+        self.layout.memory().saturating_mul(self.width)
     }
 
     /// Takes its memory and begins.
     pub(super) fn serve(&mut self) {
         self.served = true;
         self.outbox.open(self.layout.outbox);
-        self.spare = Some(Buffers::new(&self.layout));
     }
 
-    /// Begins the next operation, if it is time for one. Gives the source to connect to.
-    pub(super) fn begin(&mut self, now: Micros, tell: &mut VecDeque<FromGuest>) -> Option<Endpoint> {
-        if !self.served || self.current.is_some() || self.is_over() {
+    /// Begins the next operation, if it is time for one. Gives its index and the source to connect to.
+    pub(super) fn begin(&mut self, now: Micros, tell: &mut VecDeque<FromGuest>) -> Option<(u16, Endpoint)> {
+        if !self.served || self.current.len() >= self.width || self.is_over() {
             return None;
         }
         let Some(spec) = self.pending.pop_front() else {
@@ -143,10 +174,10 @@ impl Task {
         let buffers = self.spare.take().unwrap_or_else(|| Buffers::new(&self.layout));
         match Operation::new(spec, buffers, now) {
             Ok(operation) => {
-                self.current = Some(operation);
-                self.blocked = true;
-                self.reported_points = 0;
-                Some(endpoint)
+                let serving =
+                    Serving { operation, source: None, blocked: true, reported: now, reported_points: 0 };
+                self.current.push(serving);
+                Some((index, endpoint))
             }
             Err((failure, buffers)) => {
                 self.spare = Some(buffers);
@@ -156,23 +187,68 @@ impl Task {
         }
     }
 
-    /// Does some work. Gives how many bytes of the source's answer it used.
+    /// Names the connection of an operation that has begun.
+    pub(super) fn connects(&mut self, index: u16, source: SourceId) {
+        if let Some(serving) = self.serving(index) {
+            serving.source = Some(source);
+        }
+    }
+
+    /// A connection that no operation needs any more.
+    pub(super) fn idle_source(&mut self) -> Option<SourceId> {
+        let through = |serving: &&mut Serving| !serving.operation.needs_source();
+        let mut idle = self.current.iter_mut().filter(through);
+        self.closing.pop().or_else(|| idle.find_map(|serving| serving.source.take()))
+    }
+
+    /// Every connection that is open.
+    pub(super) fn sources(&self) -> impl Iterator<Item = SourceId> {
+        let current = self.current.iter().filter_map(|serving| serving.source);
+        current.chain(self.closing.iter().copied())
+    }
+
+    /// Does some work, for one operation after the other. Gives how many bytes of the sources' answers it used.
     pub(super) fn work(&mut self, allowance: usize, now: Micros, tell: &mut VecDeque<FromGuest>) -> usize {
-        let Some(operation) = &mut self.current else { return 0 };
-        let index = operation.index();
+        let (mut used, mut next, mut waits) = (0, self.turn, None);
+        for _ in 0..self.current.len() {
+            if used >= allowance {
+                break;
+            }
+            let behind = |serving: &Serving| !serving.blocked && serving.operation.index() >= next;
+            let place = self.current.iter().position(behind);
+            let Some(place) = place.or_else(|| self.current.iter().position(|serving| !serving.blocked))
+            else {
+                break;
+            };
+            let index = self.current[place].operation.index();
+            used += self.step(place, allowance - used, now, tell);
+            next = index.saturating_add(1);
+            // Who had no room for a chunk comes first when there is some, or others might always be faster.
+            let must_wait = |serving: &mut Serving| serving.blocked && serving.operation.has_points();
+            if self.serving(index).is_some_and(must_wait) {
+                waits.get_or_insert(index);
+            }
+        }
+        self.turn = waits.unwrap_or(next);
+        used
+    }
+
+    fn step(&mut self, place: usize, allowance: usize, now: Micros, tell: &mut VecDeque<FromGuest>) -> usize {
+        let serving = &mut self.current[place];
+        let index = serving.operation.index();
         let Some(credit) = self.credit.get_mut(usize::from(index)) else { return 0 };
-        match operation.step(allowance, now, credit, &mut self.outbox) {
+        match serving.operation.step(allowance, now, credit, &mut self.outbox) {
             Ok(Step { used, done: true, .. }) => {
                 if self.outbox.room() < RESERVE {
-                    self.blocked = true;
+                    serving.blocked = true;
                 } else {
-                    self.end(now, tell);
+                    self.end(place, now, tell);
                 }
                 used
             }
             Ok(Step { used, blocked, .. }) => {
-                self.blocked = blocked;
-                self.report(now, tell);
+                serving.blocked = blocked;
+                serving.report(self.key, now, tell);
                 used
             }
             Err(failure) => {
@@ -182,9 +258,10 @@ impl Task {
         }
     }
 
-    /// Puts the end of the current operation's stream into the outbox.
-    fn end(&mut self, now: Micros, tell: &mut VecDeque<FromGuest>) {
-        let Some(operation) = self.current.take() else { return };
+    /// Puts the end of an operation's stream into the outbox.
+    fn end(&mut self, place: usize, now: Micros, tell: &mut VecDeque<FromGuest>) {
+        let Serving { operation, source, .. } = self.current.remove(place);
+        self.closing.extend(source);
         let index = operation.index();
         let summary = operation.meter().summary(index);
         let end = to_body(&End(summary)).map_err(|error| {
@@ -197,7 +274,7 @@ impl Task {
             let text = format!("operation {index}: {} rows without a value were left out", operation.nulls());
             tell.push_back(control::Log::new(3, text).into());
         }
-        self.spare = Some(operation.into_buffers());
+        self.spare = (!self.pending.is_empty()).then(|| operation.into_buffers());
         match written {
             Ok(_) => {
                 let ended = OperationEnded { task: self.key, operation: index, summary, times };
@@ -205,18 +282,6 @@ impl Task {
             }
             Err(failure) => self.fail(index, &failure, now, tell),
         }
-    }
-
-    fn report(&mut self, now: Micros, tell: &mut VecDeque<FromGuest>) {
-        let Some(operation) = &self.current else { return };
-        let (points, bytes) = (operation.meter().points(), operation.meter().bytes());
-        if points == self.reported_points || now.saturating_sub(self.reported) < PROGRESS_US {
-            return;
-        }
-        (self.reported, self.reported_points) = (now, points);
-        tell.push_back(
-            OperationProgress { task: self.key, operation: operation.index(), points, bytes }.into(),
-        );
     }
 
     /// Fails the operation of this index, and with it all that are not reported yet but those that are being sent.
@@ -232,9 +297,8 @@ impl Task {
             // A connection that takes no more frames is closed by the broker; nothing else is left to say on it.
             let _ = put(&mut self.outbox, Kind::Abort, index, |out| out.extend(body));
         }
-        self.current = None;
         tell.push_back(OperationFailed { task: self.key, operation: index, failure: failure.clone() }.into());
-        self.drop_pending(index, failure, tell);
+        self.drop_others(index, failure, tell);
         self.settle(now);
     }
 
@@ -247,8 +311,8 @@ impl Task {
         }
         let first = self
             .current
-            .as_ref()
-            .map(Operation::index)
+            .first()
+            .map(|serving| serving.operation.index())
             .or_else(|| self.pending.pop_front().map(|spec| spec.index));
         match first {
             Some(index) => self.fail(index, failure, now, tell),
@@ -256,18 +320,28 @@ impl Task {
         }
     }
 
-    fn drop_pending(&mut self, failed: u16, failure: &Failure, tell: &mut VecDeque<FromGuest>) {
-        for spec in core::mem::take(&mut self.pending) {
-            let words = format!("not asked, as operation {failed} failed: {}", failure.message);
+    /// Ends what is under way and what waits, as operation `failed` failed.
+    fn drop_others(&mut self, failed: u16, failure: &Failure, tell: &mut VecDeque<FromGuest>) {
+        let mut drop = |operation: u16, how: &str| {
+            let words = format!("{how}, as operation {failed} failed: {}", failure.message);
             let failure = Failure::new(failure.code, words);
-            tell.push_back(OperationFailed { task: self.key, operation: spec.index, failure }.into());
+            tell.push_back(OperationFailed { task: self.key, operation, failure }.into());
+        };
+        for Serving { operation, source, .. } in self.current.drain(..) {
+            self.closing.extend(source);
+            if operation.index() != failed {
+                drop(operation.index(), "broken off");
+            }
+        }
+        for spec in self.pending.drain(..) {
+            drop(spec.index, "not asked");
         }
     }
 
     /// Notes that the function's connection took `count` bytes.
     pub(super) fn sent(&mut self, count: usize, now: Micros, tell: &mut VecDeque<FromGuest>) {
         self.outbox.advance(count);
-        self.blocked = false;
+        self.unblock();
         while let Some(leaving) = self.leaving.front()
             && leaving.until <= self.outbox.sent_total()
         {
@@ -293,13 +367,18 @@ impl Task {
         credit
             .grant(bytes)
             .map_err(|error| Failure::new(Code::Protocol, format!("the function's {error}")))?;
-        self.blocked = false;
+        if let Some(serving) = u16::try_from(stream).ok().and_then(|index| self.serving(index)) {
+            serving.blocked = false;
+        }
         Ok(())
     }
 
     /// What to say when the task's time is up.
     pub(super) fn overdue(&self) -> Failure {
-        let whom = match (&self.current, self.function) {
+        // Of several, the one that keeps the others waiting.
+        let operations = || self.current.iter().map(|serving| &serving.operation);
+        let operation = operations().find(|operation| operation.waits_for_source());
+        let whom = match (operation.or_else(|| operations().next()), self.function) {
             _ if !self.served => "for its turn at the broker",
             (Some(operation), Some(_)) => operation.waits_for(),
             (Some(operation), None) if !operation.has_points() => operation.waits_for(),
@@ -314,7 +393,7 @@ impl Task {
 
     /// Notes the end once everything is reported, and gives the memory back once everything is sent.
     fn settle(&mut self, now: Micros) {
-        if self.current.is_some() || !self.pending.is_empty() || !self.leaving.is_empty() {
+        if !self.current.is_empty() || !self.pending.is_empty() || !self.leaving.is_empty() {
             return;
         }
         if self.over_since.is_none() {
@@ -323,4 +402,20 @@ impl Task {
             self.outbox.shrink();
         }
     }
+}
+
+impl Serving {
+    fn report(&mut self, task: TaskKey, now: Micros, tell: &mut VecDeque<FromGuest>) {
+        let (points, bytes) = (self.operation.meter().points(), self.operation.meter().bytes());
+        if points == self.reported_points || now.saturating_sub(self.reported) < PROGRESS_US {
+            return;
+        }
+        (self.reported, self.reported_points) = (now, points);
+        tell.push_back(OperationProgress { task, operation: self.operation.index(), points, bytes }.into());
+    }
+}
+
+/// How many of a task's operations are served at once.
+pub(super) fn width(order: &Retrieve) -> usize {
+    if order.together { order.operations.len() } else { 1 }
 }

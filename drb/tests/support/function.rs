@@ -13,6 +13,8 @@ use fades_wire::ids::Ticket;
 #[derive(Debug, Default)]
 pub struct Stream {
     pub data: Data,
+    /// Tags of each series, in the order of the question.
+    pub tags: Vec<Vec<(String, String)>>,
     pub meter: Meter,
     pub end: Option<Result<StreamSummary, Failure>>,
 }
@@ -27,6 +29,9 @@ pub struct Peer {
     pub streams: Vec<Stream>,
     /// What stream 0 said to somebody without a task.
     pub turned_away: Option<Failure>,
+    /// Takes its streams side by side, as a join does: grants nothing to a stream that is ahead of another, in the order of
+    /// series and then of time.
+    pub in_step: bool,
 }
 
 impl Peer {
@@ -38,7 +43,20 @@ impl Peer {
             backlog: vec![0; operations],
             streams: (0..operations).map(|_| Stream::default()).collect(),
             turned_away: None,
+            in_step: false,
         }
+    }
+
+    /// How far a stream is: its last series and time; `None` behind its end.
+    fn place(&self, stream: usize) -> Option<(&str, i64)> {
+        let Stream { data, end: None, .. } = &self.streams[stream] else { return None };
+        let (room, points) = data.last().map_or(("", [].as_slice()), |(room, points)| (room, points));
+        Some((room, points.last().map_or(i64::MIN, |point| point.0)))
+    }
+
+    fn is_ahead(&self, stream: usize) -> bool {
+        let last = (0..self.streams.len()).filter_map(|other| self.place(other)).min();
+        self.place(stream).is_some_and(|place| last.is_some_and(|last| place > last))
     }
 
     pub fn open(&mut self, ticket: Ticket) -> Vec<u8> {
@@ -56,7 +74,8 @@ impl Peer {
     pub fn grants(&mut self, mut dice: Option<&mut Dice>) -> Vec<u8> {
         let mut out = Vec::new();
         for stream in 0..self.flows.len() {
-            if dice.as_mut().is_none_or(|dice| dice.one_in(2)) {
+            let waits = self.in_step && self.is_ahead(stream);
+            if !waits && dice.as_mut().is_none_or(|dice| dice.one_in(2)) {
                 self.flows[stream].consumed(std::mem::take(&mut self.backlog[stream]));
                 if let Some(bytes) = self.flows[stream].due() {
                     self.say(stream, &ToBroker::Credit(Credit { bytes }), &mut out);
@@ -85,6 +104,8 @@ impl Peer {
                     assert_eq!(series.id, stream.meter.series_count());
                     assert_eq!((series.measurement.as_str(), series.field.as_str()), ("m", "v"));
                     stream.meter.series(frame.body);
+                    let tags = series.tags.iter().map(|tag| (tag.key.0.clone(), tag.value.0.clone()));
+                    stream.tags.push(tags.collect());
                     stream.data.push((series.tags[0].value.0.clone(), Vec::new()));
                 }
                 FromBroker::Chunk(batch) => {

@@ -171,6 +171,7 @@ pub fn order(task: usize, operations: usize, budget_bytes: u64) -> Retrieve {
         task: key(task),
         ticket: ticket(task),
         near: None,
+        together: false,
         priority: 5,
         deadline_us: 60_000_000,
         operations: (0..operations).map(|index| operation(task, index)).collect(),

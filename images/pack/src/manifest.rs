@@ -64,6 +64,8 @@ pub struct Function {
     pub parameters: Value,
     /// JSON Schema of the result.
     pub result: Value,
+    /// Whether its operations are to come side by side.
+    pub together: bool,
 }
 
 /// What the signer says about an image. Written as JSON in one form: keys in this order, no white space.

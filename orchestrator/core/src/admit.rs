@@ -56,6 +56,8 @@ pub struct ImageFacts {
     pub role: Role,
     /// Its manifest's least memory, MiB.
     pub minimum_memory_mib: u32,
+    /// Whether the function in it takes a task's operations side by side.
+    pub together: bool,
 }
 
 /// What a node knows of itself when a wrapper comes.
@@ -181,7 +183,7 @@ pub fn plan(
     node: &NodeFacts,
     received: Received,
 ) -> Result<TaskSpec, Refusal> {
-    let image = plan_image(wrapper, node)?;
+    let (image, together) = plan_image(wrapper, node)?;
     let operations = wrapper.drb.operations.iter().enumerate();
     let operations = operations.map(|(at, operation)| plan_operation(at, operation, node));
     let credentials = &wrapper.credentials;
@@ -194,6 +196,7 @@ pub fn plan(
         received_mono_us: received.mono_us,
         verify_us: received.verify_us,
         image,
+        together,
         memory_mib: wrapper.dmf.resources.memory_mib,
         timeout_ms: wrapper.dmf.resources.timeout_ms.into(),
         parameters: wrapper.dmf.parameters_json(),
@@ -202,7 +205,8 @@ pub fn plan(
     })
 }
 
-fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<ImageRef, Refusal> {
+/// The image, and whether its function takes operations side by side.
+fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<(ImageRef, bool), Refusal> {
     let wanted = &wrapper.dmf.image;
     // The name must be the manifest's own: policy may allow an image by name, so a name must not stand for another image.
     let Some(facts) = node.images.get(&wanted.digest).filter(|facts| facts.name == wanted.name.as_str())
@@ -224,7 +228,7 @@ fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<ImageRef, Refusal> 
             format!("the task needs {memory} MiB, this node has {} for a function", node.function_memory_mib);
         return Err(Refusal::new(codes::TASK_ABOVE_NODE, why));
     }
-    Ok(ImageRef { name: facts.name.clone(), digest: wanted.digest })
+    Ok((ImageRef { name: facts.name.clone(), digest: wanted.digest }, facts.together))
 }
 
 fn plan_operation(at: usize, operation: &Operation, node: &NodeFacts) -> Result<OperationSpec, Refusal> {

@@ -163,6 +163,8 @@ pub struct TaskSpec {
     pub verify_us: u64,
     /// The function's image.
     pub image: ImageRef,
+    /// Whether the function takes its operations side by side.
+    pub together: bool,
     /// The function's memory.
     pub memory_mib: u32,
     /// Wall clock from the start of streaming to the result, ms.

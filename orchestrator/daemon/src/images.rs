@@ -157,6 +157,7 @@ impl Images {
             signer: image.key_id().to_string(),
             added_us: now_us,
             parameters: manifest.function.as_ref().map(|function| function.parameters.clone()),
+            together: manifest.function.as_ref().is_some_and(|function| function.together),
             result: manifest.function.as_ref().map(|function| function.result.clone()),
         };
         self.write(&self.path(digest), bytes)?;

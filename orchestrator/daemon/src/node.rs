@@ -130,6 +130,7 @@ pub(crate) fn facts(
             name: image.name.clone(),
             role: crate::images::role(&image.role)?,
             minimum_memory_mib: image.minimum_memory_mib,
+            together: image.together,
         };
         Some((*digest, facts))
     });

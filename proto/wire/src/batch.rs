@@ -111,6 +111,19 @@ impl<'a> Batch<'a> {
         self.times().zip(self.values())
     }
 
+    /// The points of `from..to`, as far as they exist.
+    pub fn points_within(
+        &self,
+        from: usize,
+        to: usize,
+    ) -> impl ExactSizeIterator<Item = (i64, f64)> + Clone + use<'a> {
+        let to = to.min(self.times.len());
+        let range = from.min(to)..to;
+        let time = |word: &[u8; 8]| i64::from_le_bytes(*word);
+        let value = |word: &[u8; 8]| f64::from_le_bytes(*word);
+        self.times[range.clone()].iter().map(time).zip(self.values[range].iter().map(value))
+    }
+
     /// The point at `index`, if there is one.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<(i64, f64)> {

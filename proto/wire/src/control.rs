@@ -196,6 +196,9 @@ pub struct Retrieve {
     pub ticket: Ticket,
     /// The function, where it shares memory with the broker and is met there; `None` if it connects to the data port.
     pub near: Option<Neighbour>,
+    /// Whether its function takes its operations side by side, so that they are served like that: each then has its own part of
+    /// the broker's memory, and the broker refuses what has no room. Otherwise they come one after another.
+    pub together: bool,
     /// 0 lowest to 9 highest.
     pub priority: u8,
     /// Time left for the whole task, in microseconds from the receipt of this message.

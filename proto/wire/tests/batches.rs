@@ -24,7 +24,7 @@ fn body(series: u32, points: &[(i64, f64)]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn round_trip(series: u32, points in vec(any::<(i64, u64)>(), 1..100)) {
+    fn round_trip(series: u32, points in vec(any::<(i64, u64)>(), 1..100), from in 0..120usize, to in 0..120usize) {
         let points: Vec<(i64, f64)> = points.into_iter().map(|(t, v)| (t, f64::from_bits(v))).collect();
         let bytes = body(series, &points);
         let batch = Batch::parse(&bytes).unwrap();
@@ -35,7 +35,9 @@ proptest! {
         let expected = bits(&mut points.iter().copied());
         prop_assert_eq!(bits(&mut batch.points()), expected.clone());
         prop_assert_eq!(bits(&mut batch.times().zip(batch.values())), expected.clone());
-        prop_assert_eq!(bits(&mut (0..=points.len()).filter_map(|i| batch.get(i))), expected);
+        prop_assert_eq!(bits(&mut (0..=points.len()).filter_map(|i| batch.get(i))), expected.clone());
+        let within = expected.iter().take(to).skip(from).copied().collect::<Vec<_>>();
+        prop_assert_eq!(bits(&mut batch.points_within(from, to)), within);
     }
 
     #[test]

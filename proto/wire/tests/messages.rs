@@ -97,6 +97,19 @@ fn byte_forms_are_pinned() {
     ];
     assert_eq!(to_body(&operation).unwrap(), bytes);
 
+    let retrieve = Retrieve {
+        task: TaskKey([1; 16]),
+        ticket: Ticket([2; 32]),
+        near: None,
+        together: true,
+        priority: 9,
+        deadline_us: 128,
+        operations: vec![],
+        budget_bytes: 3,
+    };
+    let bytes = [[1; 16].as_slice(), &[2; 32], &[0, 1, 9, 0x80, 0x01, 0, 3]].concat();
+    assert_eq!(to_body(&retrieve).unwrap(), bytes);
+
     let failure = Failed(Failure::new(Code::Panic, "x"));
     assert_eq!(to_body(&failure).unwrap(), [0xb3, 0x02, 1, b'x']);
 
@@ -137,7 +150,7 @@ fn strictness() {
 #[test]
 fn caps_are_checked_before_elements_are_read() {
     let refusal = |count: &[u8], behind: usize| {
-        let mut body = vec![0; 16 + 32 + 1 + 2];
+        let mut body = vec![0; 16 + 32 + 1 + 1 + 2];
         body.extend(count);
         body.extend(vec![0xff; behind]);
         match from_body::<Retrieve>(&body) {

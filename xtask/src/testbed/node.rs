@@ -26,7 +26,7 @@ pub const EXPECT_BACKEND: &str = "FADES_EXPECT_BACKEND";
 
 /// What the demo's issuer may ask for: everything that the demo needs, and no more.
 const POLICY: &str = r#"
-images = ["stats", "window", "quantiles"]
+images = ["stats", "window", "quantiles", "correlate"]
 memory_mib = 256
 timeout_ms = 600000
 priority = 9

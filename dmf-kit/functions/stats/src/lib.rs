@@ -38,7 +38,7 @@ impl Function for Stats {
 
     fn finish(self) -> Result<Report, Error> {
         let groups =
-            self.0.into_rows().map(|(group, moments)| Row { group, summary: moments.summary() }).collect();
+            self.0.into_rows().map(|(group, moments)| Row { group, summary: moments.finish() }).collect();
         Ok(Report { schema: "fades.stats.v1", groups })
     }
 }
@@ -55,7 +55,7 @@ mod tests {
             (0..100).map(|i| (i64::from(i) * 1_000_000_000, f64::from(i))).collect();
         let feeds = [
             Feed::new("temp", &points).tag("room", "r1"),
-            Feed::new("temp", &[(5, 1.0), (3, f64::NAN)]).tag("room", "r2"),
+            Feed::new("temp", &[(3, 1.0), (5, f64::NAN)]).tag("room", "r2"),
             Feed::new("light", &[(7, 4.0)]),
         ];
         let report = reduce::<Stats>("{}", &feeds).unwrap();

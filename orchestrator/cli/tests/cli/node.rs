@@ -118,7 +118,8 @@ impl TestNode {
         let node = Self::start(script);
         node.local(&["key", "new", "maker.key", "--name", "tests"]).done();
         std::fs::write(node.path("some.elf"), elf()).unwrap();
-        for (name, role) in [("drb", "drb"), ("stats", "dmf"), ("window", "dmf"), ("quantiles", "dmf")] {
+        let functions = ["stats", "window", "quantiles", "correlate"].map(|name| (name, "dmf"));
+        for (name, role) in std::iter::once(("drb", "drb")).chain(functions) {
             let file = format!("{name}.img");
             let parts = ["--loader", "some.elf", "--application", "some.elf", "--key", "maker.key"];
             let words = ["image", "pack", &file, "--name", name, "--image-version", "1.0.0", "--role", role];
@@ -128,7 +129,7 @@ impl TestNode {
         let address = "http://127.0.0.1:8086";
         node.local(&["source", "add", "testbed", "influxdb1", address, "--database", "testbed"]).done();
         node.local(&["key", "new", "service.key", "--name", "pollution.example"]).done();
-        let images = ["--image", "stats", "--image", "window", "--image", "quantiles"];
+        let images = functions.map(|(name, _)| ["--image", name]).concat();
         let words = ["issuer", "add", "service.key.pub", "--source", "testbed"];
         node.local(&[&words[..], &images].concat()).done();
         let deadline = Instant::now() + Duration::from_secs(20);

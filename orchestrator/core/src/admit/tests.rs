@@ -56,7 +56,8 @@ fn policy() -> Policy {
 }
 
 fn node() -> NodeFacts {
-    let image = |name: &str, role| ImageFacts { name: name.into(), role, minimum_memory_mib: 32 };
+    let image =
+        |name: &str, role| ImageFacts { name: name.into(), role, minimum_memory_mib: 32, together: false };
     let kind = SourceKind::InfluxDb1 { database: "lab".into(), retention: None, credentials: None };
     let endpoint = Endpoint::new([10, 77, 0, 1].into(), 20_000);
     NodeFacts {
@@ -170,6 +171,9 @@ fn a_stored_task_is_planned_again_without_being_judged() {
     let late = Received { unix_us: NOW_US * 2, mono_us: None, verify_us: 0 };
     assert_eq!(plan(&wrapper(&[]), 9, &node(), late).unwrap().result_limit, 9);
     let mut node = node();
+    assert!(!plan(&wrapper(&[]), 9, &node, late).unwrap().together);
+    node.images.get_mut(&STATS).unwrap().together = true;
+    assert!(plan(&wrapper(&[]), 9, &node, late).unwrap().together, "as its image says");
     node.sources.clear();
     assert_eq!(plan(&wrapper(&[]), 9, &node, late).unwrap_err().code, SOURCE_UNKNOWN);
 }

@@ -204,6 +204,7 @@ impl Engine {
                 Some(Place::Near(neighbour)) => Some(neighbour),
                 Some(Place::Network(_)) | None => None,
             },
+            together: spec.together,
             priority: spec.priority,
             deadline_us: broker_time_us(spec.timeout_ms),
             operations: spec.operations.iter().map(|operation| operation.order.clone()).collect(),

@@ -108,6 +108,23 @@ fn stages_are_measured_from_their_marks() {
 }
 
 #[test]
+fn the_broker_is_told_whether_operations_go_side_by_side() {
+    let mut world = World::new();
+    world.boot();
+    for together in [false, true] {
+        let number = 1 + u8::from(together);
+        world.accept(fades_core::task::TaskSpec { together, ..spec(number, 2) });
+        let function = world.function(number);
+        world.until(number, Streaming, function);
+        let told = world.effects.iter().rev().find_map(|effect| match effect {
+            Effect::Send { message: ToGuest::Retrieve(retrieve), .. } => Some(retrieve.together),
+            _ => None,
+        });
+        assert_eq!(told, Some(together));
+    }
+}
+
+#[test]
 fn the_broker_hears_of_the_task_before_the_function_does() {
     let (world, broker, function) = streaming();
     let retrieve = world.effects.iter().find_map(|effect| match effect {

@@ -58,6 +58,7 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
         received_mono_us: Some(0),
         verify_us: 11,
         image: ImageRef { name: "stats".into(), digest: [1; 32] },
+        together: false,
         memory_mib: 64,
         timeout_ms: 20_000,
         parameters: "{}".into(),

@@ -225,6 +225,9 @@ pub struct ImageRecord {
     /// JSON Schema of its result.
     #[serde(default)]
     pub result: Option<serde_json::Value>,
+    /// Whether its operations are to come side by side.
+    #[serde(default)]
+    pub together: bool,
 }
 
 /// What a task that succeeded took and read. The receipt says the same, signed; this is for showing it.

@@ -8,7 +8,7 @@ use crate::support::{TestNode, described, id, key, policy, proof};
 
 /// What a function with one parameter says of itself.
 fn windowed(parameters: Value) -> Function {
-    Function { parameters, result: json!({ "type": "object" }) }
+    Function { parameters, result: json!({ "type": "object" }), together: false }
 }
 
 fn every() -> Value {

@@ -266,6 +266,7 @@ pub(crate) fn spec(number: u8, now: Now) -> TaskSpec {
         received_mono_us: Some(now.mono_us),
         verify_us: 1,
         image: ImageRef { name: "stats".into(), digest: [1; 32] },
+        together: false,
         memory_mib: 32,
         timeout_ms: 2000,
         parameters: "{}".into(),

@@ -79,10 +79,10 @@ fn neighbour() -> impl Strategy<Value = Neighbour> {
 
 prop_compose! {
     fn retrieve()(
-        task in key(), ticket: [u8; 32], near in option::of(neighbour()), priority: u8, deadline_us: u64,
-        operations in vec(operation(), 0..4), budget_bytes: u64,
+        task in key(), ticket: [u8; 32], near in option::of(neighbour()), together: bool, priority: u8,
+        deadline_us: u64, operations in vec(operation(), 0..4), budget_bytes: u64,
     ) -> Retrieve {
-        Retrieve { task, ticket: Ticket(ticket), near, priority, deadline_us, operations, budget_bytes }
+        Retrieve { task, ticket: Ticket(ticket), near, together, priority, deadline_us, operations, budget_bytes }
     }
 }
 
