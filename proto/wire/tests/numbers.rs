@@ -20,12 +20,14 @@ fn kinds() {
         (Kind::ResultPart, 0x0122),
         (Kind::Finished, 0x0123),
         (Kind::Failed, 0x0124),
+        (Kind::Keep, 0x0125),
         (Kind::Welcome, 0x0201),
         (Kind::Ping, 0x0202),
         (Kind::Shutdown, 0x0203),
         (Kind::Retrieve, 0x0210),
         (Kind::Abandon, 0x0211),
         (Kind::Run, 0x0220),
+        (Kind::Recall, 0x0221),
         (Kind::Open, 0x0301),
         (Kind::Credit, 0x0302),
         (Kind::Series, 0x0401),
@@ -72,6 +74,7 @@ fn failure_codes() {
         (Code::Deadline, 306, "deadline"),
         (Code::Panic, 307, "panic"),
         (Code::Unsupported, 308, "unsupported"),
+        (Code::State, 309, "state"),
     ];
     assert_eq!(pinned.map(|(code, _, _)| code), Code::ALL);
     for (code, number, name) in pinned {
@@ -121,7 +124,7 @@ fn exit_codes() {
 fn sizes_and_constants() {
     assert_eq!((MAGIC, VERSION, HEADER_LEN), (*b"FDS1", 2, 28));
     assert_eq!((MAX_CONTROL_BODY, MAX_DATA_BODY), (1 << 20, 8 + (256 << 10)));
-    assert_eq!(fades_wire::PROTOCOL, 3);
+    assert_eq!(fades_wire::PROTOCOL, 4);
     assert_eq!((fades_wire::address::CONTROL_PORT, fades_wire::address::DATA_PORT), (7000, 7001));
     let endpoint = Endpoint::new([10, 77, 0, 9].into(), 7001);
     let network = fades_wire::message::to_body(&Place::Network(endpoint)).unwrap();
