@@ -27,6 +27,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "stats", package: "dmf-stats", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "window", package: "dmf-window", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
+    Recipe { name: "baseline", package: "dmf-baseline", role: Role::Dmf, minimum_memory_mib: 32 },
 ];
 
 /// An image that tests need and nobody ships: a function that misbehaves in every way it is told to.

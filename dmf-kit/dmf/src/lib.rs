@@ -44,23 +44,30 @@ pub use dmf_reduce::*;
 #[cfg(not(target_os = "hermit"))]
 pub use dmf_testkit as testkit;
 #[cfg(not(target_os = "hermit"))]
-pub use host::main;
-pub use run::run;
+pub use host::{main, recurring};
+pub use run::{run, run_recurring};
 #[cfg(target_os = "hermit")]
-pub use run::run as main;
+pub use run::{run as main, run_recurring as recurring};
 
 /// What most functions use.
 pub mod prelude {
     pub use dmf_reduce::{
-        Batch, Error, Function, Group, Groups, Moments, NoParameters, Series, Summary, duration_ns, rfc3339,
+        Batch, Error, Function, Group, Groups, Moments, NoParameters, Recurring, Series, Summary,
+        duration_ns, rfc3339,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Makes the program's `main` out of a [`Function`]. The image's name and version are the crate's.
+/// Makes the program's `main` out of a [`Function`], or of a [`Recurring`] one: `main!(recurring Baseline)`. The image's name and
+/// version are the crate's.
 #[macro_export]
 macro_rules! main {
+    (recurring $function:ty) => {
+        fn main() {
+            $crate::recurring::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));
+        }
+    };
     ($function:ty) => {
         fn main() {
             $crate::main::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));

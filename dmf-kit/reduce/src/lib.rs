@@ -7,10 +7,12 @@
 mod function;
 mod groups;
 mod moments;
+pub mod recurring;
 pub mod session;
 mod time;
 
 pub use function::{Batch, Description, Error, Function, NoParameters, Series};
 pub use groups::{Group, Groups};
 pub use moments::{Moments, Reading, Summary};
+pub use recurring::Recurring;
 pub use time::{duration_ns, rfc3339};

@@ -6,12 +6,12 @@
 
 use fades_wire::batch::Batch;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::time::rfc3339;
 
 /// What is known of the values seen so far. NaN and infinities are counted and kept out of everything else.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     count: u64,
     nan: u64,

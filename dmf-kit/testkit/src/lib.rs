@@ -2,6 +2,8 @@
 
 mod feed;
 mod program;
+mod recurring;
 
 pub use feed::{Feed, reduce};
 pub use program::program;
+pub use recurring::period;
