@@ -4,8 +4,8 @@ use crate::common::{key, reason};
 use fades_envelope::{
     Digest, Purpose, ReceiptError, SigningKey, open_receipt, parse,
     receipt::{
-        Defences, ImageRef, Images, NodeRef, OperationRead, PeriodRef, Receipt, ResultRef, Timings, WindowRef,
-        WrapperRef,
+        Defences, ImageRef, Images, NodeRef, OperationRead, PeriodRef, Receipt, ResultRef, Timings,
+        WindowRef, WrapperRef,
     },
     sign, verify_receipt,
 };
@@ -72,11 +72,8 @@ fn the_form_is_an_in_toto_statement() {
 /// The same for a period.
 fn of_a_period() -> Receipt {
     let time = |text: &str| text.parse().unwrap();
-    let window = WindowRef {
-        id: "temp".into(),
-        from: time("2026-11-20T01:00:00Z"),
-        to: time("2026-11-20T02:00:00Z"),
-    };
+    let window =
+        WindowRef { id: "temp".into(), from: time("2026-11-20T01:00:00Z"), to: time("2026-11-20T02:00:00Z") };
     let period = PeriodRef {
         number: 1,
         due: time("2026-11-20T02:00:00Z"),
