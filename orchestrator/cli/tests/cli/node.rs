@@ -118,7 +118,9 @@ impl TestNode {
         let node = Self::start(script);
         node.local(&["key", "new", "maker.key", "--name", "tests"]).done();
         std::fs::write(node.path("some.elf"), elf()).unwrap();
-        for (name, role) in [("drb", "drb"), ("stats", "dmf"), ("window", "dmf"), ("quantiles", "dmf")] {
+        for (name, role) in
+            [("drb", "drb"), ("stats", "dmf"), ("window", "dmf"), ("quantiles", "dmf"), ("baseline", "dmf")]
+        {
             let file = format!("{name}.img");
             let parts = ["--loader", "some.elf", "--application", "some.elf", "--key", "maker.key"];
             let words = ["image", "pack", &file, "--name", name, "--image-version", "1.0.0", "--role", role];
@@ -128,9 +130,10 @@ impl TestNode {
         let address = "http://127.0.0.1:8086";
         node.local(&["source", "add", "testbed", "influxdb1", address, "--database", "testbed"]).done();
         node.local(&["key", "new", "service.key", "--name", "pollution.example"]).done();
-        let images = ["--image", "stats", "--image", "window", "--image", "quantiles"];
+        let images = ["--image", "stats", "--image", "window", "--image", "quantiles", "--image", "baseline"];
+        let persistent = ["--periods", "1000"];
         let words = ["issuer", "add", "service.key.pub", "--source", "testbed"];
-        node.local(&[&words[..], &images].concat()).done();
+        node.local(&[&words[..], &images, &persistent].concat()).done();
         let deadline = Instant::now() + Duration::from_secs(20);
         while node.status()["broker"]["state"] != "ready" {
             assert!(Instant::now() < deadline, "the broker is not ready: {}", node.status());

@@ -36,7 +36,8 @@ fn told(world: &World, number: u8) -> String {
     let words = world.effects.iter().filter_map(|effect| match effect {
         Effect::Missed { task: id, first, last } if *id == task(number) => Some(format!("m{first}-{last}")),
         Effect::Period { task: id, period, .. } if *id == task(number) => {
-            let found = world.periods.iter().find(|(own, at, _)| own == id && at == period).unwrap();
+            let found =
+                world.periods.iter().find(|(own, at, _)| own == id && at == period).expect("it has ended");
             Some(format!("{}{period}", if found.2.is_ok() { '+' } else { '-' }))
         }
         _ => None,

@@ -97,8 +97,9 @@ pub(super) fn document(
     };
     let windows = row.windows.iter().map(|window| {
         let instant = |ns: i64| {
-            jiff::Timestamp::from_nanosecond(ns.into())
-                .map_err(|error| Problem::new(codes::STORE_RECORD_MALFORMED, error.to_string()))
+            jiff::Timestamp::from_nanosecond(ns.into()).map_err(|error| {
+                Refused::from(Problem::new(codes::STORE_RECORD_MALFORMED, error.to_string()))
+            })
         };
         Ok(PeriodWindow {
             id: view::parse(&window.id)?,
