@@ -160,3 +160,37 @@ fn periods_of_the_present_run_as_they_come_due() {
     // A machine that stands still for seconds misses one, and says so.
     assert_eq!((of("done") + of("missed"), of("failed")), (3, 0), "{task}");
 }
+
+#[test]
+fn a_state_of_the_largest_size_goes_through_a_guest_and_a_larger_one_is_refused() {
+    let bed = Bed::start("states", 25_000);
+    bed.add_faulty();
+    let service = Service::of(bed.node());
+    let mut ask = Ask::of(&bed);
+    ask.image = bed.node().image("faulty").unwrap();
+    ask.end_ns = START_NS + HOUR_NS / 2;
+    let until = jiff::Timestamp::from_nanosecond((START_NS + 3 * HOUR_NS / 2).into()).unwrap();
+    ask.lifetime = json!({
+        "persistent": { "every_ms": HOUR_NS / 2_000_000, "until": until.to_string(), "missed": "catch_up" },
+    });
+    let run = |bytes: u64| {
+        let parameters = json!({ "mode": "remember", "bytes": bytes });
+        let id = service.ask(&Ask { parameters, ..ask.clone() });
+        (id.clone(), service.end(&id, Duration::from_secs(60)))
+    };
+    // Beside the padding: one byte for few periods, three for its length.
+    let (id, task) = run((256 << 10) - 4);
+    assert_eq!(task["periods"], json!({ "done": 3, "failed": 0, "missed": 0 }), "{task}");
+    for number in 0..3 {
+        let document = document(&service, &id, number);
+        assert_eq!(document["result"]["events"].as_u64(), Some(number), "{document}");
+    }
+    let (id, task) = run((256 << 10) - 3);
+    assert_eq!((&task["state"], &task["code"]), (&"failed".into(), &"E5017".into()), "{task}");
+    let (_, body) = service.get(&format!("/v1/tasks/{id}/periods")).unwrap();
+    let rows: Value = serde_json::from_str(&body).unwrap();
+    for row in rows["periods"].as_array().unwrap() {
+        assert_eq!(row["code"], "E3032", "{row}");
+        assert!(row["detail"].as_str().unwrap().contains("262145 bytes"), "{row}");
+    }
+}
