@@ -182,6 +182,7 @@ fn main() {
         parameters,
         result_limit: 100,
         window_bytes: WINDOW_BYTES,
+        memory: None,
     };
     bed.say(&mut sender, &retrieve.into());
     bed.say(&mut taker, &run.into());

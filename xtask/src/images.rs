@@ -29,6 +29,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "record", package: "dmf-record", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "quantiles", package: "dmf-quantiles", role: Role::Dmf, minimum_memory_mib: 32 },
     Recipe { name: "correlate", package: "dmf-correlate", role: Role::Dmf, minimum_memory_mib: 32 },
+    Recipe { name: "baseline", package: "dmf-baseline", role: Role::Dmf, minimum_memory_mib: 32 },
 ];
 
 /// An image that tests need and nobody ships: a function that misbehaves in every way it is told to.

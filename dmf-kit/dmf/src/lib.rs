@@ -90,26 +90,32 @@ pub use dmf_reduce::*;
 #[cfg(not(target_os = "hermit"))]
 pub use dmf_testkit as testkit;
 #[cfg(not(target_os = "hermit"))]
-pub use host::main;
-pub use run::run;
+pub use host::{main, recurring};
+pub use run::{run, run_recurring};
 #[cfg(target_os = "hermit")]
-pub use run::run as main;
+pub use run::{run as main, run_recurring as recurring};
 
 /// What most functions use.
 pub mod prelude {
     pub use dmf_reduce::{
         Align, Anomalies, Batch, Correlation, Distinct, Error, Events, Function, Group, Groups, Histogram,
-        How, JoinFunction, Joined, Moments, NoParameters, NotFinite, Pipe, Quantiles, Rate, Reducer, Row,
-        Series, Summary, TopK, Trend, Unused, Window, WindowFunction, Windowed, Windows, duration_ns, pipe,
+        How, JoinFunction, Joined, Moments, NoParameters, NotFinite, Pipe, Quantiles, Rate, Recurring, Reducer,
+        Row, Series, Summary, TopK, Trend, Unused, Window, WindowFunction, Windowed, Windows, duration_ns, pipe,
         rfc3339,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Makes the program's `main` out of a [`Function`]. The image's name and version are the crate's.
+/// Makes the program's `main` out of a [`Function`], or of a [`Recurring`] one: `main!(recurring Baseline)`. The image's name and
+/// version are the crate's.
 #[macro_export]
 macro_rules! main {
+    (recurring $function:ty) => {
+        fn main() {
+            $crate::recurring::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));
+        }
+    };
     ($function:ty) => {
         fn main() {
             $crate::main::<$function>(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")));

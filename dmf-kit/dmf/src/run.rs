@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use dmf_reduce::Function;
-use dmf_reduce::session::{Outcome, Session};
-use fades_guest::control::ControlSender;
+use dmf_reduce::recurring::{Kept, Parts, resume};
+use dmf_reduce::session::{Outcome, Session, start};
+use dmf_reduce::{Function, Recurring};
+use fades_guest::control::{ControlChannel, ControlSender};
 use fades_guest::data::{DataLink, Received};
 use fades_guest::{Identity, boot, exit};
-use fades_wire::control::{Failed, Finished, MAX_RESULT_PART, Progress, ResultPart, Run, Started, ToGuest};
+use fades_wire::control::{
+    Failed, Finished, Keep, MAX_RESULT_PART, MAX_STATE_PART, Memory, Progress, ResultPart, Run, Started,
+    ToGuest,
+};
 use fades_wire::data::{Open, ToBroker};
 use fades_wire::exit::ExitCode;
 use fades_wire::failure::{Code, Failure};
@@ -20,6 +24,52 @@ const PROGRESS: Duration = Duration::from_millis(200);
 /// Runs `F` as a unikernel: waits for its task, does it, reports, and stays until it is told to shut down, so that nothing
 /// that was said is lost with it. Does not return.
 pub fn run<F: Function>(image: &'static str) -> ! {
+    live::<F, Forgets>(image)
+}
+
+/// The same for a function that keeps a state between periods.
+pub fn run_recurring<F: Recurring>(image: &'static str) -> ! {
+    live::<F, Remembers>(image)
+}
+
+/// What a function does about its state.
+trait Habit<F> {
+    /// Makes the function for one task.
+    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure>;
+    /// What it wants kept, within so many bytes.
+    fn keep(function: &F, limit: u64) -> Result<Option<Kept>, Failure>;
+}
+
+/// It has none; it may be run again and again all the same.
+enum Forgets {}
+
+impl<F: Function> Habit<F> for Forgets {
+    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure> {
+        match kept {
+            None => start(parameters),
+            Some(_) => Err(Failure::new(Code::State, "there is a state, and this function keeps none")),
+        }
+    }
+
+    fn keep(_: &F, _: u64) -> Result<Option<Kept>, Failure> {
+        Ok(None)
+    }
+}
+
+/// It has one.
+enum Remembers {}
+
+impl<F: Recurring> Habit<F> for Remembers {
+    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure> {
+        resume(parameters, kept)
+    }
+
+    fn keep(function: &F, limit: u64) -> Result<Option<Kept>, Failure> {
+        Kept::of(function, limit).map(Some)
+    }
+}
+
+fn live<F: Function, H: Habit<F>>(image: &'static str) -> ! {
     let guest = boot(Identity { role: Role::Function, image });
     let control = guest.control;
     let sender = control.sender();
@@ -31,17 +81,38 @@ pub fn run<F: Function>(image: &'static str) -> ! {
         if std::mem::replace(&mut busy, true) {
             exit::end(ExitCode::Protocol, "a function is told to run once");
         }
-        if let Err(failure) = work::<F>(&task, &sender) {
+        let done = recall(&control, task.memory).and_then(|kept| work::<F, H>(&task, kept, &sender));
+        if let Err(failure) = done {
             tell(&sender, Failed(failure));
         }
     }
     exit::await_end()
 }
 
-fn work<F: Function>(task: &Run, sender: &ControlSender) -> Result<(), Failure> {
+/// What an earlier period has kept, as it comes behind the order to run.
+fn recall(control: &ControlChannel, memory: Option<Memory>) -> Result<Option<Kept>, Failure> {
+    let Some(head) = memory.and_then(|memory| memory.state) else { return Ok(None) };
+    let mut parts = Parts::new(head)?;
+    while !parts.is_whole() {
+        match control.recv() {
+            Ok(ToGuest::Recall(part)) => parts.take(part.index, &part.bytes)?,
+            Ok(_) => exit::end(ExitCode::Protocol, "a function is told its whole state before anything else"),
+            Err(_) => exit::await_end(),
+        }
+    }
+    Ok(Some(parts.into_kept()))
+}
+
+fn work<F: Function, H: Habit<F>>(
+    task: &Run,
+    kept: Option<Kept>,
+    sender: &ControlSender,
+) -> Result<(), Failure> {
     let begun = Instant::now();
     let clock = || u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let mut session = Session::<F, _>::new(&task.parameters, &task.operations, task.window_bytes, clock)?;
+    let function = H::begin(&task.parameters, kept.as_ref())?;
+    drop(kept);
+    let mut session = Session::of(function, &task.operations, task.window_bytes, clock)?;
     let mut link = Link::open(task)?;
     tell(sender, Started);
     let mut chunks = None;
@@ -61,11 +132,16 @@ fn work<F: Function>(task: &Run, sender: &ControlSender) -> Result<(), Failure> 
         }
     }
     let transfer_us = chunks.map_or(0, |(first, last)| last - first);
-    publish(sender, session.finish(task.result_limit)?, transfer_us);
+    // Outside of a period there is nothing to keep for.
+    let kept = match &task.memory {
+        Some(memory) => H::keep(session.function(), memory.limit)?,
+        None => None,
+    };
+    publish(sender, session.finish(task.result_limit)?, kept, transfer_us);
     Ok(())
 }
 
-fn publish(sender: &ControlSender, outcome: Outcome, transfer_us: u64) {
+fn publish(sender: &ControlSender, outcome: Outcome, kept: Option<Kept>, transfer_us: u64) {
     let Outcome { result, summaries, compute_us } = outcome;
     let parts = result.chunks(MAX_RESULT_PART);
     let last = parts.len().saturating_sub(1);
@@ -73,7 +149,12 @@ fn publish(sender: &ControlSender, outcome: Outcome, transfer_us: u64) {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         tell(sender, ResultPart { index: number, last: index == last, bytes: part.to_vec() });
     }
-    tell(sender, Finished { summaries, transfer_us, compute_us, result_len: result.len() as u64 });
+    let state = kept.as_ref().map(Kept::head);
+    let bytes = kept.map(|kept| kept.bytes).unwrap_or_default();
+    for (part, index) in bytes.chunks(MAX_STATE_PART).zip(0..) {
+        tell(sender, Keep { index, bytes: part.to_vec() });
+    }
+    tell(sender, Finished { summaries, transfer_us, compute_us, result_len: result.len() as u64, state });
 }
 
 /// Tells the orchestrator something. If that is impossible, the guest has nobody to work for and ends.

@@ -19,6 +19,7 @@ mod groups;
 mod joined;
 mod merge;
 mod pipe;
+pub mod recurring;
 mod reducer;
 mod reducers;
 pub mod session;
@@ -30,6 +31,7 @@ pub use groups::{Group, Groups};
 pub use joined::{JoinFunction, Joined, Row, Unused};
 pub use merge::Align;
 pub use pipe::{How, Pipe, pipe};
+pub use recurring::Recurring;
 pub use reducer::{NotFinite, Reducer};
 pub use reducers::{
     Anomalies, Anomaly, Bins, Correlation, Distinct, Event, EventList, Events, Fit, Histogram, Increase,

@@ -64,12 +64,19 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
         window: u64,
         clock: C,
     ) -> Result<Self, Failure> {
-        // By way of an object: serde would take a list for a struct as well.
-        let parameters = serde_json::from_str::<serde_json::Map<_, _>>(parameters)
-            .and_then(|object| serde_json::from_value(serde_json::Value::Object(object)))
-            .map_err(|error| Failure::new(Code::Parameters, format!("parameters: {error}")))?;
-        let refused = |error| Failure::new(Code::Parameters, format!("parameters: {error}"));
-        let mut function = F::start(parameters).map_err(refused)?;
+        Self::of(start(parameters)?, operations, window, clock)
+    }
+
+    /// The same with a function that is made already, as out of what was [kept](crate::recurring).
+    ///
+    /// # Errors
+    /// [`Code::Function`] if it cannot work on these operations.
+    pub fn of(
+        mut function: F,
+        operations: &[OperationName],
+        window: u64,
+        clock: C,
+    ) -> Result<Self, Failure> {
         let ids: Vec<&str> = operations.iter().map(|operation| operation.id.0.as_str()).collect();
         function.operations(&ids).map_err(|error| Failure::new(Code::Function, error.to_string()))?;
         let window = (window / operations.len().max(1) as u64).max(2 * MAX_BATCH_LEN as u64);
@@ -85,6 +92,11 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
             })
             .collect();
         Ok(Self { function, clock, streams, series_in_all: 0, compute_us: 0 })
+    }
+
+    /// The function, for what it wants kept.
+    pub const fn function(&self) -> &F {
+        &self.function
     }
 
     /// The credit to send now, by stream.
@@ -184,6 +196,22 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
         }
         Ok(Outcome { result, summaries, compute_us })
     }
+}
+
+/// Reads the parameters and makes a function's state.
+///
+/// # Errors
+/// [`Code::Parameters`] with the place in the parameters that is wrong.
+pub fn start<F: Function>(text: &str) -> Result<F, Failure> {
+    F::start(parameters(text)?)
+        .map_err(|error| Failure::new(Code::Parameters, format!("parameters: {error}")))
+}
+
+/// A function's parameters out of their JSON text. By way of an object: serde would take a list for a struct as well.
+pub(crate) fn parameters<P: serde::de::DeserializeOwned>(text: &str) -> Result<P, Failure> {
+    serde_json::from_str::<serde_json::Map<_, _>>(text)
+        .and_then(|object| serde_json::from_value(serde_json::Value::Object(object)))
+        .map_err(|error| Failure::new(Code::Parameters, format!("parameters: {error}")))
 }
 
 impl Stream {

@@ -8,10 +8,12 @@
 mod broker;
 mod feed;
 mod program;
+mod recurring;
 mod task;
 
 pub use broker::{Read, Run, RunError, run};
 pub use fades_points::{Fault, Fixture, FixtureError};
 pub use feed::{Feed, reduce};
 pub use program::program;
+pub use recurring::period;
 pub use task::{Task, TaskError};

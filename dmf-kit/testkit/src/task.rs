@@ -78,6 +78,7 @@ impl Task {
             parameters: self.0.dmf.parameters_json(),
             result_limit: RESULT_LIMIT,
             window_bytes: WINDOW,
+            memory: None,
         }
     }
 }

@@ -49,6 +49,8 @@ impl Exit {
             | codes::SOURCE_UNKNOWN
             | codes::IMAGE_UNKNOWN
             | codes::RESULT_NONE
+            | codes::PERIOD_NOT_FOUND
+            | codes::PERIOD_WITHOUT_RESULT
             | codes::RESULT_GONE => Self::NotFound,
             codes::NODE_UNREACHABLE
             | codes::ANSWER_MALFORMED

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use fades_api::codes::{self, Code};
-use fades_api::task::{Lifetime, Operation, Wrapper};
+use fades_api::task::{Operation, Wrapper};
 use fades_wire::address::Endpoint;
 use fades_wire::control::{self, SourceKind, TagSelection};
 
 use crate::ids::{Role, TaskId};
+use crate::periods::Schedule;
 use crate::policy::Policy;
 use crate::task::{ImageRef, OperationSpec, TaskSpec};
 
@@ -110,7 +111,7 @@ pub fn admit(
     received: Received,
 ) -> Result<TaskSpec, Refusal> {
     check(wrapper, signer, policy, node, standing, received.unix_us)?;
-    plan(wrapper, policy.result_bytes, node, received)
+    plan(wrapper, Allowed::by(policy), node, received)
 }
 
 /// Whether a wrapper may run here and now: audience, epoch, times, policy, room.
@@ -139,10 +140,6 @@ pub fn check(
         return Err(Refusal::new(codes::EPOCH_WRONG, why));
     }
     check_times(wrapper, now_unix_us)?;
-    if let Lifetime::Persistent { .. } = wrapper.dmf.lifetime {
-        let why = "the wrapper asks for a persistent function";
-        return Err(Refusal::new(codes::PERSISTENT_NOT_SUPPORTED, why));
-    }
     policy.permits(wrapper)?;
     if standing.active >= policy.tasks {
         let why =
@@ -173,13 +170,30 @@ fn check_times(wrapper: &Wrapper, now_unix_us: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a task may leave behind; decided when it is accepted, and kept with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// Most bytes of a result.
+    pub result_bytes: u64,
+    /// Most bytes of a state that is kept between periods.
+    pub state_bytes: u64,
+}
+
+impl Allowed {
+    /// By a policy.
+    #[must_use]
+    pub const fn by(policy: &Policy) -> Self {
+        Self { result_bytes: policy.result_bytes, state_bytes: policy.state_bytes }
+    }
+}
+
 /// Finds what a wrapper names on this node. Says nothing about whether it may.
 ///
 /// # Errors
 /// What the node does not have, or cannot ever hold.
 pub fn plan(
     wrapper: &Wrapper,
-    result_limit: u64,
+    allowed: Allowed,
     node: &NodeFacts,
     received: Received,
 ) -> Result<TaskSpec, Refusal> {
@@ -200,8 +214,9 @@ pub fn plan(
         memory_mib: wrapper.dmf.resources.memory_mib,
         timeout_ms: wrapper.dmf.resources.timeout_ms.into(),
         parameters: wrapper.dmf.parameters_json(),
-        result_limit,
+        result_limit: allowed.result_bytes,
         operations: operations.collect::<Result<_, _>>()?,
+        schedule: Schedule::of(wrapper, allowed.state_bytes)?,
     })
 }
 

@@ -94,6 +94,7 @@ fn code_of(code: failure::Code) -> Code {
         F::Cancelled => codes::GUEST_CANCELLED,
         F::Deadline => codes::GUEST_TIMED_OUT,
         F::Panic => codes::GUEST_PANICKED,
+        F::State => codes::STATE_REFUSED,
         _ => codes::GUEST_FAILURE_UNKNOWN,
     }
 }

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod network;
+pub mod periods;
 pub mod policy;
 pub mod queue;
 pub mod task;

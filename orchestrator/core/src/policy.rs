@@ -7,6 +7,7 @@ use fades_api::task::Wrapper;
 
 use crate::admit::Refusal;
 use crate::limits::Bucket;
+use crate::periods::Schedule;
 
 /// What one issuer may ask for. [`Policy::default`] allows nothing at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,10 @@ pub struct Policy {
     pub per_minute: u32,
     /// Tasks that may come at once on top of the rate.
     pub burst: u32,
+    /// Most periods of a persistent task; 0 allows none such.
+    pub periods: u32,
+    /// Most bytes of a state that is kept between periods.
+    pub state_bytes: u64,
 }
 
 /// What may be read at a source.
@@ -106,6 +111,14 @@ impl Policy {
             self.operations.into(),
         )?;
         wrapper.drb.operations.iter().try_for_each(|operation| self.permits_operation(operation))?;
+        if let Some(schedule) = Schedule::of(wrapper, self.state_bytes)? {
+            if self.periods == 0 {
+                let why = format!("issuer {} may have no persistent tasks", credentials.issuer);
+                return Err(Refusal::new(codes::PERSISTENT_NOT_ALLOWED, why));
+            }
+            let periods = i64::try_from(schedule.count()).unwrap_or(i64::MAX);
+            self.within(codes::PERIODS_ABOVE_POLICY, "a number of periods", periods, self.periods.into())?;
+        }
         match wrapper.result.as_ref().and_then(|result| result.sinks.first()) {
             // This version knows no sinks, so none can be registered.
             Some(sink) => Err(Refusal::new(codes::SINK_NOT_ALLOWED, format!("sink {sink} is not allowed"))),

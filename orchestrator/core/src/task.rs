@@ -7,11 +7,17 @@
 //!    │         │                   │                     │                    │
 //!    │         ├──> expired        │                     │                    │
 //!    └─────────┴───────────────────┴─────────────────────┴────────────────────┴──> failed | cancelled
+//!
+//! of a persistent task, beside these:
+//!
+//!                   ┌──(a period is due)── waiting <──(its period is over, none is due)── accepted | queued | under way
+//!                   v                         │
+//!                queued                       └──(no period is left)──> succeeded | failed | expired | cancelled
 //! ```
 //!
 //! *accepted*: stored, not yet seen by the scheduler · *queued*: waits for room and for the broker · *starting*: its
-//! function boots · *streaming*: the broker retrieves for it · *computing*: the broker has sent everything · the rest are
-//! ends. A wrapper that is *refused* never becomes a task here; only its refusal is kept.
+//! function boots · *streaming*: the broker retrieves for it · *computing*: the broker has sent everything · *waiting*: between
+//! two periods of a persistent task, nothing runs · the rest are ends. A wrapper that is *refused* never becomes a task here; only its refusal is kept.
 //!
 //! A task goes back to *queued* only when the broker or the daemon died, or a function that was started ahead of it had ended
 //! before it said a word: its own function's death fails it.
@@ -19,6 +25,7 @@
 use std::fmt;
 
 use crate::ids::TaskId;
+use crate::periods::{PeriodsSoFar, Schedule};
 
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +40,8 @@ pub enum TaskState {
     Streaming,
     /// The broker has sent everything; the function is at work.
     Computing,
+    /// Between two periods.
+    Waiting,
     /// Ended with a result.
     Succeeded,
     /// Ended with a reason.
@@ -47,12 +56,13 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state, in the order of a task's life.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::Queued,
         Self::Starting,
         Self::Streaming,
         Self::Computing,
+        Self::Waiting,
         Self::Succeeded,
         Self::Failed,
         Self::Cancelled,
@@ -69,6 +79,7 @@ impl TaskState {
             Self::Starting => "starting",
             Self::Streaming => "streaming",
             Self::Computing => "computing",
+            Self::Waiting => "waiting",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -100,12 +111,13 @@ impl TaskState {
     pub const fn may_become(self, next: Self) -> bool {
         match next {
             Self::Accepted | Self::Refused => false,
-            Self::Queued => matches!(self, Self::Accepted) || self.is_under_way(),
+            Self::Queued => matches!(self, Self::Accepted | Self::Waiting) || self.is_under_way(),
             Self::Starting => matches!(self, Self::Queued),
             Self::Streaming => matches!(self, Self::Starting),
             Self::Computing => matches!(self, Self::Streaming),
-            Self::Succeeded => matches!(self, Self::Computing),
-            Self::Expired => matches!(self, Self::Accepted | Self::Queued),
+            Self::Waiting => matches!(self, Self::Accepted | Self::Queued) || self.is_under_way(),
+            Self::Succeeded => matches!(self, Self::Computing | Self::Waiting),
+            Self::Expired => matches!(self, Self::Accepted | Self::Queued | Self::Waiting),
             Self::Failed | Self::Cancelled => !self.is_final(),
         }
     }
@@ -173,8 +185,10 @@ pub struct TaskSpec {
     pub parameters: String,
     /// Largest result, bytes.
     pub result_limit: u64,
-    /// What to retrieve, in the wrapper's order.
+    /// What to retrieve, in the wrapper's order; of a persistent task, in period 0.
     pub operations: Vec<OperationSpec>,
+    /// When a persistent task's periods are due; `None` for any other.
+    pub schedule: Option<Schedule>,
 }
 
 /// What the store knows of a task that an earlier daemon did not finish.
@@ -182,8 +196,10 @@ pub struct TaskSpec {
 pub struct RecordedState {
     /// Its last stored state.
     pub state: TaskState,
-    /// How often its function was started so far.
+    /// How often its function was started so far; of a persistent task, in this period.
     pub attempts: u32,
+    /// How far a persistent task is; as at its beginning for any other.
+    pub periods: PeriodsSoFar,
 }
 
 #[cfg(test)]
@@ -194,13 +210,15 @@ mod tests {
     fn the_arrows_are_those_of_the_drawing() {
         use TaskState::{
             Accepted, Cancelled, Computing, Expired, Failed, Queued, Refused, Starting, Streaming, Succeeded,
+            Waiting,
         };
         let drawn = [
-            (Accepted, vec![Queued, Failed, Cancelled, Expired]),
-            (Queued, vec![Starting, Failed, Cancelled, Expired]),
-            (Starting, vec![Queued, Streaming, Failed, Cancelled]),
-            (Streaming, vec![Queued, Computing, Failed, Cancelled]),
-            (Computing, vec![Queued, Succeeded, Failed, Cancelled]),
+            (Accepted, vec![Queued, Waiting, Failed, Cancelled, Expired]),
+            (Queued, vec![Starting, Waiting, Failed, Cancelled, Expired]),
+            (Starting, vec![Queued, Streaming, Waiting, Failed, Cancelled]),
+            (Streaming, vec![Queued, Computing, Waiting, Failed, Cancelled]),
+            (Computing, vec![Queued, Waiting, Succeeded, Failed, Cancelled]),
+            (Waiting, vec![Queued, Succeeded, Failed, Cancelled, Expired]),
             (Succeeded, vec![]),
             (Failed, vec![]),
             (Cancelled, vec![]),

@@ -192,6 +192,8 @@ pub struct KeepConfig {
     pub finished_tasks: u64,
     /// Bytes of what these leave: results, receipts, wrappers. The oldest end goes first, whichever bound is reached.
     pub result_bytes: u64,
+    /// Periods of each persistent task, with their results.
+    pub periods: u64,
     /// Refusals.
     pub refusals: u64,
     /// Ids of tasks whose wrappers have not expired; beyond it nothing is accepted.
@@ -200,15 +202,16 @@ pub struct KeepConfig {
 
 impl Default for KeepConfig {
     fn default() -> Self {
-        let Bounds { events, finished_tasks, result_bytes, refusals, remembered } = Bounds::default();
-        Self { events, finished_tasks, result_bytes, refusals, remembered }
+        let Bounds { events, finished_tasks, result_bytes, periods, refusals, remembered } =
+            Bounds::default();
+        Self { events, finished_tasks, result_bytes, periods, refusals, remembered }
     }
 }
 
 impl From<KeepConfig> for Bounds {
     fn from(config: KeepConfig) -> Self {
-        let KeepConfig { events, finished_tasks, result_bytes, refusals, remembered } = config;
-        Self { events, finished_tasks, result_bytes, refusals, remembered }
+        let KeepConfig { events, finished_tasks, result_bytes, periods, refusals, remembered } = config;
+        Self { events, finished_tasks, result_bytes, periods, refusals, remembered }
     }
 }
 
@@ -284,7 +287,7 @@ impl Config {
             let wanted = "below limits.memory_mib, so that functions have some";
             return Err(ConfigError::Value { key: "broker.memory_mib", value, wanted });
         }
-        let at_least_one: [(&'static str, u64); 12] = [
+        let at_least_one: [(&'static str, u64); 13] = [
             ("limits.running", self.limits.running.into()),
             ("limits.queued", self.limits.queued.into()),
             ("limits.result_bytes", self.limits.result_bytes),
@@ -296,6 +299,7 @@ impl Config {
             ("door.body_ms", self.door.body_ms),
             ("door.connections", self.door.connections as u64),
             ("keep.events", self.keep.events),
+            ("keep.periods", self.keep.periods),
             ("keep.refusals", self.keep.refusals),
         ];
         if let Some((key, value)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {

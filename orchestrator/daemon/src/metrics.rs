@@ -34,11 +34,16 @@ pub struct Family(Mutex<BTreeMap<String, u64>>);
 impl Family {
     /// Counts one more of `label`.
     pub fn add(&self, label: &str) {
+        self.add_many(label, 1);
+    }
+
+    /// Counts `many` more of `label`.
+    pub fn add_many(&self, label: &str, many: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match counts.get_mut(label) {
-            Some(count) => *count += 1,
+            Some(count) => *count += many,
             None => {
-                counts.insert(label.to_owned(), 1);
+                counts.insert(label.to_owned(), many);
             }
         }
     }
@@ -106,6 +111,7 @@ metrics! {
     families {
         refusals: "code", "Requests refused, by code.";
         tasks_ended: "state", "Tasks ended since start, by state.";
+        periods_ended: "state", "Periods of persistent tasks that are over since start, by state.";
         guests_ended: "cause", "Guests ended since start, by cause.";
     }
 }

@@ -188,6 +188,8 @@ pub fn policy(document: &PolicyDocument) -> Policy {
         tasks: document.tasks,
         per_minute: document.per_minute,
         burst: document.burst,
+        periods: document.periods,
+        state_bytes: document.state_bytes,
     }
 }
 

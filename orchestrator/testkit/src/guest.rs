@@ -4,8 +4,8 @@ use fades_core::Role;
 use fades_core::backend::ExitCause;
 use fades_wire::PROTOCOL;
 use fades_wire::control::{
-    Failed, Finished, Heartbeat, Hello, OperationEnded, OperationFailed, OperationTimes, ResultPart,
-    Retrieve, Run, Started, ToGuest,
+    Failed, Finished, Heartbeat, Hello, Keep, MAX_STATE_PART, OperationEnded, OperationFailed,
+    OperationTimes, ResultPart, Retrieve, Run, Started, StateHead, ToGuest,
 };
 
 use crate::line::{Line, Over};
@@ -36,7 +36,7 @@ pub(crate) fn broker(mut line: Line, act: &BrokerAct) -> ExitCause {
                 Err(over) => over,
             },
             Ok(ToGuest::Shutdown(_)) => ExitCause::Code(0),
-            Ok(ToGuest::Welcome(_) | ToGuest::Abandon(_) | ToGuest::Run(_)) => continue,
+            Ok(ToGuest::Welcome(_) | ToGuest::Abandon(_) | ToGuest::Run(_) | ToGuest::Recall(_)) => continue,
             Err(over) => over,
         };
         line.close();
@@ -83,7 +83,7 @@ pub(crate) fn function(mut line: Line, act: &FunctionAct) -> ExitCause {
             }
             Ok(ToGuest::Ping(ping)) => line.say(Heartbeat { nonce: ping.nonce, heap_used: 4096 }),
             Ok(ToGuest::Shutdown(_)) => break ExitCause::Code(0),
-            Ok(ToGuest::Welcome(_) | ToGuest::Abandon(_) | ToGuest::Retrieve(_)) => {}
+            Ok(ToGuest::Welcome(_) | ToGuest::Abandon(_) | ToGuest::Retrieve(_) | ToGuest::Recall(_)) => {}
             Err(over) => break over,
         }
     };
@@ -92,6 +92,7 @@ pub(crate) fn function(mut line: Line, act: &FunctionAct) -> ExitCause {
 }
 
 fn runs(line: &mut Line, act: &FunctionAct, run: &Run) -> Result<(), Over> {
+    let kept = recalled(line, run)?;
     line.say(Started);
     let mut summaries: Vec<_> =
         run.operations.iter().map(|operation| counted(run.task, operation.index)).collect();
@@ -116,9 +117,53 @@ fn runs(line: &mut Line, act: &FunctionAct, run: &Run) -> Result<(), Over> {
             "{}"
         }
         FunctionAct::Reduces(result) => result,
+        FunctionAct::Counts(len) => {
+            counts(line, run, &kept, *len, summaries);
+            return Ok(());
+        }
         FunctionAct::Loops | FunctionAct::FailsToStart | FunctionAct::NeverReady => return Ok(()),
     };
     line.say(ResultPart { index: 0, last: true, bytes: result.as_bytes().to_vec() });
-    line.say(Finished { summaries, transfer_us: 20, compute_us: 30, result_len: result.len() as u64 });
+    line.say(Finished {
+        summaries,
+        transfer_us: 20,
+        compute_us: 30,
+        result_len: result.len() as u64,
+        state: None,
+    });
     Ok(())
+}
+
+/// What an earlier period has kept, all of it.
+fn recalled(line: &mut Line, run: &Run) -> Result<Vec<u8>, Over> {
+    let head = run.memory.and_then(|memory| memory.state);
+    let (len, mut kept) = (head.map_or(0, |head| head.len), Vec::new());
+    while (kept.len() as u64) < len {
+        match line.hear()? {
+            ToGuest::Recall(part) => kept.extend(part.bytes),
+            ToGuest::Ping(ping) => line.say(Heartbeat { nonce: ping.nonce, heap_used: 4096 }),
+            other => panic!("{other:?} among the parts of a state"),
+        }
+    }
+    Ok(kept)
+}
+
+fn counts(
+    line: &mut Line,
+    run: &Run,
+    kept: &[u8],
+    len: usize,
+    summaries: Vec<fades_wire::data::StreamSummary>,
+) {
+    let before = kept.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let result = format!("{{\"seen\":{}}}", before + 1);
+    line.say(ResultPart { index: 0, last: true, bytes: result.as_bytes().to_vec() });
+    let mut state = (before + 1).to_le_bytes().to_vec();
+    state.resize(len.max(state.len()), 7);
+    let head = run.memory.map(|_| StateHead { version: 1, len: state.len() as u64 });
+    for (part, index) in state.chunks(MAX_STATE_PART).zip(0..).filter(|_| head.is_some()) {
+        line.say(Keep { index, bytes: part.to_vec() });
+    }
+    let (transfer_us, compute_us, result_len) = (20, 30, result.len() as u64);
+    line.say(Finished { summaries, transfer_us, compute_us, result_len, state: head });
 }

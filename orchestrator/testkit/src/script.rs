@@ -31,6 +31,9 @@ pub enum BrokerAct {
 pub enum FunctionAct {
     /// Gives this result.
     Reduces(String),
+    /// Keeps a state of so many bytes, at least 8, between the periods of a persistent task: how many of them it has seen. The
+    /// result tells it: `{"seen":1}`.
+    Counts(usize),
     /// The backend cannot start it.
     FailsToStart,
     /// Runs, but never connects.

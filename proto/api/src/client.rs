@@ -26,8 +26,8 @@ pub use error::ClientError;
 pub use events::Events;
 
 use crate::http::{
-    AUTHORIZATION_SCHEME, Accepted, ENVELOPE_MEDIA_TYPE, EventView, NodeInfo, ResultDocument, TaskList,
-    TaskState, TaskView,
+    AUTHORIZATION_SCHEME, Accepted, ENVELOPE_MEDIA_TYPE, EventView, NodeInfo, PeriodList, ResultDocument,
+    TaskList, TaskState, TaskView,
 };
 use crate::request::{self, Nonce, Request};
 use crate::task::{Name, TaskId};
@@ -161,6 +161,19 @@ impl Client {
     #[expect(clippy::missing_errors_doc, reason = "said once, at `node`")]
     pub async fn result(&self, id: TaskId) -> Result<ResultDocument, ClientError> {
         self.signed(request::Method::Get, &format!("/v1/tasks/{id}/result")).await?.json()
+    }
+
+    /// One page of the periods of a persistent task, the newest first.
+    #[expect(clippy::missing_errors_doc, reason = "said once, at `node`")]
+    pub async fn periods(&self, id: TaskId, cursor: Option<&str>) -> Result<PeriodList, ClientError> {
+        let query = cursor.map(|cursor| format!("?cursor={}", escape(cursor))).unwrap_or_default();
+        self.signed(request::Method::Get, &format!("/v1/tasks/{id}/periods{query}")).await?.json()
+    }
+
+    /// The aggregate of one period and its receipt.
+    #[expect(clippy::missing_errors_doc, reason = "said once, at `node`")]
+    pub async fn period_result(&self, id: TaskId, period: u64) -> Result<ResultDocument, ClientError> {
+        self.signed(request::Method::Get, &format!("/v1/tasks/{id}/periods/{period}/result")).await?.json()
     }
 
     /// Asks for a task to be cancelled.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod node;
+mod periods;
 mod problem;
 mod result;
 mod task;
@@ -12,6 +13,9 @@ pub use admin::{
 };
 pub use node::{
     BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo, defence_words,
+};
+pub use periods::{
+    PeriodList, PeriodNews, PeriodResult, PeriodState, PeriodView, PeriodWindow, PeriodsView, StateView,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use result::{OperationResult, ResultDocument, TimingsUs};

@@ -6,7 +6,8 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::codes::{self, Code};
 use crate::http::{
-    Accepted, ENVELOPE_MEDIA_TYPE, EventView, NodeInfo, ResultDocument, TaskList, TaskState, TaskView,
+    Accepted, ENVELOPE_MEDIA_TYPE, EventView, NodeInfo, PeriodList, ResultDocument, TaskList, TaskState,
+    TaskView,
 };
 use crate::task::{Name, TaskId};
 
@@ -98,6 +99,12 @@ const ID: Parameter = Parameter {
     description: "Id of the task.",
     schema: SchemaGenerator::subschema_for::<TaskId>,
 };
+const PERIOD: Parameter = Parameter {
+    name: "period",
+    place: Place::Path,
+    description: "Number of the period, counted from 0.",
+    schema: SchemaGenerator::subschema_for::<u64>,
+};
 const LAST_EVENT_ID: Parameter = Parameter {
     name: "Last-Event-ID",
     place: Place::Header,
@@ -180,7 +187,8 @@ pub const ROUTES: &[Route] = &[
             codes::IMAGE_UNKNOWN,
             codes::TASK_ABOVE_NODE,
             codes::QUEUE_FULL,
-            codes::PERSISTENT_NOT_SUPPORTED,
+            codes::PERSISTENT_NOT_ALLOWED,
+            codes::PERIODS_WRONG,
         ],
     },
     Route {
@@ -248,7 +256,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "/v1/tasks/{id}/result",
         operation: "getResult",
-        summary: "The aggregate and its receipt.",
+        summary: "The aggregate and its receipt; of a persistent task, those of the latest period that gave any.",
         auth: Auth::SignedRequest,
         parameters: &[ID],
         request: None,
@@ -259,6 +267,46 @@ pub const ROUTES: &[Route] = &[
             codes::RESULT_NOT_READY,
             codes::RESULT_NONE,
             codes::RESULT_GONE,
+        ],
+    },
+    Route {
+        method: "GET",
+        path: "/v1/tasks/{id}/periods",
+        operation: "listPeriods",
+        summary: "Periods of a persistent task that are over and kept, the newest first.",
+        auth: Auth::SignedRequest,
+        parameters: &[
+            ID,
+            Parameter {
+                name: "cursor",
+                place: Place::Query,
+                description: "`next` of the previous page.",
+                schema: SchemaGenerator::subschema_for::<String>,
+            },
+        ],
+        request: None,
+        success: (200, "One page.", json(SchemaGenerator::subschema_for::<PeriodList>)),
+        problems: &[
+            codes::TASK_NOT_FOUND,
+            codes::TASK_ID_IN_PATH_MALFORMED,
+            codes::QUERY_MALFORMED,
+            codes::CURSOR_MALFORMED,
+        ],
+    },
+    Route {
+        method: "GET",
+        path: "/v1/tasks/{id}/periods/{period}/result",
+        operation: "getPeriodResult",
+        summary: "The aggregate of one period and its receipt.",
+        auth: Auth::SignedRequest,
+        parameters: &[ID, PERIOD],
+        request: None,
+        success: (200, "The result.", json(SchemaGenerator::subschema_for::<ResultDocument>)),
+        problems: &[
+            codes::TASK_NOT_FOUND,
+            codes::TASK_ID_IN_PATH_MALFORMED,
+            codes::PERIOD_NOT_FOUND,
+            codes::PERIOD_WITHOUT_RESULT,
         ],
     },
     Route {

@@ -3,7 +3,7 @@
 //! The payload has the form of an in-toto Statement v1: the subject is the result, by its digest, and the predicate
 //! ([`Receipt`]) says where it comes from. It is JSON with the keys in the order of these types, no white space and no
 //! floating point, so that a receipt has exactly one byte form; what does not read and write to the same bytes is
-//! refused. A new key means a new predicate type.
+//! refused. A new key means a new predicate type: the receipt of a period of a persistent task is of the second one.
 
 use crate::{Digest, EnvelopeError, KeyId, PublicKey, Purpose, SigningKey, parse, sign};
 use jiff::Timestamp;
@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 /// `_type` of every receipt.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-/// `predicateType` of the receipts of this version.
+/// `predicateType` of receipts.
 pub const PREDICATE_TYPE: &str = "urn:fades:receipt:v1";
+/// `predicateType` of receipts that are about a period.
+pub const PERIOD_PREDICATE_TYPE: &str = "urn:fades:receipt:v2";
 /// Name of the one subject.
 const SUBJECT: &str = "result";
 
@@ -46,6 +48,9 @@ struct SubjectDigest {
 pub struct Receipt {
     /// Task id (a ULID).
     pub task: String,
+    /// The period, of a persistent task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodRef>,
     /// The wrapper that asked for it.
     pub wrapper: WrapperRef,
     /// The images that did it.
@@ -76,6 +81,36 @@ pub struct WrapperRef {
     pub issuer: String,
     /// The issuer's key that signed it.
     pub key: KeyId,
+}
+
+/// A period of a persistent task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeriodRef {
+    /// Its number, counted from 0.
+    pub number: u64,
+    /// When it was due.
+    pub due: Timestamp,
+    /// What each operation asked for, in the wrapper's order.
+    pub windows: Vec<WindowRef>,
+    /// SHA-256 of the state that the function was given; absent when it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_before: Option<Digest>,
+    /// SHA-256 of the state that it left; absent when it keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_after: Option<Digest>,
+}
+
+/// What an operation asked for in a period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowRef {
+    /// Operation id in the wrapper.
+    pub id: String,
+    /// First instant, inclusive.
+    pub from: Timestamp,
+    /// Last instant, exclusive.
+    pub to: Timestamp,
 }
 
 /// The images of a task.
@@ -220,12 +255,17 @@ pub enum ReceiptError {
 }
 
 impl Receipt {
+    /// Which of the predicate types this is of.
+    const fn predicate_type(&self) -> &'static str {
+        if self.period.is_some() { PERIOD_PREDICATE_TYPE } else { PREDICATE_TYPE }
+    }
+
     /// The payload: one line of JSON.
     fn to_payload(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&Statement {
             statement_type: STATEMENT_TYPE,
             subject: [Subject { name: SUBJECT, digest: SubjectDigest { sha256: self.result.sha256 } }],
-            predicate_type: PREDICATE_TYPE,
+            predicate_type: self.predicate_type(),
             predicate: self.clone(),
         })
     }
@@ -244,7 +284,7 @@ pub fn open_receipt(envelope: &[u8], node: &PublicKey) -> Result<Receipt, Receip
         if found == expected { Ok(()) } else { Err(ReceiptError::Type { found: found.to_owned(), expected }) }
     };
     expect(statement.statement_type, STATEMENT_TYPE)?;
-    expect(statement.predicate_type, PREDICATE_TYPE)?;
+    expect(statement.predicate_type, statement.predicate.predicate_type())?;
     expect(statement.subject[0].name, SUBJECT)?;
     let (subject, receipt) = (statement.subject[0].digest.sha256, statement.predicate);
     if subject != receipt.result.sha256 {

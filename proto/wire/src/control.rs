@@ -9,8 +9,8 @@
 //!   Heartbeat        <-----------------   Ping          (any time, answered at once)
 //! broker:            <------------------  Retrieve      (per task)
 //!   OperationProgress, then per operation OperationEnded or OperationFailed
-//! function:          <------------------  Run           (once)
-//!   Started, Progress*, then ResultPart* Finished, or Failed
+//! function:          <------------------  Run, then Recall* where it has a state  (once)
+//!   Started, Progress*, then ResultPart* Keep* Finished, or Failed
 //! any:
 //!   Log              ------------------>
 //!   Failed           ------------------>                (panic; the last message)
@@ -40,6 +40,11 @@ pub const MAX_TAG_VALUES: usize = 256;
 pub const MAX_PARAMETERS: usize = 64 * 1024;
 /// Longest [`ResultPart::bytes`].
 pub const MAX_RESULT_PART: usize = 64 * 1024;
+/// Longest [`Recall::bytes`] and [`Keep::bytes`].
+pub const MAX_STATE_PART: usize = 64 * 1024;
+/// Most bytes of the state that a function keeps between periods: four parts, so that it is over the slowest control channel
+/// within a fraction of a second, and ample for a baseline of some thousand groups. Policy may only be tighter.
+pub const MAX_STATE: u64 = 4 * MAX_STATE_PART as u64;
 /// Longest [`Log::text`] in bytes.
 pub const MAX_LOG: usize = 1024;
 
@@ -149,6 +154,28 @@ pub struct Finished {
     pub compute_us: u64,
     /// Bytes of the result, all parts together.
     pub result_len: u64,
+    /// The state to be kept for the next period, if the function keeps one.
+    pub state: Option<StateHead>,
+}
+
+/// What a state says of itself beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateHead {
+    /// The function's own version of its form.
+    pub version: u32,
+    /// Its bytes, all parts together; at most [`MAX_STATE`].
+    pub len: u64,
+}
+
+/// A piece of the state that a function wants kept. Pieces come in order, from index 0, after the result's. Of a state without
+/// bytes there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Position of the piece.
+    pub index: u32,
+    /// The piece itself.
+    #[serde(with = "cap::Bytes::<MAX_STATE_PART>")]
+    pub bytes: Vec<u8>,
 }
 
 /// A line for the node's log.
@@ -321,6 +348,28 @@ pub struct Run {
     pub result_limit: u64,
     /// Chunk bytes that the function may have outstanding, all streams together.
     pub window_bytes: u64,
+    /// For a period of a persistent task: what is known of its state.
+    pub memory: Option<Memory>,
+}
+
+/// What a function that runs again and again may keep, and what it has kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The state of the last period that gave one; its bytes follow as [`Recall`]s.
+    pub state: Option<StateHead>,
+    /// Most bytes that the next state may have.
+    pub limit: u64,
+}
+
+/// A piece of the state that a function had kept, right after [`Run`]. Pieces come in order, from index 0, until all of
+/// [`StateHead::len`] is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// Position of the piece.
+    pub index: u32,
+    /// The piece itself.
+    #[serde(with = "cap::Bytes::<MAX_STATE_PART>")]
+    pub bytes: Vec<u8>,
 }
 
 /// Index and name of an operation, as the wrapper calls it.
@@ -388,13 +437,13 @@ messages! {
     /// What a guest tells the orchestrator.
     FromGuest {
         Hello, Heartbeat, Log, OperationProgress, OperationEnded, OperationFailed,
-        Started, Progress, ResultPart, Finished, Failed,
+        Started, Progress, ResultPart, Keep, Finished, Failed,
     }
 }
 
 messages! {
     /// What the orchestrator tells a guest.
-    ToGuest { Welcome, Ping, Shutdown, Retrieve, Abandon, Run }
+    ToGuest { Welcome, Ping, Shutdown, Retrieve, Abandon, Run, Recall }
 }
 
 /// The guest failed, with its reason; nothing comes after it. A broker sends it for a panic only.

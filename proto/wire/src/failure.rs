@@ -138,6 +138,8 @@ codes! {
     Panic = 307 "panic",
     /// The guest cannot do what was asked: unknown source kind, too many operations.
     Unsupported = 308 "unsupported",
+    /// The function cannot take up the state that it had kept, or has made one that cannot be kept.
+    State = 309 "state",
 }
 
 impl fmt::Display for Code {

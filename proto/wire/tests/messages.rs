@@ -127,6 +127,10 @@ fn byte_forms_are_pinned() {
     bytes.extend([7; 32]);
     assert_eq!(to_body(&End(summary)).unwrap(), bytes);
     assert_eq!(to_body(&Shutdown).unwrap(), []);
+    let memory = Memory { state: Some(StateHead { version: 1, len: 300 }), limit: 128 };
+    assert_eq!(to_body(&memory).unwrap(), [1, 1, 0xac, 0x02, 0x80, 0x01]);
+    assert_eq!(to_body(&Keep { index: 1, bytes: vec![9] }).unwrap(), [1, 1, 9]);
+    assert_eq!(to_body(&Recall { index: 0, bytes: vec![] }).unwrap(), [0, 0]);
     assert_eq!(to_body(&Abandon { task: TaskKey([3; 16]) }).unwrap(), [3; 16]);
 }
 

@@ -20,12 +20,14 @@ fn kinds() {
         (Kind::ResultPart, 0x0122),
         (Kind::Finished, 0x0123),
         (Kind::Failed, 0x0124),
+        (Kind::Keep, 0x0125),
         (Kind::Welcome, 0x0201),
         (Kind::Ping, 0x0202),
         (Kind::Shutdown, 0x0203),
         (Kind::Retrieve, 0x0210),
         (Kind::Abandon, 0x0211),
         (Kind::Run, 0x0220),
+        (Kind::Recall, 0x0221),
         (Kind::Open, 0x0301),
         (Kind::Credit, 0x0302),
         (Kind::Series, 0x0401),
@@ -72,6 +74,7 @@ fn failure_codes() {
         (Code::Deadline, 306, "deadline"),
         (Code::Panic, 307, "panic"),
         (Code::Unsupported, 308, "unsupported"),
+        (Code::State, 309, "state"),
     ];
     assert_eq!(pinned.map(|(code, _, _)| code), Code::ALL);
     for (code, number, name) in pinned {

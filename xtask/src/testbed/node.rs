@@ -26,7 +26,7 @@ pub const EXPECT_BACKEND: &str = "FADES_EXPECT_BACKEND";
 
 /// What the demo's issuer may ask for: everything that the demo needs, and no more.
 const POLICY: &str = r#"
-images = ["stats", "window", "quantiles", "correlate"]
+images = ["stats", "window", "quantiles", "correlate", "baseline"]
 memory_mib = 256
 timeout_ms = 600000
 priority = 9
@@ -36,6 +36,8 @@ life_s = 3600
 tasks = 1000
 per_minute = 6000
 burst = 1000
+periods = 1000
+state_bytes = 262144
 
 [sources.testbed]
 everything = true

@@ -130,6 +130,7 @@ impl Driver {
             parameters: "{}".to_owned(),
             result_limit: 1 << 20,
             window_bytes: WINDOW_BYTES,
+            memory: None,
         };
         self.control.say(&run.into());
         let link = self.listener.accept(PATIENCE).unwrap();

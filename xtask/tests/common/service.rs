@@ -27,6 +27,7 @@ pub struct Ask {
     pub timeout_ms: u32,
     pub end_ns: i64,
     pub group_by: Vec<String>,
+    pub lifetime: Value,
 }
 
 impl Ask {
@@ -41,6 +42,7 @@ impl Ask {
             timeout_ms: patience_ms(60_000),
             end_ns: bed.end_ns,
             group_by: vec!["room".to_owned()],
+            lifetime: json!("ephemeral"),
         }
     }
 
@@ -106,7 +108,7 @@ impl Service {
             }] },
             "dmf": {
                 "image": ask.image, "parameters": ask.parameters,
-                "resources": { "memory_mib": 64, "timeout_ms": ask.timeout_ms }, "lifetime": "ephemeral",
+                "resources": { "memory_mib": 64, "timeout_ms": ask.timeout_ms }, "lifetime": ask.lifetime,
             },
         });
         let envelope = sign(&self.key, Purpose::Task, wrapper.to_string().as_bytes());

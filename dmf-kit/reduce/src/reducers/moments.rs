@@ -4,7 +4,7 @@
 //! That is as stable as Welford point by point and needs one division per batch instead of one per point.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::reducer::{Reducer, as_f64};
 use crate::time::rfc3339;
@@ -20,7 +20,7 @@ use crate::time::rfc3339;
 /// - **Source**: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
 ///   1979, eq. 2.1; the same, "Algorithms for computing the sample variance: analysis and recommendations", Am. Stat.
 ///   37(3), 1983 (shifted data).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     count: u64,
     nan: u64,

@@ -21,7 +21,8 @@ struct Parameters {
     mode: Mode,
     #[serde(default)]
     after: u64,
-    /// Result bytes for [`Mode::Large`], bytes of a piece for [`Mode::Memory`]: a MiB if it is 0.
+    /// Result bytes for [`Mode::Large`], bytes of the state for [`Mode::Remember`], bytes of a piece for [`Mode::Memory`]: a MiB
+    /// if it is 0.
     #[serde(default)]
     bytes: usize,
     /// Milliseconds per batch for [`Mode::Slow`], in all for [`Mode::Reach`], [`Mode::Flood`], [`Mode::Storm`],
@@ -53,6 +54,8 @@ enum Mode {
     Refuse,
     /// Takes `millis` per batch.
     Slow,
+    /// Behaves, and keeps a state of `bytes` bytes between periods; tells how many it has seen as `events`.
+    Remember,
     /// Tries to connect to all `addresses`, and listens itself.
     Reach,
     /// On Xen: offers `broker` something that is no offer, and waits.
@@ -90,7 +93,7 @@ struct Report {
     padding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<Reached>,
-    /// Events that were sent, for [`Mode::Storm`] and [`Mode::Ring`].
+    /// Events that were sent, for [`Mode::Storm`] and [`Mode::Ring`]; periods that were seen, for [`Mode::Remember`].
     events: u64,
     /// For [`Mode::Identity`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +135,7 @@ impl Function for Faulty {
         match self.parameters.mode {
             Mode::Nothing
             | Mode::Identity
+            | Mode::Remember
             | Mode::Large
             | Mode::Flood
             | Mode::Nonsense
@@ -188,4 +192,34 @@ impl Function for Faulty {
     }
 }
 
-dmf_kit::main!(Faulty);
+/// What [`Mode::Remember`] keeps.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    periods: u64,
+    /// As many as there were periods, modulo 251, over and over: what comes back wrong is seen.
+    padding: Vec<u8>,
+}
+
+impl Recurring for Faulty {
+    type State = Remembered;
+    const STATE_VERSION: u32 = 1;
+
+    fn resume(parameters: Parameters, state: Option<Remembered>) -> Result<Self, Error> {
+        let mut function = Self::start(parameters)?;
+        let Some(Remembered { periods, padding }) = state else { return Ok(function) };
+        if let Some(at) = padding.iter().position(|byte| u64::from(*byte) != periods % 251) {
+            return Err(Error::new(format!("byte {at} of what {periods} periods left is {}", padding[at])));
+        }
+        function.events = periods;
+        Ok(function)
+    }
+
+    fn keep(&self) -> Remembered {
+        let periods = self.events + 1;
+        let byte = u8::try_from(periods % 251).unwrap_or(0);
+        let len = if self.parameters.mode == Mode::Remember { self.parameters.bytes } else { 0 };
+        Remembered { periods, padding: vec![byte; len] }
+    }
+}
+
+dmf_kit::main!(recurring Faulty);

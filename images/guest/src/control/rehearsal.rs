@@ -46,6 +46,7 @@ fn script() -> Result<Vec<u8>, ControlError> {
         parameters: "{}".into(),
         result_limit: 1,
         window_bytes: 1,
+        memory: None,
     };
     let messages = [ToGuest::from(Welcome { heartbeat_ms: 1, time_unix_us: 0 }), run.into()];
     let (mut encoder, mut bytes) = (Encoder::control(), Vec::new());

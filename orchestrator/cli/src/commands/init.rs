@@ -154,6 +154,7 @@ impl Init {
              \n\
              [keep]\n\
              # finished_tasks = 10000 # with their results; the oldest goes first\n\
+             # periods = 100 # of each persistent task, with their results\n\
              # result_bytes = 1073741824 # of what these leave; the oldest goes first\n",
             quoted(node.as_str()),
         )

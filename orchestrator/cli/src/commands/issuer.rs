@@ -24,7 +24,8 @@ pub(crate) enum Issuer {
     #[command(after_help = "Examples:\n  \
         fades issuer add service.key.pub --policy policy.toml\n  \
         fades issuer add service.key.pub --source testbed --image stats --image window\n  \
-        fades issuer add service.key.pub --source testbed:temperature.value --image stats --priority 3\n\n\
+        fades issuer add service.key.pub --source testbed:temperature.value --image stats --priority 3\n  \
+        fades issuer add service.key.pub --source testbed --image baseline --periods 10000\n\n\
         Without --policy and without --source or --image the policy stays as it is; a new issuer may do nothing.")]
     Add(Box<Add>),
     /// List the issuers with their keys.
@@ -102,6 +103,12 @@ pub(crate) struct Allow {
     /// Tasks at once after a pause [default: 16].
     #[arg(long, value_name = "N")]
     burst: Option<u32>,
+    /// Most periods of a persistent task [default: 0, which allows none such].
+    #[arg(long, value_name = "N")]
+    periods: Option<u32>,
+    /// Most bytes that a function keeps between periods [default: 262144 with --periods, which is the most].
+    #[arg(long, value_name = "BYTES")]
+    state_bytes: Option<u64>,
 }
 
 impl Issuer {
@@ -206,8 +213,9 @@ impl Allow {
     fn has_bounds(&self) -> bool {
         let Self { sources: _, images: _, reads, memory_mib, timeout_ms, priority, .. } = self;
         let Self { result_bytes, operations, range_s, life_s, tasks, per_minute, burst, .. } = self;
-        let small = [memory_mib, timeout_ms, operations, tasks, per_minute, burst];
-        let large = [result_bytes, range_s, life_s];
+        let Self { periods, state_bytes, .. } = self;
+        let small = [memory_mib, timeout_ms, operations, tasks, per_minute, burst, periods];
+        let large = [result_bytes, range_s, life_s, state_bytes];
         !reads.is_empty()
             || priority.is_some()
             || small.iter().any(|bound| bound.is_some())
@@ -236,6 +244,8 @@ impl Allow {
             tasks: self.tasks.unwrap_or(16),
             per_minute: self.per_minute.unwrap_or(60),
             burst: self.burst.unwrap_or(16),
+            periods: self.periods.unwrap_or(0),
+            state_bytes: self.state_bytes.unwrap_or(if self.periods.is_some() { 256 << 10 } else { 0 }),
             reads: self.reads.clone(),
             ..PolicyDocument::default()
         };
@@ -305,6 +315,11 @@ mod tests {
         let shown: Vec<String> =
             policy.sources.iter().flat_map(|(name, source)| allowed(name, source)).collect();
         assert_eq!(shown, ["a", "b:h.v", "b:h.w", "b:t"]);
+        assert_eq!((policy.periods, policy.state_bytes), (0, 0));
+        let persistent =
+            add(&[&words[..], &["--periods", "9"]].concat()).unwrap().allow.policy().unwrap().unwrap();
+        assert_eq!((persistent.periods, persistent.state_bytes), (9, 262_144));
+        assert!(add(&["--periods", "9"]).unwrap().allow.policy().is_err());
         assert!(add(&["--priority", "3"]).unwrap().allow.policy().is_err());
         assert!(add(&["--source", "a/b"]).unwrap().allow.policy().is_err());
     }

@@ -118,7 +118,7 @@ impl TestNode {
         let node = Self::start(script);
         node.local(&["key", "new", "maker.key", "--name", "tests"]).done();
         std::fs::write(node.path("some.elf"), elf()).unwrap();
-        let functions = ["stats", "window", "quantiles", "correlate"].map(|name| (name, "dmf"));
+        let functions = ["stats", "window", "quantiles", "correlate", "baseline"].map(|name| (name, "dmf"));
         for (name, role) in std::iter::once(("drb", "drb")).chain(functions) {
             let file = format!("{name}.img");
             let parts = ["--loader", "some.elf", "--application", "some.elf", "--key", "maker.key"];
@@ -130,8 +130,9 @@ impl TestNode {
         node.local(&["source", "add", "testbed", "influxdb1", address, "--database", "testbed"]).done();
         node.local(&["key", "new", "service.key", "--name", "pollution.example"]).done();
         let images = functions.map(|(name, _)| ["--image", name]).concat();
+        let persistent = ["--periods", "1000"];
         let words = ["issuer", "add", "service.key.pub", "--source", "testbed"];
-        node.local(&[&words[..], &images].concat()).done();
+        node.local(&[&words[..], &images, &persistent].concat()).done();
         let deadline = Instant::now() + Duration::from_secs(20);
         while node.status()["broker"]["state"] != "ready" {
             assert!(Instant::now() < deadline, "the broker is not ready: {}", node.status());

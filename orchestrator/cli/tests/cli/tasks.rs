@@ -114,6 +114,54 @@ fn waiting_survives_a_restart_of_the_node() {
 }
 
 #[test]
+fn a_persistent_task_is_followed_period_by_period() {
+    let mut acts = vec![FunctionAct::Counts(8); 4];
+    acts.insert(1, FunctionAct::Dies(ExitCause::Signal(9)));
+    let node = TestNode::equipped(Script::default().functions(acts));
+    let text = std::fs::read_to_string(node.path(node.task("stats"))).unwrap();
+    let lifetime = "lifetime = { persistent = { every_ms = 3600000, until = 2026-01-02T03:30:00Z, missed = \"catch_up\" } }";
+    std::fs::write(node.path("four.toml"), format!("{text}{lifetime}\n")).unwrap();
+    let waited =
+        run(&node, &["task", "submit", "four.toml", "--wait", "--timeout", "30s", "-o", "json"]).done();
+    let document = waited.json();
+    // 00:00 to 03:00: four periods, of which the second died.
+    assert_eq!((&document["period"]["number"], &document["result"]["seen"]), (&3.into(), &3.into()));
+    let id = document["task"].as_str().unwrap();
+    let listed = run(&node, &["task", "periods", id]).done();
+    let lines: Vec<&str> = listed.text().lines().collect();
+    assert_eq!(lines.len(), 5, "{listed:?}");
+    assert!(lines[0].starts_with("PERIOD  STATE   DUE"), "{listed:?}");
+    assert!(lines[3].contains("failed") && lines[3].contains("2026-01-02T01:00:00Z"), "{listed:?}");
+    assert!(lines[3].contains("E3"), "{listed:?}");
+    let shown = run(&node, &["task", "get", id]).done();
+    assert!(shown.text().contains("3 done, 1 failed, 0 missed"), "{shown:?}");
+    let watched = run(&node, &["task", "watch", id]).done();
+    assert!(watched.text().contains("waiting    period 0 done"), "{watched:?}");
+    assert!(watched.text().contains("period 1 failed  E3"), "{watched:?}");
+    let key = node.status()["public_key"].as_str().unwrap().to_owned();
+    let third = run(&node, &["task", "result", id, "--period", "2", "--node-key", &key]).done();
+    assert!(third.stderr.contains("the receipt holds") && third.text().contains("\"seen\": 2"), "{third:?}");
+    assert!(third.text().contains("2, due 2026-01-02T02:00:00Z: 2026-01-01T02:00:00Z to"), "{third:?}");
+    run(&node, &["task", "result", id, "--period", "1"]).refused(3, "E5016");
+    run(&node, &["task", "result", id, "--period", "4"]).refused(3, "E5015");
+    assert_eq!(run(&node, &["task", "result", "saved.json", "--period", "4"]).exit, 2);
+    // a document is what its receipt says, its period too
+    for (at, value, figure) in [
+        ("/period/number", serde_json::json!(2), "period.number"),
+        ("/period/windows/0/to", serde_json::json!("2026-01-02T02:00:00Z"), "period.windows[0].to"),
+        ("/period/state_before", serde_json::json!("0".repeat(64)), "period.state_before"),
+        ("/period", Value::Null, "period"),
+    ] {
+        let mut changed = document.clone();
+        *changed.pointer_mut(at).unwrap() = value;
+        std::fs::write(node.path("saved.json"), changed.to_string()).unwrap();
+        let refused = fades(node.work.path(), &["task", "result", "saved.json", "--node-key", &key])
+            .refused(4, "E5008");
+        assert!(refused.stderr.contains(figure), "{refused:?}");
+    }
+}
+
+#[test]
 fn refusals_and_mistakes() {
     let node = TestNode::equipped(Script::default());
     let task = node.task("stats");

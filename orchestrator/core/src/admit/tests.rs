@@ -52,6 +52,8 @@ fn policy() -> Policy {
         tasks: 3,
         per_minute: 60,
         burst: 2,
+        periods: 11,
+        state_bytes: 1000,
     }
 }
 
@@ -72,6 +74,8 @@ fn node() -> NodeFacts {
         waiting_limit: 10,
     }
 }
+
+const ALLOWED: Allowed = Allowed { result_bytes: 9, state_bytes: 0 };
 
 const RECEIVED: Received = Received { unix_us: NOW_US, mono_us: Some(77), verify_us: 5 };
 
@@ -103,7 +107,6 @@ fn what_is_allowed_becomes_a_task() {
 
 #[test]
 fn what_is_not_allowed_is_refused_with_its_code() {
-    let persistent = r#"{"persistent":{"every_ms":60000,"until":"2027-01-16T00:00:00Z"}}"#;
     let two = r#"},{"id":"b","source":"edison","measurement":"light","field":"x","from":"2027-01-14T00:00:00Z","to":"2027-01-15T00:00:00Z"}]"#;
     let digest = "ab".repeat(32);
     let (other, broker) = ("ac".repeat(32), "cd".repeat(32));
@@ -114,7 +117,6 @@ fn what_is_not_allowed_is_refused_with_its_code() {
         (vec![("08:00:00Z", "08:00:31Z")], ISSUED_IN_FUTURE),
         (vec![("08:00:00Z", "07:00:00Z"), ("08:10:00Z", "08:00:00Z")], EXPIRED),
         (vec![("08:10:00Z", "08:10:01Z")], WRAPPER_LIFE_ABOVE_POLICY),
-        (vec![("\"ephemeral\"", persistent)], PERSISTENT_NOT_SUPPORTED),
         (vec![("\"priority\":5", "\"priority\":7")], PRIORITY_ABOVE_POLICY),
         (vec![("\"memory_mib\":64", "\"memory_mib\":129")], MEMORY_ABOVE_POLICY),
         (vec![("\"memory_mib\":64", "\"memory_mib\":101")], TASK_ABOVE_NODE),
@@ -166,16 +168,51 @@ fn room_is_looked_at_last() {
     assert_eq!(code(Standing { active: 2, waiting: 9 }), Ok(()));
 }
 
+/// The usual wrapper as a persistent one.
+fn persistent(every_ms: u64, until: &str) -> Wrapper {
+    let lifetime = format!(r#"{{"persistent":{{"every_ms":{every_ms},"until":"{until}"}}}}"#);
+    wrapper(&[("\"ephemeral\"", &lifetime)])
+}
+
+#[test]
+fn a_persistent_task_has_periods_within_its_policy_and_its_wrappers_life() {
+    let standing = Standing { active: 0, waiting: 0 };
+    let admitted = |every_ms, until, policy: &Policy| {
+        let wrapper = persistent(every_ms, until);
+        admit(&wrapper, "pollution.example", policy, &node(), standing, RECEIVED)
+            .map(|spec| spec.schedule.unwrap())
+            .map_err(|refusal| refusal.code)
+    };
+    // The operation reads the day before the wrapper is signed; the wrapper expires ten minutes after that.
+    let hours_8 = 8 * 3_600_000;
+    let schedule = admitted(hours_8, "2027-01-15T08:10:00Z", &policy()).unwrap();
+    assert_eq!((schedule.count(), schedule.every_us), (2, hours_8 * 1000));
+    assert_eq!(schedule.first_due_us, NOW_US - 8 * 3_600_000_000);
+    assert_eq!((schedule.missed, schedule.state_limit), (fades_api::task::Missed::Skip, 1000));
+    let of_policy = |periods, state_bytes| Policy { periods, state_bytes, ..policy() };
+    assert_eq!(
+        admitted(hours_8, "2027-01-15T08:10:00Z", &of_policy(2, u64::MAX)).unwrap().state_limit,
+        256 << 10
+    );
+    assert_eq!(admitted(hours_8, "2027-01-15T08:10:00Z", &of_policy(1, 0)), Err(PERIODS_ABOVE_POLICY));
+    assert_eq!(admitted(hours_8, "2027-01-15T08:10:00Z", &of_policy(0, 9)), Err(PERSISTENT_NOT_ALLOWED));
+    assert_eq!(admitted(hours_8, "2027-01-15T08:10:01Z", &policy()), Err(PERIODS_WRONG), "beyond its life");
+    assert_eq!(admitted(hours_8, "2027-01-14T23:59:59Z", &policy()), Err(PERIODS_WRONG), "none");
+    assert_eq!(admitted(hours_8, "2027-01-15T00:00:00Z", &policy()).unwrap().count(), 1);
+    let many = of_policy(u32::MAX, 0);
+    assert_eq!(admitted(1000, "2027-01-15T08:10:00Z", &many).unwrap().count(), 29_401);
+}
+
 #[test]
 fn a_stored_task_is_planned_again_without_being_judged() {
     let late = Received { unix_us: NOW_US * 2, mono_us: None, verify_us: 0 };
-    assert_eq!(plan(&wrapper(&[]), 9, &node(), late).unwrap().result_limit, 9);
+    assert_eq!(plan(&wrapper(&[]), ALLOWED, &node(), late).unwrap().result_limit, 9);
     let mut node = node();
     assert!(!plan(&wrapper(&[]), 9, &node, late).unwrap().together);
     node.images.get_mut(&STATS).unwrap().together = true;
     assert!(plan(&wrapper(&[]), 9, &node, late).unwrap().together, "as its image says");
     node.sources.clear();
-    assert_eq!(plan(&wrapper(&[]), 9, &node, late).unwrap_err().code, SOURCE_UNKNOWN);
+    assert_eq!(plan(&wrapper(&[]), ALLOWED, &node, late).unwrap_err().code, SOURCE_UNKNOWN);
 }
 
 #[test]

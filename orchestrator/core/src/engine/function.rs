@@ -26,6 +26,7 @@ use crate::backend::{ExitCause, GuestExit};
 use crate::fault::Fault;
 use crate::ids::GuestId;
 use crate::limits::Patience;
+use crate::periods::FunctionState;
 
 /// A fault that waits for a better explanation.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub(super) struct Attempt {
     /// Its first word as this task's: its hello, or of one that was awake before, what it said first when it was taken.
     pub(super) ready_us: Option<u64>,
     pub(super) intake: Intake,
+    pub(super) recall: Recall,
     /// Of the boot, then of the task.
     deadline_us: u64,
     timeout_ms: u64,
@@ -57,6 +59,17 @@ pub(super) struct Attempt {
     exited: Option<Fault>,
     disconnected: bool,
     held: Option<Held>,
+}
+
+/// What the function is to be given of an earlier period.
+#[derive(Debug)]
+pub(super) enum Recall {
+    /// It is not one of a persistent task.
+    Nothing,
+    /// It was asked for; the function waits.
+    Asked,
+    /// Here it is, until it is sent.
+    Here(Option<FunctionState>),
 }
 
 /// How the guest is called in words.
@@ -79,6 +92,7 @@ impl Attempt {
             hello_us: None,
             ready_us: None,
             intake,
+            recall: Recall::Nothing,
             deadline_us: now.mono_us.saturating_add(patience.boot_us),
             timeout_ms,
             started: false,
@@ -138,6 +152,7 @@ impl Attempt {
                 Ok(())
             }
             FromGuest::ResultPart(part) => self.intake.part(&part, now.mono_us),
+            FromGuest::Keep(part) => self.intake.keep(&part),
             FromGuest::Finished(finished) => {
                 self.intake.finished(finished)?;
                 self.held = None;

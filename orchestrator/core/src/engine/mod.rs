@@ -9,16 +9,17 @@ mod broker;
 mod dormant;
 mod function;
 mod guests;
+mod periods;
 mod port;
 mod route;
 mod status;
 mod tasks;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use broker::{BrokerConfig, BrokerStatus};
-pub use port::{Effect, GuestInput, GuestOrder, Input, Now, Outcome, Success};
+pub use port::{Effect, GuestInput, GuestOrder, Input, Now, Outcome, PeriodEnd, Success};
 pub use status::{EngineStatus, GuestStatus, TaskStatus};
 
 use broker::Broker;
@@ -63,6 +64,8 @@ pub struct Engine {
     /// Functions of tasks under way.
     running: BTreeMap<GuestId, TaskId>,
     dormant: Dormant,
+    /// Persistent tasks between two periods, by when the next one is due.
+    waiting: BTreeSet<(u64, TaskId)>,
     arrivals: u64,
     out: Vec<Effect>,
 }
@@ -81,6 +84,7 @@ impl Engine {
             queue: Queue::default(),
             running: BTreeMap::new(),
             dormant: Dormant::default(),
+            waiting: BTreeSet::new(),
             arrivals: 0,
             out: Vec::new(),
         }
@@ -91,6 +95,7 @@ impl Engine {
         match input {
             Input::Accepted(spec) => self.accept(spec, now),
             Input::Recovered(spec, recorded) => self.recover(spec, recorded, now),
+            Input::State(guest, state) => self.state_loaded(guest, state, now),
             Input::Cancel(task) => self.finish(task, Outcome::Cancelled, "its task was cancelled"),
             Input::Guest(guest, input) => self.guest(guest, input, now),
             Input::ImagesChanged => self.forget_dormant(),
@@ -107,6 +112,7 @@ impl Engine {
         if let Err(why) = self.broker.tick(now, &self.config.patience, &mut self.guests, &mut self.out) {
             self.broker_lost(fades_api::codes::GUEST_SILENT, &why, now);
         }
+        self.tick_periods(now);
         self.tick_tasks(now);
         for (guest, why) in self.dormant.tick(now) {
             self.guests.stop(guest, why, &mut self.out);
@@ -118,10 +124,10 @@ impl Engine {
     /// When something is due at the latest.
     fn wake_us(&self, now: Now) -> u64 {
         let functions = self.running.values().filter_map(|task| self.tasks.get(task)?.attempt.as_ref());
-        let expiry = self
-            .queue
-            .first_deadline()
-            .map(|unix_us| now.mono_us.saturating_add(unix_us.saturating_sub(now.unix_us)));
+        let due = self.waiting.first().map(|(due_us, _)| *due_us);
+        let walls = self.queue.first_deadline().into_iter().chain(due);
+        let expiry =
+            walls.min().map(|unix_us| now.mono_us.saturating_add(unix_us.saturating_sub(now.unix_us)));
         let sleep = now.mono_us.saturating_add(LONGEST_SLEEP_US);
         functions
             .map(function::Attempt::due_us)

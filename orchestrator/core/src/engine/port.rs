@@ -7,6 +7,7 @@ use fades_wire::data::StreamSummary;
 use crate::backend::GuestExit;
 use crate::fault::Fault;
 use crate::ids::{GuestId, Role, TaskId};
+use crate::periods::FunctionState;
 use crate::task::{ImageRef, RecordedState, TaskSpec, TaskState};
 use crate::timings::Timings;
 
@@ -26,6 +27,8 @@ pub enum Input {
     Accepted(TaskSpec),
     /// A task that an earlier daemon accepted and did not end, from the store. Given before the first tick.
     Recovered(TaskSpec, RecordedState),
+    /// The answer to [`Effect::LoadState`]: what a function has kept, or why that cannot be had.
+    State(GuestId, Result<Option<FunctionState>, Fault>),
     /// Someone entitled to it wants the task ended. Unknown and ended tasks are ignored.
     Cancel(TaskId),
     /// Something happened to a guest. Unknown and ended guests are ignored.
@@ -86,10 +89,38 @@ pub enum Effect {
         task: TaskId,
         /// Its new state.
         state: TaskState,
-        /// How often its function was started so far.
+        /// How often its function was started so far; of a persistent task, in this period.
         attempts: u32,
+        /// The period that has begun and is not over, of a persistent task.
+        period: Option<u64>,
         /// Why, in words; empty when the state says it all.
         detail: String,
+    },
+    /// Store that these periods of a task were missed, then tell it. In the order of numbers, each number once.
+    Missed {
+        /// The task.
+        task: TaskId,
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+    /// Store, in one transaction, how a period of a task ended, with its result and its function's state, and that the task
+    /// is `waiting`; then tell it. In the order of numbers, each number once.
+    Period {
+        /// The task.
+        task: TaskId,
+        /// Its number.
+        period: u64,
+        /// How it ended.
+        end: PeriodEnd,
+    },
+    /// Look up the state that a task's function has kept, as it is when all before is stored; answered by [`Input::State`].
+    LoadState {
+        /// The task.
+        task: TaskId,
+        /// The function that wants it.
+        guest: GuestId,
     },
     /// Tell whoever watches how far a task is; not stored.
     Progress {
@@ -135,6 +166,8 @@ pub enum Effect {
 pub enum Outcome {
     /// With a result that both sides of the stream agree on.
     Succeeded(Success),
+    /// All periods of a persistent task are over, and at least one gave a result.
+    PeriodsOver,
     /// With a reason.
     Failed(Fault),
     /// On request.
@@ -148,12 +181,21 @@ impl Outcome {
     #[must_use]
     pub const fn state(&self) -> TaskState {
         match self {
-            Self::Succeeded(_) => TaskState::Succeeded,
+            Self::Succeeded(_) | Self::PeriodsOver => TaskState::Succeeded,
             Self::Failed(_) => TaskState::Failed,
             Self::Cancelled => TaskState::Cancelled,
             Self::Expired => TaskState::Expired,
         }
     }
+}
+
+/// How a period ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeriodEnd {
+    /// With a result that both sides of the stream agree on.
+    Done(Success),
+    /// With a reason; the state that was kept before stays.
+    Failed(Fault),
 }
 
 /// A result and what it was made from.
@@ -165,4 +207,6 @@ pub struct Success {
     pub summaries: Vec<StreamSummary>,
     /// How long what took.
     pub timings: Timings,
+    /// What the function wants kept, of a period of a persistent task.
+    pub state: Option<FunctionState>,
 }

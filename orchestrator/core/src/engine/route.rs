@@ -8,12 +8,13 @@ use fades_wire::ids::{TaskKey, Ticket};
 
 use super::Engine;
 use super::broker::welcome;
-use super::function::protocol;
+use super::function::{Recall, protocol};
+use super::periods::recall;
 use super::port::{Effect, GuestInput, Now};
 use super::tasks::Task;
 use crate::fault::Fault;
 use crate::ids::{GuestId, TaskId};
-use crate::task::TaskState;
+use crate::task::{OperationSpec, TaskState};
 
 /// Enough for the broker to notice the end of its time and for its words to arrive, on a busy machine.
 const LAST_WORDS_US: u64 = 250_000;
@@ -105,13 +106,14 @@ impl Engine {
                     let who = format!("operation {:?} on source {:?}", operation.id, operation.source);
                     let Some(attempt) = &mut task.attempt else { return Ok(()) };
                     if let Err(fault) = attempt.failed(&who, &failed.failure, false, now, &patience) {
-                        self.fail(id, fault);
+                        self.fail(id, fault, now);
                     }
                 }
             }
             FromGuest::Started(_)
             | FromGuest::Progress(_)
             | FromGuest::ResultPart(_)
+            | FromGuest::Keep(_)
             | FromGuest::Finished(_) => return Err("sent a message that only a function may send".into()),
         }
         Ok(())
@@ -127,7 +129,7 @@ impl Engine {
             attempt.is_some_and(|attempt| attempt.key == key)
         };
         let id = match self.tasks.get(&TaskId::from(key)) {
-            Some(task) if !task.anew => TaskId::from(key),
+            Some(task) if !task.is_renamed() => TaskId::from(key),
             // What is still said of an attempt that is over.
             Some(_) => return Ok(None),
             None => match self.running.values().find(attempt) {
@@ -171,7 +173,7 @@ impl Engine {
         };
         match result {
             Ok(()) => self.settle(id, now),
-            Err(fault) => self.fail(id, fault),
+            Err(fault) => self.fail(id, fault, now),
         }
     }
 
@@ -189,12 +191,28 @@ impl Engine {
         let patience = self.config.patience;
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let Some(attempt) = &mut task.attempt else { return Ok(()) };
+        if matches!(attempt.recall, Recall::Asked) {
+            return Ok(());
+        }
         let (guest, place, key) = (attempt.guest, attempt.place, attempt.key);
         let Some((broker, broker_place)) = self.broker.ready() else {
             // Cannot be: a task under way goes back in line the moment its broker is lost.
             return Err(Fault::new(codes::BROKER_NOT_READY, "the broker is not ready"));
         };
         task.state = TaskState::Streaming;
+        let schedule = task.spec.schedule;
+        let (memory, recalled) =
+            recall(&mut attempt.recall, schedule.map_or(0, |schedule| schedule.state_limit));
+        let shift_ns = match (schedule, task.periods.running) {
+            (Some(schedule), Some(period)) => schedule.shift_ns(period),
+            _ => 0,
+        };
+        let order = |operation: &OperationSpec| {
+            let mut order = operation.order.clone();
+            order.from_ns = order.from_ns.saturating_add(shift_ns);
+            order.to_ns = order.to_ns.saturating_add(shift_ns);
+            order
+        };
         let ticket = Ticket((self.tickets)());
         let spec = &task.spec;
         let retrieve = Retrieve {
@@ -207,7 +225,7 @@ impl Engine {
             together: spec.together,
             priority: spec.priority,
             deadline_us: broker_time_us(spec.timeout_ms),
-            operations: spec.operations.iter().map(|operation| operation.order.clone()).collect(),
+            operations: spec.operations.iter().map(order).collect(),
             budget_bytes: self.config.budget_bytes,
         };
         let names = spec
@@ -225,12 +243,14 @@ impl Engine {
             parameters: spec.parameters.clone(),
             result_limit: spec.result_limit,
             window_bytes: self.config.window_bytes,
+            memory,
         };
         self.record(id, "");
         // The broker first: the ticket should be known before it is shown.
         self.out.push(Effect::Send { guest, message: welcome(now, &patience).into() });
         self.out.push(Effect::Send { guest: broker, message: retrieve.into() });
         self.out.push(Effect::Send { guest, message: run.into() });
+        self.out.extend(recalled.into_iter().map(|message| Effect::Send { guest, message }));
         Ok(())
     }
 }

@@ -21,6 +21,8 @@ pub struct EngineStatus {
     pub waiting: usize,
     /// Tasks under way.
     pub under_way: usize,
+    /// Persistent tasks between two periods.
+    pub between: usize,
 }
 
 /// One guest.
@@ -69,6 +71,7 @@ impl Engine {
             limits: self.config.limits,
             waiting: self.queue.len(),
             under_way: self.running.len(),
+            between: self.waiting.len(),
         }
     }
 

@@ -6,12 +6,13 @@ use fades_wire::ids::TaskKey;
 
 use super::Engine;
 use super::dormant::{Kind, Taken};
-use super::function::Attempt;
+use super::function::{Attempt, Recall};
 use super::guests::Wanted;
-use super::port::{Effect, Now, Outcome, Success};
+use super::port::{Effect, Now, Outcome, PeriodEnd, Success};
 use super::verdict::{Agreed, Intake};
 use crate::fault::Fault;
 use crate::ids::{Role, TaskId};
+use crate::periods::PeriodsSoFar;
 use crate::task::{RecordedState, TaskSpec, TaskState};
 use crate::timings::Timings;
 
@@ -21,10 +22,14 @@ pub(super) struct Task {
     pub(super) spec: TaskSpec,
     pub(super) state: TaskState,
     pub(super) attempts: u32,
-    /// Its place among tasks of equal priority and deadline; kept over retries.
-    arrival: u64,
+    /// Its place among tasks of equal priority and deadline; kept over retries, not over periods.
+    pub(super) arrival: u64,
     /// When it began to wait, monotonic µs.
-    since_us: u64,
+    pub(super) since_us: u64,
+    /// How far a persistent task is.
+    pub(super) periods: PeriodsSoFar,
+    /// When its next period is due, while it is among those that wait for that.
+    pub(super) due_us: Option<u64>,
     /// The function that it took was dead: it gets one that is started for it, and the broker hears of it under another name.
     pub(super) anew: bool,
     /// Its function, while it is under way.
@@ -33,23 +38,25 @@ pub(super) struct Task {
 
 impl Engine {
     pub(super) fn accept(&mut self, spec: TaskSpec, now: Now) {
-        self.admit(spec, TaskState::Accepted, 0, now);
+        let new = RecordedState { state: TaskState::Accepted, attempts: 0, periods: PeriodsSoFar::default() };
+        self.admit(spec, new, now);
     }
 
     /// A task that an earlier daemon left: what ran then begins anew, as often as attempts are left.
     pub(super) fn recover(&mut self, spec: TaskSpec, recorded: RecordedState, now: Now) {
-        let RecordedState { state, attempts } = recorded;
+        let state = recorded.state;
         if state.is_final() || self.tasks.contains_key(&spec.id) {
             return;
         }
         let id = spec.id;
-        self.admit(spec, state, attempts, now);
+        self.admit(spec, recorded, now);
         if state.is_under_way() {
             self.retry(id, codes::NODE_RESTARTED, "the node ended while the task ran", now);
         }
     }
 
-    fn admit(&mut self, spec: TaskSpec, state: TaskState, attempts: u32, now: Now) {
+    fn admit(&mut self, spec: TaskSpec, recorded: RecordedState, now: Now) {
+        let RecordedState { state, attempts, periods } = recorded;
         let id = spec.id;
         if self.tasks.contains_key(&id) {
             return;
@@ -58,23 +65,25 @@ impl Engine {
         let room = self.config.limits.function_mib(self.broker.memory_mib());
         let needed = spec.memory_mib;
         let (arrival, since_us) = (self.arrivals, now.mono_us);
-        let task = Task { spec, state, attempts, arrival, since_us, anew: false, attempt: None };
+        let (anew, due_us, attempt) = (false, None, None);
+        let task = Task { spec, state, attempts, arrival, since_us, periods, due_us, anew, attempt };
         self.tasks.insert(id, task);
         if needed > room {
             let why = format!("the task needs {needed} MiB, this node has {room} MiB for a function");
-            self.fail(id, Fault::new(codes::TASK_ABOVE_NODE, why));
+            // The whole of a persistent task, too: no period of it would fit.
+            self.finish(id, Outcome::Failed(Fault::new(codes::TASK_ABOVE_NODE, why)), "its task failed");
         } else if state.is_under_way() {
             // The caller decides: only it knows why nothing runs for it any more.
         } else if attempts >= self.config.patience.max_attempts {
             let why = format!("the task was begun {attempts} times, which is all that this node allows");
-            self.fail(id, Fault::new(codes::RETRIES_EXHAUSTED, why));
+            self.fail(id, Fault::new(codes::RETRIES_EXHAUSTED, why), now);
         } else {
-            self.enqueue(id, "");
+            self.line_up(id, "", now);
         }
     }
 
     /// Puts a task in line; recorded unless it is recorded so already.
-    fn enqueue(&mut self, id: TaskId, why: &str) {
+    pub(super) fn enqueue(&mut self, id: TaskId, why: &str) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         self.queue.insert(id, task.spec.priority, task.spec.expires_unix_us, task.arrival);
         if task.state != TaskState::Queued {
@@ -84,9 +93,9 @@ impl Engine {
     }
 
     pub(super) fn record(&mut self, id: TaskId, detail: &str) {
-        if let Some(Task { state, attempts, .. }) = self.tasks.get(&id) {
-            let (state, attempts) = (*state, *attempts);
-            self.out.push(Effect::Record { task: id, state, attempts, detail: detail.to_owned() });
+        if let Some(Task { state, attempts, periods, .. }) = self.tasks.get(&id) {
+            let (state, attempts, period) = (*state, *attempts, periods.running);
+            self.out.push(Effect::Record { task: id, state, attempts, period, detail: detail.to_owned() });
         }
     }
 
@@ -106,7 +115,7 @@ impl Engine {
         if task.attempts >= most {
             let why =
                 format!("{why}; it was begun {} times, which is all that this node allows", task.attempts);
-            return self.fail(id, Fault::new(last, why));
+            return self.fail(id, Fault::new(last, why), now);
         }
         task.since_us = now.mono_us;
         let attempt = task.attempt.take();
@@ -117,7 +126,7 @@ impl Engine {
     }
 
     /// Ends a task's function, and has the broker forget it.
-    fn leave(&mut self, attempt: &Attempt, why: &str) {
+    pub(super) fn leave(&mut self, attempt: &Attempt, why: &str) {
         self.running.remove(&attempt.guest);
         self.guests.stop(attempt.guest, why, &mut self.out);
         // After a success too: the function is ended before its farewell may have reached the broker, which would keep the
@@ -142,14 +151,17 @@ impl Engine {
 
     pub(super) fn tick_tasks(&mut self, now: Now) {
         while let Some(id) = self.queue.expired(now.unix_us) {
-            self.finish(id, Outcome::Expired, "its task expired");
+            match self.tasks.get(&id).is_some_and(|task| task.spec.schedule.is_some()) {
+                true => self.expire_periods(id, now),
+                false => self.finish(id, Outcome::Expired, "its task expired"),
+            }
         }
         let under_way: Vec<TaskId> = self.running.values().copied().collect();
         for id in under_way {
             let attempt = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut());
             let Some(attempt) = attempt else { continue };
             if let Err(fault) = attempt.tick(now, &self.config.patience, &mut self.out) {
-                self.fail(id, fault);
+                self.fail(id, fault, now);
             }
         }
     }
@@ -218,6 +230,9 @@ impl Engine {
 
     fn start(&mut self, id: TaskId, now: Now) {
         self.queue.remove(id);
+        if !self.begin_period(id, now) {
+            return;
+        }
         let Some(task) = self.tasks.get(&id) else { return };
         let (kind, may_take) = (task.kind(), self.may_take(task));
         let alike = |other: &TaskId| self.tasks.get(other).is_some_and(|task| task.kind() == kind);
@@ -225,7 +240,7 @@ impl Engine {
         self.dormant.seen(&task.spec.image, task.spec.memory_mib, at_once, now);
         let taken = if may_take { self.dormant.take(kind) } else { None };
         // What the broker still says of the time before is about nobody then.
-        let key = if task.anew { TaskKey(first_half((self.tickets)())) } else { id.into() };
+        let key = if task.is_renamed() { TaskKey(first_half((self.tickets)())) } else { id.into() };
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.state = TaskState::Starting;
         task.attempts += 1;
@@ -234,18 +249,25 @@ impl Engine {
         let patience = &self.config.patience;
         let spec = &task.spec;
         let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
-        let intake = Intake::new(names, spec.result_limit);
+        let schedule = spec.schedule;
+        let intake = Intake::new(names, spec.result_limit, schedule.map(|schedule| schedule.state_limit));
         if let Some(Taken { guest, place, awake }) = taken {
             let mut attempt = Attempt::new(guest, key, intake, spec.timeout_ms, now, patience);
             attempt.place = place;
             if awake {
                 attempt.awake(now, patience);
             }
+            if schedule.is_some() {
+                attempt.recall = Recall::Asked;
+            }
             task.attempt = Some(attempt);
             self.guests.assign(guest, id);
             self.running.insert(guest, id);
+            if schedule.is_some() {
+                self.out.push(Effect::LoadState { task: id, guest });
+            }
             if awake && let Err(fault) = self.serve(id, now) {
-                self.fail(id, fault);
+                self.fail(id, fault, now);
             }
             return;
         }
@@ -259,7 +281,12 @@ impl Engine {
             time_limit_us: Some(life_us.saturating_add(patience.settle_us)),
         };
         let guest = self.guests.order(&wanted, &mut self.out);
-        task.attempt = Some(Attempt::new(guest, key, intake, spec.timeout_ms, now, patience));
+        let mut attempt = Attempt::new(guest, key, intake, spec.timeout_ms, now, patience);
+        if schedule.is_some() {
+            attempt.recall = Recall::Asked;
+            self.out.push(Effect::LoadState { task: id, guest });
+        }
+        task.attempt = Some(attempt);
         self.running.insert(guest, id);
     }
 
@@ -274,25 +301,41 @@ impl Engine {
         let verdict = self.tasks.get(&id).and_then(|task| task.attempt.as_ref()?.intake.verdict());
         match verdict {
             Some(Ok(agreed)) => self.succeed(id, agreed, now),
-            Some(Err(fault)) => self.fail(id, fault),
+            Some(Err(fault)) => self.fail(id, fault, now),
             None => {}
         }
     }
 
     fn succeed(&mut self, id: TaskId, agreed: Agreed, now: Now) {
         let Some(timings) = self.tasks.get(&id).and_then(|task| timings(task, &agreed, now)) else { return };
-        let Agreed { result, summaries, .. } = agreed;
-        self.finish(id, Outcome::Succeeded(Success { result, summaries, timings }), "its work is done");
+        let Agreed { result, summaries, state, .. } = agreed;
+        let (success, why) = (Success { result, summaries, timings, state }, "its work is done");
+        match self.is_in_period(id) {
+            true => self.end_period(id, PeriodEnd::Done(success), why, now),
+            false => self.finish(id, Outcome::Succeeded(success), why),
+        }
     }
 
-    pub(super) fn fail(&mut self, id: TaskId, fault: Fault) {
-        self.finish(id, Outcome::Failed(fault), "its task failed");
+    /// Ends a task with a reason; of a persistent one the period that has begun, and the next one has its turn.
+    pub(super) fn fail(&mut self, id: TaskId, fault: Fault, now: Now) {
+        let why = "its task failed";
+        match self.is_in_period(id) {
+            true => self.end_period(id, PeriodEnd::Failed(fault), why, now),
+            false => self.finish(id, Outcome::Failed(fault), why),
+        }
+    }
+
+    fn is_in_period(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|task| task.periods.running.is_some())
     }
 
     /// The one place where tasks end.
     pub(super) fn finish(&mut self, id: TaskId, outcome: Outcome, why: &str) {
         let Some(task) = self.tasks.remove(&id) else { return };
         self.queue.remove(id);
+        if let Some(due_us) = task.due_us {
+            self.waiting.remove(&(due_us, id));
+        }
         self.out.push(Effect::Finish { task: id, outcome });
         if let Some(attempt) = task.attempt {
             self.leave(&attempt, why);
@@ -303,6 +346,11 @@ impl Engine {
 impl Task {
     pub(super) const fn kind(&self) -> Kind {
         Kind::of(&self.spec.image, self.spec.memory_mib)
+    }
+
+    /// Whether the broker knows its attempts by other names than its own: it may still speak of one before.
+    pub(super) const fn is_renamed(&self) -> bool {
+        self.anew || self.spec.schedule.is_some()
     }
 }
 
@@ -324,6 +372,7 @@ fn timings(task: &Task, agreed: &Agreed, now: Now) -> Option<Timings> {
         compute: agreed.compute_us,
         return_: since(agreed.first_part_us),
         total: match task.spec.received_mono_us {
+            _ if task.spec.schedule.is_some() => since(task.since_us),
             Some(received_us) => since(received_us),
             None => now.unix_us.saturating_sub(task.spec.received_unix_us),
         },

@@ -4,10 +4,11 @@
 //! chunks, series, first and last instant, digest. So a partial aggregate never passes for a whole one.
 
 use fades_api::codes;
-use fades_wire::control::{Finished, OperationEnded, ResultPart};
+use fades_wire::control::{Finished, Keep, OperationEnded, ResultPart};
 use fades_wire::data::StreamSummary;
 
 use crate::fault::Fault;
+use crate::periods::FunctionState;
 
 /// Everything known of one attempt's streams and result.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ pub(super) struct Intake {
     complete: bool,
     first_part_us: Option<u64>,
     finished: Option<Finished>,
+    /// What the function wants kept so far.
+    kept: Vec<u8>,
+    kept_parts: u32,
+    /// Most bytes of that; `None` where nothing is kept.
+    kept_limit: Option<u64>,
 }
 
 /// What a verdict in favour rests on.
@@ -33,11 +39,12 @@ pub(super) struct Agreed {
     pub(super) transfer_us: u64,
     pub(super) compute_us: u64,
     pub(super) first_part_us: u64,
+    pub(super) state: Option<FunctionState>,
 }
 
 impl Intake {
-    /// For a task with these operations and so many bytes of result at most.
-    pub(super) fn new(names: Vec<String>, limit: u64) -> Self {
+    /// For a task with these operations, so many bytes of result at most, and of state where it may keep one.
+    pub(super) fn new(names: Vec<String>, limit: u64, kept_limit: Option<u64>) -> Self {
         let operations = names.len();
         Self {
             names,
@@ -49,6 +56,9 @@ impl Intake {
             complete: false,
             first_part_us: None,
             finished: None,
+            kept: Vec::new(),
+            kept_parts: 0,
+            kept_limit,
         }
     }
 
@@ -117,6 +127,26 @@ impl Intake {
         Ok(())
     }
 
+    /// A piece of what the function wants kept.
+    pub(super) fn keep(&mut self, part: &Keep) -> Result<(), Fault> {
+        let size = self.kept.len() as u64 + part.bytes.len() as u64;
+        let why = match self.kept_limit {
+            None => "the function wants a state kept, and the task is not persistent".into(),
+            Some(_) if part.index != self.kept_parts || part.bytes.is_empty() || self.finished.is_some() => {
+                format!("state part {} of {} bytes came out of turn", part.index, part.bytes.len())
+            }
+            Some(limit) if size > limit => {
+                format!("the state has at least {size} bytes, the task allows {limit}")
+            }
+            Some(_) => {
+                self.kept.extend_from_slice(&part.bytes);
+                self.kept_parts += 1;
+                return Ok(());
+            }
+        };
+        Err(Fault::new(codes::STATE_PARTS_WRONG, why))
+    }
+
     /// The function says that it is done.
     pub(super) fn finished(&mut self, finished: Finished) -> Result<(), Fault> {
         let why = if self.finished.is_some() {
@@ -125,6 +155,15 @@ impl Intake {
             format!("the function finished after {} result parts, none of them the last", self.parts)
         } else if finished.result_len != self.result.len() as u64 {
             format!("the result has {} bytes, the function claims {}", self.result.len(), finished.result_len)
+        } else if finished.state.map_or(0, |head| head.len) != self.kept.len() as u64
+            || (finished.state.is_some() && self.kept_limit.is_none())
+        {
+            let why = format!(
+                "a state of {} bytes came, the function claims {:?}",
+                self.kept.len(),
+                finished.state
+            );
+            return Err(Fault::new(codes::STATE_PARTS_WRONG, why));
         } else {
             self.finished = Some(finished);
             return Ok(());
@@ -187,6 +226,9 @@ impl Intake {
             transfer_us: finished.transfer_us,
             compute_us: finished.compute_us,
             first_part_us: self.first_part_us.unwrap_or(0),
+            state: finished
+                .state
+                .map(|head| FunctionState { version: head.version, bytes: self.kept.clone() }),
         })
     }
 }

@@ -8,7 +8,8 @@ use fades_core::{Role, TaskId};
 use fades_wire::PROTOCOL;
 use fades_wire::address::{Endpoint, Place};
 use fades_wire::control::{
-    Finished, FromGuest, Heartbeat, Hello, OperationEnded, OperationTimes, ResultPart, Started, ToGuest,
+    Finished, FromGuest, Heartbeat, Hello, Keep, OperationEnded, OperationTimes, ResultPart, Started,
+    StateHead, ToGuest,
 };
 use fades_wire::data::StreamSummary;
 
@@ -47,6 +48,10 @@ pub(crate) struct Actor {
     /// Its task as it was told of it, and that one's operations.
     run: Option<(TaskId, usize)>,
     retrieves: BTreeMap<TaskId, VecDeque<u16>>,
+    /// What it was given to go on from, if it may keep anything.
+    memory: Option<Vec<u8>>,
+    /// First instants of the operations that it was last told to retrieve.
+    pub(crate) windows: Vec<(i64, i64)>,
 }
 
 impl Actor {
@@ -59,6 +64,8 @@ impl Actor {
             pings: VecDeque::new(),
             run: None,
             retrieves: BTreeMap::new(),
+            memory: None,
+            windows: Vec::new(),
         }
     }
 
@@ -68,9 +75,15 @@ impl Actor {
             ToGuest::Run(run) => {
                 self.run = Some((run.task.into(), run.operations.len()));
                 self.task.get_or_insert(run.task.into());
+                self.memory = run.memory.map(|_| Vec::new());
+            }
+            ToGuest::Recall(part) => {
+                self.memory.as_mut().expect("a memory was told of").extend(&part.bytes);
             }
             ToGuest::Retrieve(retrieve) => {
                 let operations = retrieve.operations.iter().map(|operation| operation.index).collect();
+                let windows = retrieve.operations.iter();
+                self.windows = windows.map(|operation| (operation.from_ns, operation.to_ns)).collect();
                 self.retrieves.insert(retrieve.task.into(), operations);
             }
             ToGuest::Abandon(abandon) => {
@@ -78,6 +91,12 @@ impl Actor {
             }
             ToGuest::Welcome(_) | ToGuest::Shutdown(_) => {}
         }
+    }
+
+    fn kept(&self) -> Vec<u8> {
+        let mut kept = self.memory.clone().unwrap_or_default();
+        kept.push(7);
+        kept
     }
 
     pub(crate) fn hello(&self) -> FromGuest {
@@ -123,6 +142,12 @@ impl Actor {
             0 => Some(Started.into()),
             1 => Some(ResultPart { index: 0, last: false, bytes: head.into() }.into()),
             2 => Some(ResultPart { index: 1, last: true, bytes: tail.into() }.into()),
+            // A period's function keeps what it was given and one byte more.
+            3 if self.memory.is_some() => Some(Keep { index: 0, bytes: self.kept() }.into()),
+            4 if self.memory.is_some() => {
+                let state = Some(StateHead { version: 1, len: self.kept().len() as u64 });
+                Some(Finished { state, ..finished(task, operations) }.into())
+            }
             3 => Some(finished(task, operations).into()),
             _ => None,
         }
@@ -137,5 +162,6 @@ pub(crate) fn finished(task: TaskId, operations: usize) -> Finished {
         transfer_us: 7,
         compute_us: 3,
         result_len: RESULT.len() as u64,
+        state: None,
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use fades_api::codes;
+use fades_api::task::Missed;
 use fades_core::backend::ExitCause;
 use fades_core::engine::{Effect, GuestInput, Input, Outcome};
 use fades_core::fault::Fault;
 use fades_core::limits::Limits;
-use fades_core::task::TaskState;
+use fades_core::periods::Schedule;
+use fades_core::task::{TaskSpec, TaskState};
 use fades_core::{GuestId, Role};
 use fades_wire::control::{
     Failed, FromGuest, Heartbeat, OperationEnded, OperationFailed, OperationProgress, ResultPart,
@@ -18,7 +20,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::actors::{finished, truth};
-use crate::world::{LIMITS, World, exited, spec, task};
+use crate::world::{LIMITS, SECOND, World, exited, spec, task};
 
 /// What may happen next. Numbers pick a guest or a task among those there are.
 #[derive(Debug, Clone)]
@@ -52,6 +54,14 @@ enum Step {
     },
     /// A task comes, and its function is gone before it has said another word.
     Sudden(u8),
+    /// A persistent task comes, some of its periods due already.
+    Persistent {
+        number: u8,
+        every_s: u8,
+        past: u8,
+        last: u8,
+        late_s: u8,
+    },
     Cancel(u8),
     ImagesChanged,
     Pass(u32),
@@ -76,6 +86,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             Step::Accept { number, priority, memory, operations, expires_s }
         }),
         2 => any::<u8>().prop_map(Step::Sudden),
+        3 => any::<(u8, u8, u8, u8, u8)>().prop_map(|(number, every_s, past, last, late_s)| {
+            Step::Persistent { number, every_s, past, last, late_s }
+        }),
         1 => any::<u8>().prop_map(Step::Cancel),
         1 => Just(Step::ImagesChanged),
         5 => (0u32..12_000_000).prop_map(Step::Pass),
@@ -213,8 +226,26 @@ fn act(world: &mut World, step: &Step, accepted: &mut Vec<u8>) {
                 }
             }
         }
+        Step::Persistent { number, every_s, past, last, late_s } => {
+            let number = 20 + number % 4;
+            if !accepted.contains(&number) {
+                accepted.push(number);
+                let every_us = (1 + u64::from(every_s % 20)) * SECOND;
+                let schedule = Schedule {
+                    every_us,
+                    first_due_us: (world.now.unix_us + 2 * SECOND)
+                        .saturating_sub(u64::from(past % 8) * every_us),
+                    last: u64::from(last % 8),
+                    missed: if last & 8 == 0 { Missed::Skip } else { Missed::CatchUp },
+                    state_limit: if last & 16 == 0 { 100 } else { 2 },
+                };
+                let expires_unix_us = schedule.due_us(schedule.last) + u64::from(late_s % 64) * SECOND;
+                world.accept(TaskSpec { expires_unix_us, schedule: Some(schedule), ..spec(number, 1) });
+            }
+        }
         Step::Cancel(number) => {
-            world.give(Input::Cancel(task(number % 12)));
+            let persistent = 20 + number % 4;
+            world.give(Input::Cancel(task(if *number < 200 { number % 12 } else { persistent })));
         }
         Step::ImagesChanged => {
             world.give(Input::ImagesChanged);
@@ -254,7 +285,8 @@ fn tell(recovered: &[(usize, u32)], steps: &[Step], dormant_mib: u32) -> World {
 fn the_stories_reach_every_kind_of_end() {
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    let mut retried = 0;
+    let (mut retried, mut missed) = (0, 0);
+    let mut periods: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..1500 {
         let (recovered, steps) = (recovered(), steps()).new_tree(&mut runner).unwrap().current();
         let world = tell(&recovered, &steps, 0);
@@ -269,6 +301,10 @@ fn the_stories_reach_every_kind_of_end() {
             matches!(effect, Effect::Record { state: TaskState::Starting, attempts: 2.., .. })
         };
         retried += world.effects.iter().filter(again).count();
+        missed += world.effects.iter().filter(|effect| matches!(effect, Effect::Missed { .. })).count();
+        for (_, _, end) in &world.periods {
+            *periods.entry(end.clone().map_or_else(|code| code, |_| "done".to_owned())).or_default() += 1;
+        }
     }
     let wanted = [
         "succeeded",
@@ -294,6 +330,10 @@ fn the_stories_reach_every_kind_of_end() {
         assert!(seen.contains_key(kind), "no story ended with {kind}: {seen:?}");
     }
     assert!(retried > 100 && seen["succeeded"] > 1000, "{retried} retried, {seen:?}");
+    assert!(missed > 500 && periods["done"] > 1000, "{missed} missed, {periods:?}");
+    for kind in ["GUEST_PANICKED", "STATE_PARTS_WRONG", "SUMMARIES_DIFFER", "TASK_EXPIRED"] {
+        assert!(periods.contains_key(kind), "no period ended with {kind}: {periods:?}");
+    }
     let mut anew = 0;
     for _ in 0..1500 {
         let steps = steps().new_tree(&mut runner).unwrap().current();

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fades_core::engine::{Effect, Outcome};
+use fades_core::engine::{Effect, Outcome, PeriodEnd, Success};
 use fades_core::limits::{Limits, Usage};
+use fades_core::periods::PeriodsSoFar;
 use fades_core::task::TaskState;
 use fades_core::{GuestId, Role, TaskId};
 use fades_wire::control::ToGuest;
@@ -26,6 +27,9 @@ struct Entry {
     state: TaskState,
     attempts: u32,
     ends: u32,
+    /// The lowest period that is not over, and the one that has begun.
+    next: u64,
+    running: Option<u64>,
 }
 
 /// The books.
@@ -62,7 +66,13 @@ impl Laws {
     }
 
     pub(crate) fn accepted(&mut self, task: TaskId, state: TaskState, attempts: u32) {
-        self.tasks.insert(task, Entry { state, attempts, ends: 0 });
+        self.tasks.insert(task, Entry { state, attempts, ends: 0, next: 0, running: None });
+    }
+
+    /// An earlier daemon got so far.
+    pub(crate) fn recovered(&mut self, task: TaskId, periods: PeriodsSoFar) {
+        let entry = self.tasks.get_mut(&task).expect("it is accepted before");
+        (entry.next, entry.running) = (periods.next, periods.running);
     }
 
     /// The task whose current attempt is called so.
@@ -119,7 +129,21 @@ impl Laws {
     pub(crate) fn watch(&mut self, now_us: u64, effects: &[Effect]) {
         for (at, effect) in effects.iter().enumerate() {
             match effect {
-                Effect::Record { task, state, attempts, .. } => self.record(*task, *state, *attempts),
+                Effect::Record { task, state, attempts, period, .. } => {
+                    self.record(*task, *state, *attempts);
+                    self.begins(*task, *state, *period);
+                }
+                Effect::Missed { task, first, last } => {
+                    let entry = self.tasks.get_mut(task).expect("only accepted tasks miss periods");
+                    assert_eq!((entry.ends, entry.running, entry.next), (0, None, *first), "{task}");
+                    assert!(last >= first);
+                    entry.next = last + 1;
+                }
+                Effect::Period { task, period, end } => self.period(*task, *period, end),
+                Effect::LoadState { task, guest } => {
+                    assert!(self.tasks[task].running.is_some(), "a state without a period");
+                    assert!(!self.guests.get(guest).is_some_and(|kept| kept.stopped || kept.run));
+                }
                 Effect::Finish { task, outcome } => self.finish(*task, outcome),
                 Effect::Progress { task, .. } => {
                     assert_eq!(self.tasks[task].ends, 0, "progress of ended {task}")
@@ -183,14 +207,40 @@ impl Laws {
         assert!(task.state.may_become(outcome.state()), "{id} went from {} to {outcome:?}", task.state);
         task.state = outcome.state();
         match outcome {
-            Outcome::Succeeded(success) => {
-                assert_eq!(self.sent.get(&id), self.read.get(&id), "a result without equal summaries");
-                let mut published = success.summaries.clone();
-                published.sort_by_key(|summary| summary.operation);
-                assert_eq!(Some(&published), self.sent.get(&id));
-            }
+            Outcome::Succeeded(success) => self.agrees(id, success),
             Outcome::Failed(fault) => assert!(fault.code.entry().is_some() && !fault.message.is_empty()),
-            Outcome::Cancelled | Outcome::Expired => {}
+            Outcome::Cancelled | Outcome::Expired | Outcome::PeriodsOver => {}
+        }
+    }
+
+    fn agrees(&self, id: TaskId, success: &Success) {
+        assert_eq!(self.sent.get(&id), self.read.get(&id), "a result without equal summaries");
+        let mut published = success.summaries.clone();
+        published.sort_by_key(|summary| summary.operation);
+        assert_eq!(Some(&published), self.sent.get(&id));
+    }
+
+    /// A period has one number from its begin to its end, whatever happens between.
+    fn begins(&mut self, id: TaskId, state: TaskState, period: Option<u64>) {
+        let task = self.tasks.get_mut(&id).expect("only accepted tasks are recorded");
+        match (state, period) {
+            (TaskState::Starting, Some(period)) if task.running.is_none() => {
+                assert_eq!(period, task.next, "{id} begins a period out of turn");
+                task.running = Some(period);
+            }
+            (TaskState::Waiting, period) => assert_eq!(period, None),
+            (_, period) => assert_eq!(period, task.running, "{id} is {state}"),
+        }
+    }
+
+    fn period(&mut self, id: TaskId, period: u64, end: &PeriodEnd) {
+        let task = self.tasks.get_mut(&id).expect("only accepted tasks have periods");
+        assert_eq!((task.ends, task.running.take(), task.next), (0, Some(period), period), "{id}");
+        assert!(task.state.may_become(TaskState::Waiting));
+        (task.state, task.attempts, task.next) = (TaskState::Waiting, 0, period + 1);
+        match end {
+            PeriodEnd::Done(success) => self.agrees(id, success),
+            PeriodEnd::Failed(fault) => assert!(fault.code.entry().is_some() && !fault.message.is_empty()),
         }
     }
 
@@ -216,6 +266,7 @@ impl Laws {
                     "the broker hears of the ticket first"
                 );
             }
+            ToGuest::Recall(_) => assert!(kept.run, "what is recalled comes behind the order to run"),
             ToGuest::Abandon(_) => assert_eq!(kept.role, Role::Broker),
             ToGuest::Welcome(_) | ToGuest::Ping(_) | ToGuest::Shutdown(_) => {}
         }

@@ -4,6 +4,7 @@ mod actors;
 mod dormant;
 mod interleavings;
 mod laws;
+mod periods;
 mod scenarios;
 mod supervision;
 mod world;

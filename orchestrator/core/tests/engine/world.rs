@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use fades_core::backend::{ExitCause, GuestExit};
-use fades_core::engine::{BrokerConfig, Config, Effect, Engine, GuestInput, Input, Now, Outcome};
+use fades_core::engine::{
+    BrokerConfig, Config, Effect, Engine, GuestInput, Input, Now, Outcome, PeriodEnd, Success,
+};
+use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
+use fades_core::periods::{FunctionState, PeriodsSoFar};
 use fades_core::task::{ImageRef, OperationSpec, RecordedState, TaskSpec, TaskState};
 use fades_core::{GuestId, Role, TaskId};
 use fades_wire::address::Endpoint;
@@ -25,6 +29,13 @@ pub(crate) struct World {
     pub(crate) ghosts: BTreeMap<GuestId, Actor>,
     pub(crate) outcomes: BTreeMap<TaskId, Outcome>,
     pub(crate) effects: Vec<Effect>,
+    /// States as they are stored.
+    pub(crate) kept: BTreeMap<TaskId, FunctionState>,
+    /// What is said instead of the next states that are asked for.
+    pub(crate) damage: Option<Fault>,
+    /// Periods that ended, in order: the result, or the failure's code.
+    pub(crate) periods: Vec<(TaskId, u64, Result<Success, String>)>,
+    loads: Vec<(TaskId, GuestId)>,
 }
 
 pub(crate) fn task(number: u8) -> TaskId {
@@ -64,6 +75,7 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
         parameters: "{}".into(),
         result_limit: 100,
         operations: (0..operations).map(operation).collect(),
+        schedule: None,
     }
 }
 
@@ -97,6 +109,10 @@ impl World {
             ghosts: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             effects: Vec::new(),
+            kept: BTreeMap::new(),
+            damage: None,
+            periods: Vec::new(),
+            loads: Vec::new(),
         }
     }
 
@@ -126,6 +142,14 @@ impl World {
         assert_eq!(status.usage, self.laws.usage(), "the engine's books differ from ours");
         assert_eq!(status.guests.len(), status.usage.guests as usize);
         self.effects.extend(effects.iter().cloned());
+        let mut effects = effects;
+        for (task, guest) in std::mem::take(&mut self.loads) {
+            let state = match self.damage.take() {
+                Some(fault) => Err(fault),
+                None => Ok(self.kept.get(&task).cloned()),
+            };
+            effects.extend(self.give(Input::State(guest, state)));
+        }
         effects
     }
 
@@ -169,7 +193,22 @@ impl World {
                 self.outcomes.insert(*task, outcome.clone());
             }
             Effect::WakeAt { mono_us } => self.wake_us = *mono_us,
-            Effect::Record { .. } | Effect::Progress { .. } => {}
+            Effect::Period { task, period, end } => {
+                let end = match end {
+                    PeriodEnd::Done(success) => {
+                        if let Some(state) = &success.state {
+                            self.kept.insert(*task, state.clone());
+                        }
+                        Ok(success.clone())
+                    }
+                    PeriodEnd::Failed(fault) => {
+                        Err(fault.code.entry().map_or("?", |entry| entry.name).to_owned())
+                    }
+                };
+                self.periods.push((*task, *period, end));
+            }
+            Effect::LoadState { task, guest } => self.loads.push((*task, *guest)),
+            Effect::Record { .. } | Effect::Missed { .. } | Effect::Progress { .. } => {}
         }
     }
 
@@ -182,7 +221,15 @@ impl World {
         if !state.is_final() {
             self.laws.accepted(spec.id, state, attempts);
         }
-        self.give(Input::Recovered(spec, RecordedState { state, attempts }))
+        let periods = PeriodsSoFar::default();
+        self.give(Input::Recovered(spec, RecordedState { state, attempts, periods }))
+    }
+
+    /// The same of a persistent task, with what was stored of it.
+    pub(crate) fn recover_persistent(&mut self, spec: TaskSpec, recorded: RecordedState) -> Vec<Effect> {
+        self.laws.accepted(spec.id, recorded.state, recorded.attempts);
+        self.laws.recovered(spec.id, recorded.periods);
+        self.give(Input::Recovered(spec, recorded))
     }
 
     /// Lets time pass, then ticks.
@@ -304,6 +351,15 @@ impl World {
             let moved = guests
                 .into_iter()
                 .any(|guest| !self.outcomes.contains_key(&task(number)) && self.step(guest));
+            assert!(moved, "nobody has anything more to say");
+        }
+    }
+
+    /// Steps guests until so many periods have ended, and no further.
+    pub(crate) fn until_periods(&mut self, count: usize) {
+        while self.periods.len() < count {
+            let guests: Vec<GuestId> = self.actors.keys().copied().collect();
+            let moved = guests.into_iter().any(|guest| self.periods.len() < count && self.step(guest));
             assert!(moved, "nobody has anything more to say");
         }
     }

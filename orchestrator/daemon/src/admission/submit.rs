@@ -3,7 +3,8 @@
 use fades_api::codes;
 use fades_api::http::Problem;
 use fades_api::task::{TaskId, Wrapper};
-use fades_core::admit::{self, Received, Refusal};
+use fades_core::admit::{self, Allowed, Received, Refusal};
+use fades_core::periods::Schedule;
 use fades_envelope::{Digest, Purpose, Verified};
 use ulid::Ulid;
 
@@ -11,7 +12,7 @@ use super::{Evidence, envelope_code};
 use crate::node::Node;
 use crate::reply::store_problem;
 use crate::serve::Peer;
-use crate::store::record::{StoredState, TaskRecord};
+use crate::store::record::{PeriodsRecord, StoredState, TaskRecord};
 use crate::store::{Acceptance, Accepted, CLOCK_TOLERANCE_US};
 
 /// A task id is remembered for this long after its wrapper has expired, µs.
@@ -81,7 +82,8 @@ async fn judge(
     verdict.map_err(|refusal| problem(&refusal))?;
     let received = Received { unix_us, mono_us: Some(received_mono), verify_us };
     let result_limit = policy.result_bytes.min(node.config.limits.result_bytes);
-    let spec = admit::plan(&wrapper, result_limit, &facts, received).map_err(|refusal| problem(&refusal))?;
+    let allowed = Allowed { result_bytes: result_limit, state_bytes: policy.state_bytes };
+    let spec = admit::plan(&wrapper, allowed, &facts, received).map_err(|refusal| problem(&refusal))?;
     if let Some(parameters) = trust.parameters.get(&wrapper.dmf.image.digest) {
         parameters.admit(&wrapper.dmf.parameters).map_err(Problem::from)?;
     }
@@ -100,7 +102,12 @@ async fn judge(
         payload_digest: digest.0,
         envelope: body.to_vec(),
         remember_until_us: wrapper.credentials.expires_at.as_microsecond().saturating_add(REMEMBER_US),
-        record: TaskRecord { result_limit, verify_us, ..record(&wrapper, &verified, now_us) },
+        record: TaskRecord {
+            result_limit,
+            verify_us,
+            periods: spec.schedule.as_ref().map(periods),
+            ..record(&wrapper, &verified, now_us)
+        },
         most_open: facts.waiting_limit.into(),
     };
     match node.store.accept(acceptance).await.map_err(|e| store_problem(&e))? {
@@ -185,5 +192,24 @@ fn record(wrapper: &Wrapper, verified: &Verified<'_>, now_us: i64) -> TaskRecord
         verify_us: 0,
         code: None,
         detail: String::new(),
+        periods: None,
+    }
+}
+
+/// The same of its periods.
+const fn periods(schedule: &Schedule) -> PeriodsRecord {
+    PeriodsRecord {
+        every_us: schedule.every_us,
+        first_due_us: schedule.first_due_us,
+        last: schedule.last,
+        state_limit: schedule.state_limit,
+        next: 0,
+        running: None,
+        done: 0,
+        failed: 0,
+        missed: 0,
+        last_done: None,
+        kept: 0,
+        state: None,
     }
 }

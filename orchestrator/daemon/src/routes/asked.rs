@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use fades_api::codes;
 use fades_api::http::Problem;
@@ -40,8 +40,10 @@ impl FromRequestParts<Arc<Node>> for Asked {
         // First who asks: to strangers a malformed id is no different from any other.
         let caller = Caller::from_request_parts(parts, node).await?;
         let malformed = |detail: String| Problem::new(codes::TASK_ID_IN_PATH_MALFORMED, detail);
-        let Path(text): Path<String> =
-            Path::from_request_parts(parts, node).await.map_err(|error| malformed(error.to_string()))?;
+        let path = RawPathParams::from_request_parts(parts, node)
+            .await
+            .map_err(|error| malformed(error.to_string()))?;
+        let text = path.iter().find(|(name, _)| *name == "id").map_or("", |(_, text)| text);
         let id: TaskId = text.parse().map_err(|error| malformed(format!("{error}")))?;
         match node.store.task(id.0)? {
             Some(record) if caller.may_read(node, &record) => Ok(Self { caller, id: id.0, record }),

@@ -238,6 +238,7 @@ impl Follower {
             at: crate::clock::timestamp(self.node.clock.unix_us()),
             code: None,
             detail: None,
+            period: None,
             progress,
         };
         // Without a number of its own: it is not stored, and nothing can be resumed behind it.

@@ -9,6 +9,7 @@ mod admin_sources;
 mod asked;
 mod events;
 mod node;
+mod periods;
 mod tasks;
 mod view;
 
@@ -35,6 +36,8 @@ fn open_routes() -> Routes {
         ("/v1/tasks", post(tasks::submit).get(tasks::list)),
         ("/v1/tasks/{id}", get(tasks::get).delete(tasks::cancel)),
         ("/v1/tasks/{id}/result", get(tasks::result)),
+        ("/v1/tasks/{id}/periods", get(periods::list)),
+        ("/v1/tasks/{id}/periods/{period}/result", get(periods::result)),
         ("/v1/tasks/{id}/events", get(events::of_task)),
         ("/v1/events", get(events::of_node)),
         ("/v1/node", get(node::info)),

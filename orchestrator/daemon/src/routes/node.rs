@@ -51,7 +51,7 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
         },
         usage: NodeUsage {
             running: status.running,
-            queued: node.seats.open().saturating_sub(status.running),
+            queued: node.seats.open().saturating_sub(status.running).saturating_sub(status.between),
             guests: status.guests,
             memory_mib: status.memory_mib.into(),
         },

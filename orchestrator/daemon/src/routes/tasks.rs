@@ -8,16 +8,19 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::codes;
-use fades_api::http::{Accepted, OperationResult, Problem, ResultDocument, TaskList, TaskState, TimingsUs};
+use fades_api::http::{
+    Accepted, OperationResult, PeriodResult, Problem, ResultDocument, TaskList, TaskState, TimingsUs,
+};
 use fades_api::task::TaskId;
 use ulid::Ulid;
 
 use super::asked::Asked;
-use super::view;
+use super::{periods, view};
 use crate::admission::{self, Caller};
 use crate::node::Node;
 use crate::reply::{Refused, json};
 use crate::serve::{Peer, body};
+use crate::store::StoredResult;
 use crate::store::record::{OutcomeRecord, ReadRecord, StoredState};
 
 /// Tasks on one page of a list.
@@ -159,6 +162,11 @@ pub(super) async fn result(
     State(node): State<Arc<Node>>,
     Asked { id, record, .. }: Asked,
 ) -> Result<Response, Refused> {
+    if let Some(number) = record.periods.as_ref().and_then(|periods| periods.last_done)
+        && let Some(latest) = periods::document(&node, id, &record, number)?
+    {
+        return Ok(latest);
+    }
     if !record.state.is_end() {
         let detail = format!("task {id} is {}", record.state.as_str());
         return Err(Problem::new(codes::RESULT_NOT_READY, detail).retry_after(1).into());
@@ -171,12 +179,22 @@ pub(super) async fn result(
         }
         return Err(Problem::new(codes::RESULT_NONE, detail).into());
     };
+    Ok(json(StatusCode::OK, &document(id, None, &stored)?))
+}
+
+/// A result with its receipt, as it is shown.
+pub(super) fn document(
+    id: Ulid,
+    period: Option<PeriodResult>,
+    stored: &StoredResult,
+) -> Result<ResultDocument, Refused> {
     let aggregate = serde_json::from_slice(&stored.bytes)
         .map_err(|error| Problem::new(codes::STORE_RECORD_MALFORMED, error.to_string()))?;
     let operations: Result<Vec<_>, Refused> = stored.outcome.operations.iter().map(operation).collect();
     let operations = operations?;
-    let document = ResultDocument {
+    Ok(ResultDocument {
         task: TaskId(id),
+        period,
         state: TaskState::Succeeded,
         result: aggregate,
         result_bytes: Base64UrlUnpadded::encode_string(&stored.bytes),
@@ -185,8 +203,7 @@ pub(super) async fn result(
         bytes_read: operations.iter().map(|operation| operation.bytes).sum(),
         operations,
         bytes_sent: stored.bytes.len() as u64,
-    };
-    Ok(json(StatusCode::OK, &document))
+    })
 }
 
 fn timings(outcome: &OutcomeRecord) -> TimingsUs {

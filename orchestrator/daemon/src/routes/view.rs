@@ -1,14 +1,18 @@
 //! Stored records → what the interface shows.
 
 use fades_api::codes::{self, Code};
-use fades_api::http::{EventView, Problem, TaskState, TaskView};
+use fades_api::http::{
+    EventView, PeriodNews, PeriodState, PeriodView, PeriodsView, Problem, StateView, TaskState, TaskView,
+};
 use fades_api::task::TaskId;
 use ulid::Ulid;
 
 use crate::clock::timestamp;
 use crate::live::Live;
 use crate::reply::Refused;
-use crate::store::record::{EventRecord, StoredState, TaskRecord};
+use crate::store::record::{
+    EventRecord, PeriodRecord, PeriodsRecord, StoredPeriodState, StoredState, TaskRecord,
+};
 
 /// The interface's state.
 #[must_use]
@@ -19,6 +23,7 @@ pub(super) fn state(state: StoredState) -> TaskState {
         StoredState::Starting => TaskState::Starting,
         StoredState::Streaming => TaskState::Streaming,
         StoredState::Computing => TaskState::Computing,
+        StoredState::Waiting => TaskState::Waiting,
         StoredState::Succeeded => TaskState::Succeeded,
         StoredState::Failed => TaskState::Failed,
         StoredState::Cancelled => TaskState::Cancelled,
@@ -45,7 +50,49 @@ pub(super) fn task(id: Ulid, record: &TaskRecord, live: &Live) -> Result<TaskVie
         updated_at: timestamp(record.changed_us),
         expires_at: timestamp(record.expires_us),
         progress: live.get(id),
+        periods: record.periods.as_ref().map(|stored| periods(stored, record.state)),
     })
+}
+
+fn periods(stored: &PeriodsRecord, state: StoredState) -> PeriodsView {
+    let next = stored.running.map_or(stored.next, |running| running + 1);
+    let more = !state.is_end() && next <= stored.last;
+    PeriodsView {
+        done: stored.done,
+        failed: stored.failed,
+        missed: stored.missed,
+        running: stored.running,
+        next_due: more.then(|| timestamp(stored.due_us(next))),
+        state: stored.state.as_ref().map(|state| StateView {
+            period: state.period,
+            version: state.version,
+            bytes: state.bytes,
+            sha256: state.sha256.clone(),
+        }),
+    }
+}
+
+/// A period that is over, as it is shown.
+pub(super) fn period(number: u64, row: &PeriodRecord, periods: &PeriodsRecord) -> PeriodView {
+    PeriodView {
+        number,
+        through: row.through,
+        state: period_state(row.state),
+        due: timestamp(periods.due_us(number)),
+        started_at: row.started_us.map(timestamp),
+        ended_at: timestamp(row.ended_us),
+        code: code(row.code.as_deref()),
+        detail: words(&row.detail),
+    }
+}
+
+const fn period_state(state: StoredPeriodState) -> PeriodState {
+    match state {
+        StoredPeriodState::Running => PeriodState::Running,
+        StoredPeriodState::Done => PeriodState::Done,
+        StoredPeriodState::Failed => PeriodState::Failed,
+        StoredPeriodState::Missed => PeriodState::Missed,
+    }
 }
 
 /// An event as it is shown; `None` for a record that cannot have been stored.
@@ -57,6 +104,11 @@ pub(super) fn event(number: u64, record: &EventRecord) -> Option<EventView> {
         at: timestamp(record.at_us),
         code: code(record.code.as_deref()),
         detail: words(&record.detail),
+        period: record.period.as_ref().map(|news| PeriodNews {
+            number: news.number,
+            through: news.through,
+            state: period_state(news.state),
+        }),
         progress: None,
     })
 }

@@ -5,8 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use fades_api::http::Progress;
-use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome, Success};
+use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome, PeriodEnd, Success};
+use fades_core::fault::Fault;
 use fades_core::network::{NetEvent, PortId};
+use fades_core::periods::FunctionState;
 use fades_core::task::{ImageRef, TaskSpec};
 use fades_core::{GuestId, TaskId};
 use tokio::sync::mpsc;
@@ -23,7 +25,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::record::StoredState;
 use crate::store::schema::Tables;
-use crate::store::{Finished, Store, StoreError, StoredResult};
+use crate::store::{Finished, FoundState, KeptState, PeriodEnded, Store, StoreError, StoredResult};
 use crate::trust::TrustCache;
 
 /// Messages taken in before their effects are carried out: what is to be stored then shares transactions.
@@ -76,7 +78,9 @@ pub(crate) struct Actor {
 
 /// One change to be stored.
 enum Change {
-    Record { task: Ulid, state: StoredState, attempts: u32, detail: String },
+    Record { task: Ulid, state: StoredState, attempts: u32, period: Option<u64>, detail: String },
+    Missed { task: Ulid, first: u64, last: u64 },
+    Period(PeriodEnded),
     Finish(Finished),
 }
 
@@ -242,9 +246,27 @@ impl Actor {
         let mut heard = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Record { task, state, attempts, detail } => {
+                Effect::Record { task, state, attempts, period, detail } => {
                     let task = Ulid::from_bytes(task.0);
-                    changes.push(Change::Record { task, state: stored_state(state), attempts, detail });
+                    changes.push(Change::Record {
+                        task,
+                        state: stored_state(state),
+                        attempts,
+                        period,
+                        detail,
+                    });
+                }
+                Effect::Missed { task, first, last } => {
+                    changes.push(Change::Missed { task: Ulid::from_bytes(task.0), first, last });
+                }
+                Effect::Period { task, period, end } => {
+                    // The record says when it began, and which state it went on from.
+                    self.store(std::mem::take(&mut changes)).await?;
+                    changes.push(Change::Period(self.period_ended(task, period, end)?));
+                }
+                Effect::LoadState { task, guest } => {
+                    self.store(std::mem::take(&mut changes)).await?;
+                    heard.push(Input::State(guest, self.state(Ulid::from_bytes(task.0))?));
                 }
                 Effect::Finish { task, outcome } => {
                     if matches!(outcome, Outcome::Succeeded(_)) {
@@ -295,6 +317,19 @@ impl Actor {
             return Ok(());
         }
         let now_us = self.parts.clock.unix_us();
+        for change in &changes {
+            match change {
+                Change::Missed { first, last, .. } => {
+                    self.parts.metrics.periods_ended.add_many("missed", last - first + 1);
+                }
+                Change::Period(end) => {
+                    self.parts.live.forget(end.id);
+                    let state = if end.result.is_some() { "done" } else { "failed" };
+                    self.parts.metrics.periods_ended.add(state);
+                }
+                Change::Record { .. } | Change::Finish(_) => {}
+            }
+        }
         let ended = self.parts.store.write(move |tables| apply(tables, &changes, now_us)).await?;
         for (task, state, issuer) in ended {
             self.parts.live.forget(task);
@@ -317,12 +352,10 @@ impl Actor {
             result: None,
         };
         match outcome {
-            Outcome::Succeeded(success) => match self.sealed(task, id, success, at_us)? {
+            Outcome::PeriodsOver => {}
+            Outcome::Succeeded(success) => match self.sealed(task, id, None, success, at_us)? {
                 Ok(result) => {
-                    let read = result.outcome.operations.iter();
-                    self.parts.metrics.points_read.add(read.clone().map(|op| op.points).sum());
-                    self.parts.metrics.bytes_read.add(read.map(|op| op.bytes).sum());
-                    self.parts.metrics.bytes_out.add(result.bytes.len() as u64);
+                    self.count(&result);
                     end.result = Some(result);
                 }
                 Err(why) => {
@@ -341,11 +374,58 @@ impl Actor {
         Ok(end)
     }
 
-    /// A result with its receipt; in words why there is none.
+    fn count(&self, result: &StoredResult) {
+        let read = result.outcome.operations.iter();
+        self.parts.metrics.points_read.add(read.clone().map(|op| op.points).sum());
+        self.parts.metrics.bytes_read.add(read.map(|op| op.bytes).sum());
+        self.parts.metrics.bytes_out.add(result.bytes.len() as u64);
+    }
+
+    fn period_ended(&self, task: TaskId, number: u64, end: PeriodEnd) -> Result<PeriodEnded, RuntimeError> {
+        let id = Ulid::from_bytes(task.0);
+        let at_us = self.parts.clock.unix_us();
+        let (code, detail) = (None, String::new());
+        let windows = self.plans.get(&task).map(|plan| plan.windows(number)).unwrap_or_default();
+        let mut ended = PeriodEnded { id, number, at_us, code, detail, windows, result: None, state: None };
+        let fault = match end {
+            PeriodEnd::Done(mut success) => {
+                let state = success.state.take();
+                let kept = state.as_ref();
+                match self.sealed(task, id, Some((number, kept)), success, at_us)? {
+                    Ok(result) => {
+                        self.count(&result);
+                        ended.result = Some(result);
+                        ended.state =
+                            state.map(|FunctionState { version, bytes }| KeptState { version, bytes });
+                        return Ok(ended);
+                    }
+                    Err(why) => Fault::new(fades_api::codes::INTERNAL, why),
+                }
+            }
+            PeriodEnd::Failed(fault) => fault,
+        };
+        (ended.code, ended.detail) = (Some(fault.code.to_string()), fault.message);
+        Ok(ended)
+    }
+
+    /// What a task's function has kept, as it is stored.
+    fn state(&self, task: Ulid) -> Result<Result<Option<FunctionState>, Fault>, RuntimeError> {
+        Ok(match self.parts.store.state(task)? {
+            FoundState::None => Ok(None),
+            FoundState::Whole(KeptState { version, bytes }) => Ok(Some(FunctionState { version, bytes })),
+            FoundState::Damaged(why) => {
+                tracing::error!(%task, why, "a function's state is damaged");
+                Err(Fault::new(fades_api::codes::STATE_DAMAGED, why))
+            }
+        })
+    }
+
+    /// A result with its receipt; in words why there is none. Of a period its number and the state that it leaves.
     fn sealed(
         &self,
         task: TaskId,
         id: Ulid,
+        period: Option<(u64, Option<&FunctionState>)>,
         success: Success,
         at_us: i64,
     ) -> Result<Result<StoredResult, String>, RuntimeError> {
@@ -353,7 +433,11 @@ impl Actor {
         let (Some(record), Some(plan), Some(broker)) = (record, self.plans.get(&task), &self.broker) else {
             return Ok(Err("the task's record is gone".to_owned()));
         };
-        let sealed = seal(&self.parts.signer, &id.to_string(), &record, plan, broker, success, at_us);
+        let period = match period.map(|(number, kept)| plan.period(number, &record, kept)).transpose() {
+            Ok(period) => period.flatten(),
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let sealed = seal(&self.parts.signer, &id.to_string(), &record, plan, broker, period, success, at_us);
         Ok(sealed.map_err(|error| error.to_string()))
     }
 
@@ -379,6 +463,7 @@ impl Actor {
                     running: u32::try_from(seen.under_way).unwrap_or(u32::MAX),
                     guests: seen.usage.guests,
                     memory_mib: seen.usage.memory_mib,
+                    between: u32::try_from(seen.between).unwrap_or(u32::MAX),
                 }
             }
         };
@@ -412,8 +497,14 @@ fn apply(
     let mut ended = Vec::new();
     for change in changes {
         match change {
-            Change::Record { task, state, attempts, detail } => {
-                tables.advance(*task, *state, *attempts, detail, now_us)?;
+            Change::Record { task, state, attempts, period, detail } => {
+                tables.advance(*task, *state, *attempts, *period, detail, now_us)?;
+            }
+            Change::Missed { task, first, last } => {
+                tables.miss_periods(*task, *first, *last, now_us)?;
+            }
+            Change::Period(end) => {
+                tables.end_period(end)?;
             }
             Change::Finish(end) => {
                 if let Some(issuer) = tables.finish(end)? {

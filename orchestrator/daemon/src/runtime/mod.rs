@@ -72,6 +72,8 @@ pub struct Status {
     pub broker_detail: Option<String>,
     /// Tasks under way.
     pub running: u32,
+    /// Persistent tasks between two periods.
+    pub between: u32,
     /// Guests, the broker included.
     pub guests: u32,
     /// Their memory, MiB.

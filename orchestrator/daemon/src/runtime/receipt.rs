@@ -1,16 +1,18 @@
 //! The signed statement about a result.
 
 use fades_core::engine::Success;
+use fades_core::periods::{FunctionState, Schedule};
 use fades_core::task::{ImageRef, TaskSpec};
 use fades_envelope::receipt::{
-    Defences, ImageRef as Named, Images, NodeRef, OperationRead, ResultRef, Timings, WrapperRef,
+    Defences, ImageRef as Named, Images, NodeRef, OperationRead, PeriodRef, ResultRef, Timings, WindowRef,
+    WrapperRef,
 };
 use fades_envelope::{Digest, HexError, Receipt, ReceiptError, SigningKey};
 use fades_wire::data::StreamSummary;
 
 use crate::clock::timestamp;
 use crate::store::StoredResult;
-use crate::store::record::{OutcomeRecord, ReadRecord, TaskRecord};
+use crate::store::record::{OutcomeRecord, ReadRecord, TaskRecord, WindowRecord};
 
 /// What the node says of itself in a receipt.
 pub(crate) struct Signer {
@@ -33,6 +35,8 @@ pub(crate) enum Unsigned {
 pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) source: String,
+    from_ns: i64,
+    to_ns: i64,
 }
 
 /// What a task's end needs of its beginning.
@@ -40,23 +44,65 @@ pub(crate) struct Operation {
 pub(crate) struct Plan {
     pub(crate) image: ImageRef,
     pub(crate) operations: Vec<Operation>,
+    schedule: Option<Schedule>,
 }
 
 impl Plan {
     pub(crate) fn of(spec: &TaskSpec) -> Self {
         let operations = spec.operations.iter();
-        let operations = operations.map(|op| Operation { id: op.id.clone(), source: op.source.clone() });
-        Self { image: spec.image.clone(), operations: operations.collect() }
+        let operations = operations.map(|op| Operation {
+            id: op.id.clone(),
+            source: op.source.clone(),
+            from_ns: op.order.from_ns,
+            to_ns: op.order.to_ns,
+        });
+        Self { image: spec.image.clone(), operations: operations.collect(), schedule: spec.schedule }
+    }
+
+    /// What each operation asks for in a period.
+    pub(crate) fn windows(&self, period: u64) -> Vec<WindowRecord> {
+        let shift_ns = self.schedule.map_or(0, |schedule| schedule.shift_ns(period));
+        let operations = self.operations.iter();
+        let windows = operations.map(|operation| WindowRecord {
+            id: operation.id.clone(),
+            from_ns: operation.from_ns.saturating_add(shift_ns),
+            to_ns: operation.to_ns.saturating_add(shift_ns),
+        });
+        windows.collect()
+    }
+
+    /// What a receipt says of a period: its windows, the state that it went on from, and the one that it leaves.
+    pub(crate) fn period(
+        &self,
+        number: u64,
+        record: &TaskRecord,
+        after: Option<&FunctionState>,
+    ) -> Result<Option<PeriodRef>, HexError> {
+        let Some(periods) = &record.periods else { return Ok(None) };
+        let before = periods.state.as_ref().map(|state| state.sha256.parse()).transpose()?;
+        let windows = self.windows(number).into_iter().filter_map(|window| {
+            let (from, to) = (instant(Some(window.from_ns))?, instant(Some(window.to_ns))?);
+            Some(WindowRef { id: window.id, from, to })
+        });
+        Ok(Some(PeriodRef {
+            number,
+            due: timestamp(periods.due_us(number)),
+            windows: windows.collect(),
+            state_before: before,
+            state_after: after.map(|state| Digest::of(&state.bytes)).or(before),
+        }))
     }
 }
 
 /// Signs what a task gave.
+#[expect(clippy::too_many_arguments, reason = "everything that a receipt speaks of")]
 pub(crate) fn seal(
     signer: &Signer,
     task: &str,
     record: &TaskRecord,
     plan: &Plan,
     broker: &ImageRef,
+    period: Option<PeriodRef>,
     success: Success,
     ended_us: i64,
 ) -> Result<StoredResult, Unsigned> {
@@ -67,6 +113,7 @@ pub(crate) fn seal(
     let reads = plan.operations.iter().zip(&success.summaries);
     let receipt = Receipt {
         task: task.to_owned(),
+        period,
         wrapper: WrapperRef {
             sha256: record.payload_digest.parse()?,
             issuer: record.issuer.clone(),

@@ -2,11 +2,12 @@
 
 use fades_api::codes::{self, Code};
 use fades_api::task::Wrapper;
-use fades_core::admit::{self, NodeFacts, Received};
+use fades_core::admit::{self, Allowed, NodeFacts, Received};
+use fades_core::periods::PeriodsSoFar;
 use fades_core::task::{RecordedState, TaskSpec, TaskState};
 use ulid::Ulid;
 
-use crate::store::record::{StoredState, TaskRecord};
+use crate::store::record::{PeriodsRecord, StoredState, TaskRecord};
 
 /// What became of one of them.
 pub(crate) enum Recovered {
@@ -39,9 +40,17 @@ pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &No
         mono_us: None,
         verify_us: record.verify_us,
     };
-    match admit::plan(&wrapper, record.result_limit, facts, received) {
+    let (mut periods, mut state_bytes) = (PeriodsSoFar::default(), 0);
+    if let Some(stored) = &record.periods {
+        let PeriodsRecord { next, running, done, failed, missed, .. } = *stored;
+        periods = PeriodsSoFar { next, running, done, failed, missed };
+        state_bytes = stored.state_limit;
+    }
+    let allowed = Allowed { result_bytes: record.result_limit, state_bytes };
+    match admit::plan(&wrapper, allowed, facts, received) {
         Ok(spec) => {
-            let recorded = RecordedState { state: engine_state(record.state), attempts: record.attempts };
+            let (state, attempts) = (engine_state(record.state), record.attempts);
+            let recorded = RecordedState { state, attempts, periods };
             Recovered::Again(Box::new(spec), recorded)
         }
         Err(refusal) => lost(refusal.code, refusal.message),
@@ -56,6 +65,7 @@ pub(crate) fn engine_state(state: StoredState) -> TaskState {
         StoredState::Starting => TaskState::Starting,
         StoredState::Streaming => TaskState::Streaming,
         StoredState::Computing => TaskState::Computing,
+        StoredState::Waiting => TaskState::Waiting,
         StoredState::Succeeded => TaskState::Succeeded,
         StoredState::Failed => TaskState::Failed,
         StoredState::Cancelled => TaskState::Cancelled,
@@ -71,6 +81,7 @@ pub(crate) fn stored_state(state: TaskState) -> StoredState {
         TaskState::Starting => StoredState::Starting,
         TaskState::Streaming => StoredState::Streaming,
         TaskState::Computing => StoredState::Computing,
+        TaskState::Waiting => StoredState::Waiting,
         TaskState::Succeeded => StoredState::Succeeded,
         TaskState::Failed | TaskState::Refused => StoredState::Failed,
         TaskState::Cancelled => StoredState::Cancelled,

@@ -13,6 +13,7 @@
 
 mod error;
 mod events;
+mod periods;
 pub mod record;
 mod refusals;
 mod retention;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use events::EventPage;
+pub use periods::{FoundState, KeptState, PeriodEnded};
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 
@@ -45,6 +47,8 @@ pub struct Bounds {
     pub finished_tasks: u64,
     /// Bytes of what these leave: wrappers, results, receipts and what was read. The last one's may be above it.
     pub result_bytes: u64,
+    /// Periods of each persistent task kept, with their results; the latest with a result is in any case.
+    pub periods: u64,
     /// Refusals kept.
     pub refusals: u64,
     /// Ids of tasks remembered until their wrappers expire; beyond it nothing is accepted.
@@ -57,6 +61,7 @@ impl Default for Bounds {
             events: 100_000,
             finished_tasks: 10_000,
             result_bytes: 1 << 30,
+            periods: 100,
             refusals: 1_000,
             remembered: 1_000_000,
         }

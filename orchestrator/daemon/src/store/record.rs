@@ -2,7 +2,13 @@
 //!
 //! New fields need `#[serde(default)]`, so that what was stored before still reads. Names are never reused.
 
+mod periods;
+
 use serde::{Deserialize, Serialize};
+
+pub use periods::{
+    PeriodNewsRecord, PeriodRecord, PeriodsRecord, STATE_FORMAT, StateRecord, StoredPeriodState, WindowRecord,
+};
 
 /// Where a task stands. The words are those of the design and never change their spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +24,8 @@ pub enum StoredState {
     Streaming,
     /// All is read, the function finishes.
     Computing,
+    /// Between two periods.
+    Waiting,
     /// Ended with a result.
     Succeeded,
     /// Ended with a reason.
@@ -44,6 +52,7 @@ impl StoredState {
             Self::Starting => "starting",
             Self::Streaming => "streaming",
             Self::Computing => "computing",
+            Self::Waiting => "waiting",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -60,6 +69,7 @@ impl StoredState {
             Self::Starting,
             Self::Streaming,
             Self::Computing,
+            Self::Waiting,
             Self::Succeeded,
             Self::Failed,
             Self::Cancelled,
@@ -113,6 +123,9 @@ pub struct TaskRecord {
     /// A sentence on where it stands.
     #[serde(default)]
     pub detail: String,
+    /// How far a persistent task is; none for any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub periods: Option<PeriodsRecord>,
 }
 
 /// One change that was stored and may be told.
@@ -130,6 +143,9 @@ pub struct EventRecord {
     /// A sentence.
     #[serde(default)]
     pub detail: String,
+    /// The period that it is about, of a persistent task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodNewsRecord>,
     /// When, in microseconds of Unix time.
     pub at_us: i64,
 }

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::StoreError;
 use super::schema::Tables;
 
-/// Bytes of wrappers, results, receipts and outcomes of ended tasks.
+/// Bytes of wrappers, results, receipts, outcomes and periods of ended tasks.
 const KEPT: &str = "kept_bytes";
 
 /// Most tasks that go at one end: bounds that were lowered are reached step by step, and no end waits for all of it.
@@ -51,13 +51,14 @@ impl Tables<'_> {
             for table in [&mut self.envelopes, &mut self.results, &mut self.receipts, &mut self.outcomes] {
                 table.remove(key.1)?;
             }
+            self.drop_periods(key.1)?;
         }
         self.set_number(KEPT, kept)
     }
 
     /// Bytes that a task takes, its record of bounded size aside.
     fn size(&self, id: u128) -> Result<u64, StoreError> {
-        let mut size = 0;
+        let mut size = self.periods_size(id)?;
         for table in [&self.envelopes, &self.results, &self.receipts, &self.outcomes] {
             size += table.get(id)?.map_or(0, |value| value.value().len() as u64);
         }

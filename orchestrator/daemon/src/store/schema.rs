@@ -17,6 +17,14 @@ pub(crate) const ENVELOPES: TableDefinition<'_, u128, &[u8]> = TableDefinition::
 pub(crate) const RESULTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("results");
 pub(crate) const RECEIPTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("receipts");
 pub(crate) const OUTCOMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("outcomes");
+/// Periods that are over, by task and number.
+pub(crate) const PERIODS: TableDefinition<'_, (u128, u64), &[u8]> = TableDefinition::new("periods");
+pub(crate) const PERIOD_RESULTS: TableDefinition<'_, (u128, u64), &[u8]> =
+    TableDefinition::new("period_results");
+pub(crate) const PERIOD_RECEIPTS: TableDefinition<'_, (u128, u64), &[u8]> =
+    TableDefinition::new("period_receipts");
+/// States of functions of persistent tasks that have not ended.
+pub(crate) const STATES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("states");
 /// Tasks that have not ended; what recovery walks.
 pub(crate) const OPEN: TableDefinition<'_, u128, ()> = TableDefinition::new("open");
 /// Tasks that have ended, by when; what retention walks.
@@ -40,6 +48,10 @@ pub struct Tables<'t> {
     pub(crate) results: Table<'t, u128, &'static [u8]>,
     pub(crate) receipts: Table<'t, u128, &'static [u8]>,
     pub(crate) outcomes: Table<'t, u128, &'static [u8]>,
+    pub(crate) periods: Table<'t, (u128, u64), &'static [u8]>,
+    pub(crate) period_results: Table<'t, (u128, u64), &'static [u8]>,
+    pub(crate) period_receipts: Table<'t, (u128, u64), &'static [u8]>,
+    pub(crate) states: Table<'t, u128, &'static [u8]>,
     pub(crate) open: Table<'t, u128, ()>,
     pub(crate) ended: Table<'t, (i64, u128), ()>,
     pub(crate) replay: Table<'t, u128, ([u8; 32], i64)>,
@@ -70,6 +82,10 @@ impl<'t> Tables<'t> {
             results: txn.open_table(RESULTS)?,
             receipts: txn.open_table(RECEIPTS)?,
             outcomes: txn.open_table(OUTCOMES)?,
+            periods: txn.open_table(PERIODS)?,
+            period_results: txn.open_table(PERIOD_RESULTS)?,
+            period_receipts: txn.open_table(PERIOD_RECEIPTS)?,
+            states: txn.open_table(STATES)?,
             open: txn.open_table(OPEN)?,
             ended: txn.open_table(ENDED)?,
             replay: txn.open_table(REPLAY)?,

@@ -3,7 +3,9 @@
 use redb::ReadableTable;
 use ulid::Ulid;
 
-use super::record::{EventRecord, OutcomeRecord, StoredState, TaskRecord};
+use super::record::{
+    EventRecord, OutcomeRecord, PeriodNewsRecord, StoredPeriodState, StoredState, TaskRecord,
+};
 use super::schema::{
     ENVELOPES, META, OPEN, OUTCOMES, RECEIPTS, REPLAY, RESULTS, TASKS, Tables, decode, encode,
 };
@@ -137,6 +139,7 @@ impl Tables<'_> {
         id: Ulid,
         state: StoredState,
         attempts: u32,
+        period: Option<u64>,
         detail: &str,
         at_us: i64,
     ) -> Result<bool, StoreError> {
@@ -145,6 +148,11 @@ impl Tables<'_> {
         };
         record.state = state;
         record.attempts = record.attempts.max(attempts);
+        if let Some(periods) = &mut record.periods {
+            // Counted anew in every period.
+            record.attempts = attempts;
+            periods.running = period;
+        }
         if state == StoredState::Starting {
             record.started_us = Some(at_us);
         }
@@ -170,27 +178,36 @@ impl Tables<'_> {
         record.ended_us = Some(end.at_us);
         record.code.clone_from(&end.code);
         record.detail.clone_from(&end.detail);
+        if let Some(periods) = &mut record.periods {
+            // Nobody goes on from it any more.
+            (periods.running, periods.state) = (None, None);
+            self.states.remove(end.id.0)?;
+        }
         self.open.remove(end.id.0)?;
         self.put(end.id, &record)?;
         self.retain(end.id, end.at_us)?;
         Ok(Some(record.issuer))
     }
 
-    fn task(&self, id: Ulid) -> Result<Option<TaskRecord>, StoreError> {
+    pub(super) fn task(&self, id: Ulid) -> Result<Option<TaskRecord>, StoreError> {
         self.tasks.get(id.0)?.map(|value| decode("tasks", value.value())).transpose()
     }
 
     /// Writes a record and the event of its change.
     fn put(&mut self, id: Ulid, record: &TaskRecord) -> Result<(), StoreError> {
         self.tasks.insert(id.0, encode("tasks", record)?.as_slice())?;
-        let event = EventRecord {
-            task: id.to_string(),
-            issuer: record.issuer.clone(),
-            state: record.state,
-            code: record.code.clone(),
-            detail: record.detail.clone(),
-            at_us: record.changed_us,
-        };
+        let event =
+            EventRecord {
+                task: id.to_string(),
+                issuer: record.issuer.clone(),
+                state: record.state,
+                code: record.code.clone(),
+                detail: record.detail.clone(),
+                period: record.periods.as_ref().and_then(|periods| periods.running).map(|number| {
+                    PeriodNewsRecord { number, through: None, state: StoredPeriodState::Running }
+                }),
+                at_us: record.changed_us,
+            };
         self.append_event(id, &event)?;
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::record::{StoredState, TaskRecord};
 use super::*;
 use ulid::Ulid;
 
-fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
+pub(super) fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
     Acceptance {
         id,
         payload_digest: [digest; 32],
@@ -29,19 +29,20 @@ fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
             verify_us: 50,
             code: None,
             detail: String::new(),
+            periods: None,
         },
         most_open: 1_000_000,
     }
 }
 
-const NOW: i64 = 1_790_000_000_000_000;
+pub(super) const NOW: i64 = 1_790_000_000_000_000;
 
-fn open(dir: &Path) -> (Store, Opened) {
+pub(super) fn open(dir: &Path) -> (Store, Opened) {
     Store::open(dir, Bounds::default()).unwrap()
 }
 
 /// The writer thread lets go of the file a moment after the last handle.
-async fn reopen(dir: &Path, store: Store) -> (Store, Opened) {
+pub(super) async fn reopen(dir: &Path, store: Store) -> (Store, Opened) {
     store.close().await.unwrap();
     drop(store);
     for _ in 0..200 {
@@ -146,7 +147,7 @@ async fn an_end_is_told_once() {
     let whose = store.write(move |t| t.finish(&end)).await.unwrap();
     assert_eq!(whose.as_deref(), Some("pollution.example"));
     assert_eq!(store.write(move |t| t.finish(&again)).await.unwrap(), None);
-    assert!(!store.write(move |t| t.advance(id, StoredState::Queued, 1, "", NOW)).await.unwrap());
+    assert!(!store.write(move |t| t.advance(id, StoredState::Queued, 1, None, "", NOW)).await.unwrap());
     assert_eq!(store.task(id).unwrap().unwrap().state, StoredState::Succeeded);
     assert_eq!(store.result(id).unwrap().unwrap(), result);
     assert_eq!(store.open_tasks().unwrap(), 0);

@@ -259,6 +259,10 @@ async fn a11_contents_beyond_what_may_be_asked() {
     let operation = |key: &'static str, value: Value| {
         with(&|wrapper| wrapper["drb"]["operations"][0][key] = value.clone())
     };
+    let periods = |every_ms: u64, until: &str| {
+        let lifetime = json!({ "persistent": { "every_ms": every_ms, "until": until } });
+        with(&|wrapper| wrapper["dmf"]["lifetime"] = lifetime.clone())
+    };
     let mut cases = vec![
         ("too much memory", with(&|w| w["dmf"]["resources"]["memory_mib"] = json!(257)), "E1404"),
         ("no memory", with(&|w| w["dmf"]["resources"]["memory_mib"] = json!(0)), "E1309"),
@@ -297,14 +301,10 @@ async fn a11_contents_beyond_what_may_be_asked() {
             with(&|w| w["result"] = json!({ "sinks": ["http://127.0.0.1/"] })),
             "E1313",
         ),
-        (
-            "a persistent function",
-            with(&|w| {
-                w["dmf"]["lifetime"] =
-                    json!({ "persistent": { "every_ms": 1000, "until": "2026-12-01T00:00:00Z" } });
-            }),
-            "E1410",
-        ),
+        ("periods after the wrapper's end", periods(1000, &node.in_seconds(61)), "E1328"),
+        ("no period", periods(1000, "2026-11-01T11:59:59Z"), "E1328"),
+        ("more periods than allowed", periods(1000, "2026-11-01T12:00:50Z"), "E1420"),
+        ("periods without pause", periods(999, "2026-11-01T12:00:10Z"), "E1309"),
         (
             "too many operations",
             with(&|w| {

@@ -8,6 +8,7 @@ mod door;
 mod events;
 mod http;
 mod parameters;
+mod periods;
 mod recovery;
 mod replay;
 mod requests;

@@ -107,6 +107,7 @@ pub(crate) fn policy() -> Value {
         "images": ["stats"],
         "memory_mib": 256, "timeout_ms": 60_000, "priority": 7, "result_bytes": 65_536, "operations": 4,
         "range_s": 86_400, "life_s": 3_600, "tasks": 1000, "per_minute": 100_000, "burst": 1000,
+        "periods": 50, "state_bytes": 262_144,
     })
 }
 

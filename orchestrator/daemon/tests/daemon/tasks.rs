@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::task::Wrapper;
 use fades_core::Role;
-use fades_core::admit::{Received, plan};
+use fades_core::admit::{Allowed, Received, plan};
 use fades_core::backend::ExitCause;
 use fades_daemon::store::record::{StoredState, TaskRecord};
 use fades_daemon::store::{Acceptance, Accepted};
@@ -149,6 +149,7 @@ async fn stored(node: &TestNode, wrapper: &Wrapper) {
         verify_us: 0,
         code: None,
         detail: String::new(),
+        periods: None,
     };
     let acceptance = Acceptance {
         id: wrapper.credentials.task_id.0,
@@ -171,7 +172,8 @@ async fn a_task_can_be_cancelled_as_soon_as_it_is_stored() {
     assert_eq!(cancelled.status, 202, "{cancelled:?}");
     // Only now does its submission come to telling the runtime.
     let received = Received { unix_us: 1, mono_us: None, verify_us: 1 };
-    node.node.runtime.accepted(plan(&wrapper, 1000, &node.node.facts(), received).unwrap());
+    let allowed = Allowed { result_bytes: 1000, state_bytes: 0 };
+    node.node.runtime.accepted(plan(&wrapper, allowed, &node.node.facts(), received).unwrap());
     let view = node.ended(&id(1)).await;
     assert_eq!(view["state"], "cancelled", "{view}");
     eventually("alone", async || node.backend.running() == 1).await;

@@ -127,7 +127,11 @@ impl Shell {
                 assert!(self.outcomes.insert(task, outcome).is_none(), "{task} ended twice");
             }
             Effect::WakeAt { mono_us } => self.wake_us = mono_us,
-            Effect::Record { .. } | Effect::Progress { .. } => {}
+            Effect::LoadState { guest, .. } => return Some(Input::State(guest, Ok(None))),
+            Effect::Record { .. }
+            | Effect::Missed { .. }
+            | Effect::Period { .. }
+            | Effect::Progress { .. } => {}
         }
         None
     }
@@ -272,5 +276,6 @@ pub(crate) fn spec(number: u8, now: Now) -> TaskSpec {
         parameters: "{}".into(),
         result_limit: 4096,
         operations: vec![OperationSpec { id: "op".into(), source: "edison".into(), order }],
+        schedule: None,
     }
 }

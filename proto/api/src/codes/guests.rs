@@ -65,4 +65,6 @@ catalogue! {
         "A domain of Xen has memory of its own, all of it from its start. The host had not that much left, as the detail tells.";
     DOMAIN_DIED = 3031, 500, "guest's domain died", "Look at the reason and the console in the detail.",
         "The guest's domain of Xen ended otherwise than by powering off, as when it crashes or a fault resets it. Xen's reason is in the detail.";
+    STATE_REFUSED = 3032, 500, "function cannot go on from its state, or keep it", "Read the function's words in the detail. The state stays as it was; cancel the task and submit a new one to begin without.",
+        "The function refused what it had kept in an earlier period, as of another version, or made a state that is too large. The period fails, the state of the last good one stays, and the next period is tried.";
 }

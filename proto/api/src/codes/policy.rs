@@ -21,8 +21,8 @@ catalogue! {
         "Results go only where the operator registered a sink and the policy names it. A wrapper never brings addresses of its own.";
     CALLBACK_ADDRESS_REFUSED = 1409, 403, "callback address refused", "Register a sink at a public address by its operator.",
         "Addresses on loopback, link-local or private networks are refused as callbacks: a task must not reach into the node's own network.";
-    PERSISTENT_NOT_SUPPORTED = 1410, 501, "persistent functions are not supported by this version", "Use \"lifetime\": \"ephemeral\" and submit a task per period.",
-        "The lifetime is well-formed, but this version runs functions for one task only. It is refused rather than run once.";
+    PERSISTENT_NOT_SUPPORTED = 1410, 501, "persistent functions are not supported by this version", "Use \"lifetime\": \"ephemeral\" and submit a task per period, or ask a newer node.",
+        "The lifetime is well-formed, but the node, of an older version, runs functions for one task only. It is refused rather than run once.";
     TIME_RANGE_ABOVE_POLICY = 1411, 403, "range of times longer than allowed", "Let `from` and `to` lie nearer together.",
         "The operation asks for a longer range than the issuer's policy allows.";
     TOO_MANY_OPERATIONS = 1412, 403, "more operations than allowed", "Split the task.",
@@ -39,4 +39,8 @@ catalogue! {
         "The size of results is bounded per issuer, so that raw data cannot leave inside an aggregate.";
     SOURCE_UNKNOWN = 1418, 404, "no such source", "Look at `fades source ls`.",
         "The policy names a source that is not registered on this node.";
+    PERSISTENT_NOT_ALLOWED = 1419, 403, "persistent tasks not allowed", "Ask the operator for `fades issuer add … --periods N`, or submit a task per period.",
+        "A persistent task runs its function again and again and keeps its state. The issuer's policy must allow it: by default nothing is allowed.";
+    PERIODS_ABOVE_POLICY = 1420, 403, "more periods than allowed", "Let `until` lie earlier or `every_ms` be longer, or ask the operator for more.",
+        "From the first period's due time to `until` there are more periods than the issuer's policy allows for one task.";
 }

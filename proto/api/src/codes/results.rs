@@ -29,4 +29,12 @@ catalogue! {
         "A task that has ended cannot be cancelled.";
     RESULT_GONE = 5013, 410, "result is no longer kept", "Submit the task again under a new id.",
         "Results are kept for a bounded time; the record that the task ran is kept longer.";
+    STATE_PARTS_WRONG = 5014, 500, "parts of the state do not fit together", "Use an image built with this version's kit.",
+        "A part of the state that a function wants kept is missing, came twice or out of order, or their sum is another than announced or allowed.";
+    PERIOD_NOT_FOUND = 5015, 404, "no such period kept", "Look at `fades task periods ID`; the node's operator says how many are kept (`periods` under `[keep]`).",
+        "The task is not persistent, the period is still to come or runs, or it is older than what is kept.";
+    PERIOD_WITHOUT_RESULT = 5016, 404, "period gave no result", "Look at `fades task periods ID` for what became of it.",
+        "The period failed or was missed.";
+    PERIODS_WITHOUT_RESULT = 5017, 500, "no period gave a result", "Look at `fades task periods ID` for the reasons.",
+        "All periods of the persistent task are over, and each of them failed or was missed.";
 }

@@ -17,4 +17,6 @@ catalogue! {
         "A record reads, but does not mean anything that this version knows.";
     STORE_READ_FAILED = 7007, 503, "store cannot be read", "Look at the disk.",
         "A record could not be read from disk.";
+    STATE_DAMAGED = 7008, 500, "stored state of a function is damaged", "Look at the disk. The state stays as it is; cancel the task and submit a new one to begin without.",
+        "The state that a function had kept is not what was stored: its length or checksum, its form's version or its image is another. It is never begun without, which would pass for a short baseline. The period fails.";
 }

@@ -36,7 +36,7 @@ catalogue! {
     SCHEMA_WRONG = 1316, 400, "not of this schema", "Write \"schema\": \"fades.task.v1\".",
         "The document says that it is of another schema or version, or does not say.";
     LIFETIME_MALFORMED = 1317, 400, "lifetime is malformed", "Write \"ephemeral\", or {\"persistent\": {\"every_ms\": ..., \"until\": ...}}.",
-        "The two forms of a lifetime are the only ones.";
+        "The two forms of a lifetime are the only ones. Beside these two keys there may be \"missed\": \"skip\" or \"catch_up\".";
     EPOCH_MALFORMED = 1318, 400, "node epoch is malformed", "Copy the 32 hexadecimal digits from GET /v1/node.",
         "An epoch has 16 bytes, written as 32 lower-case hexadecimal digits.";
     TOO_MANY_ITEMS = 1319, 400, "list too long", "Shorten the list that the message names, or split the task.",
@@ -57,4 +57,6 @@ catalogue! {
         "A file written by people may leave out what the tool knows, but only that.";
     PARAMETERS_REFUSED = 1327, 400, "parameters of the function refused", "Compare with what `fades image inspect` says of the function's parameters.",
         "The image's own description of its parameters does not admit these.";
+    PERIODS_WRONG = 1328, 400, "periods do not fit together", "Let `until` lie after the latest `to` of the operations and before expires_at, with at most 1,000,000 periods between.",
+        "Period k reads what the operations name, k times every_ms later, and is due at the end of that. A task without any period, with more than a million, or with periods when its wrapper has expired, is a mistake.";
 }

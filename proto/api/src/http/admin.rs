@@ -38,6 +38,10 @@ pub struct PolicyDocument {
     pub per_minute: u32,
     /// Tasks at once after a pause.
     pub burst: u32,
+    /// Most periods of a persistent task; 0 allows none such.
+    pub periods: u32,
+    /// Most bytes of the state that a function of its may keep between periods, at most 262144; 0 allows none.
+    pub state_bytes: u64,
     /// Other issuers whose tasks it may read. Its own it may read always.
     pub reads: Vec<Name>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TaskState;
+use super::periods::PeriodResult;
 use crate::task::{Name, TaskId};
 
 /// Answer of `GET /v1/tasks/{id}/result`.
@@ -13,6 +14,9 @@ use crate::task::{Name, TaskId};
 pub struct ResultDocument {
     /// The task.
     pub task: TaskId,
+    /// The period that gave it, for a persistent task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodResult>,
     /// Always `succeeded`: no other end has a result.
     pub state: TaskState,
     /// The aggregate, as the function wrote it, for reading. The receipt covers [`result_bytes`](Self::result_bytes).

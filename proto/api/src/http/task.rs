@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::periods::{PeriodNews, PeriodsView};
 use crate::codes::Code;
 use crate::task::{ImageReference, Name, TaskId};
 
@@ -24,6 +25,8 @@ pub enum TaskState {
     Streaming,
     /// All data is in; the function computes.
     Computing,
+    /// Between two periods of a persistent task.
+    Waiting,
     /// Ended: the result is stored.
     Succeeded,
     /// Ended: with a reason.
@@ -38,12 +41,13 @@ pub enum TaskState {
 
 impl TaskState {
     /// All states, in the order of a task's way.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::Queued,
         Self::Starting,
         Self::Streaming,
         Self::Computing,
+        Self::Waiting,
         Self::Succeeded,
         Self::Failed,
         Self::Cancelled,
@@ -59,6 +63,7 @@ impl TaskState {
             Self::Starting => "starting",
             Self::Streaming => "streaming",
             Self::Computing => "computing",
+            Self::Waiting => "waiting",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -135,6 +140,9 @@ pub struct TaskView {
     /// What was read so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// How far a persistent task is; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub periods: Option<PeriodsView>,
 }
 
 /// What was read so far; approximate until the end.
@@ -174,6 +182,9 @@ pub struct EventView {
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The period that it is about, for a persistent task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodNews>,
     /// What was read so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -77,6 +77,11 @@ impl TaskDraft {
         !self.image().contains('@')
     }
 
+    /// `dmf.lifetime.persistent.until`, if the draft has one.
+    pub fn persistent_until(&self) -> Option<Timestamp> {
+        self.at("dmf", "lifetime")?.get("persistent")?.get("until")?.as_str()?.parse().ok()
+    }
+
     /// The text of `credentials.KEY`, if the draft says it.
     pub fn credential(&self, key: &str) -> Option<&str> {
         self.at("credentials", key).and_then(Value::as_str)

@@ -53,10 +53,12 @@ pub mod limits {
     pub const MEMORY_MIB_MAX: u32 = 64 * 1024;
     /// Longest timeout of a task, ms: a day.
     pub const TIMEOUT_MS_MAX: u32 = 24 * 60 * 60 * 1000;
-    /// Shortest period of a persistent function, ms.
-    pub const EVERY_MS_MIN: u64 = 100;
+    /// Shortest period of a persistent function, ms: each is a guest of its own and a transaction.
+    pub const EVERY_MS_MIN: u64 = 1000;
     /// Longest period of a persistent function, ms: 31 days.
     pub const EVERY_MS_MAX: u64 = 31 * 24 * 60 * 60 * 1000;
+    /// Periods of one persistent task: a year of one in half a minute.
+    pub const PERIODS_MAX: u64 = 1_000_000;
     /// Longest life of a wrapper, seconds: 366 days. Nodes remember used ids that long, so policy is usually far tighter.
     pub const LIFE_SECONDS_MAX: i64 = 366 * 24 * 60 * 60;
     /// Bytes of `dmf.parameters` in canonical form: they travel in one control message.
@@ -196,15 +198,38 @@ pub struct Resources {
 pub enum Lifetime {
     /// For this one task.
     Ephemeral,
-    /// Until a time, with a result every so often. Well-formed, but not run by this version: nodes refuse it with
-    /// [`PERSISTENT_NOT_SUPPORTED`](crate::codes::PERSISTENT_NOT_SUPPORTED).
+    /// Until a time, with a result every so often. `from` and `to` of each operation are those of period 0; period k reads
+    /// k times `every_ms` later, and is due at the latest `to`, as much later.
     Persistent {
-        /// Period of the results, ms.
+        /// From one period to the next, ms.
         #[schemars(range(min = limits::EVERY_MS_MIN, max = limits::EVERY_MS_MAX))]
         every_ms: u64,
-        /// When it ends.
+        /// Periods that are due later do not run.
         until: Timestamp,
+        /// What becomes of periods that could not begin when they were due.
+        #[serde(skip_serializing_if = "Missed::is_skip")]
+        #[schemars(default)]
+        missed: Missed,
     },
+}
+
+/// What becomes of periods that could not begin when they were due: the node was down, or submitted to too late, or the period
+/// before still ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// The latest one that is due runs, the others are missed.
+    #[default]
+    Skip,
+    /// All run, in order.
+    CatchUp,
+}
+
+impl Missed {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    const fn is_skip(&self) -> bool {
+        matches!(self, Self::Skip)
+    }
 }
 
 /// Optional part of a wrapper.

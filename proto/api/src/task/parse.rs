@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::name::quoted;
 use super::{
-    Credentials, DmfMetadata, DrbMetadata, Lifetime, Operation, Resources, ResultMetadata, TaskError,
+    Credentials, DmfMetadata, DrbMetadata, Lifetime, Missed, Operation, Resources, ResultMetadata, TaskError,
     Wrapper, limits,
 };
 use crate::codes;
@@ -139,13 +139,25 @@ fn lifetime(item: &Item<'_>) -> Result<Lifetime, TaskError> {
         Value::Object(_) => {
             let outer = item.object(&["persistent"])?;
             let item = outer.need("persistent")?;
-            let object = item.object(&["every_ms", "until"])?;
+            let object = item.object(&["every_ms", "until", "missed"])?;
             Ok(Lifetime::Persistent {
                 every_ms: object.need("every_ms")?.whole(limits::EVERY_MS_MIN, limits::EVERY_MS_MAX)?,
                 until: object.need("until")?.time()?,
+                missed: object.get("missed").map_or(Ok(Missed::Skip), |item| missed(&item))?,
             })
         }
         _ => Err(item.refuse(codes::LIFETIME_MALFORMED, "neither text nor an object".to_owned())),
+    }
+}
+
+fn missed(item: &Item<'_>) -> Result<Missed, TaskError> {
+    match item.text()? {
+        "skip" => Ok(Missed::Skip),
+        "catch_up" => Ok(Missed::CatchUp),
+        other => {
+            let message = format!("{} is neither \"skip\" nor \"catch_up\"", quoted(other));
+            Err(item.refuse(codes::LIFETIME_MALFORMED, message))
+        }
     }
 }
 

@@ -115,9 +115,23 @@ fn canonical_json_does_not_depend_on_the_order_of_keys() {
 fn both_lifetimes_are_read_and_stay_apart() {
     let persistent = json!({ "persistent": { "every_ms": 60000, "until": "2026-12-01T00:00:00Z" } });
     let wrapper = read(&with("/dmf/lifetime", persistent)).unwrap();
-    let Lifetime::Persistent { every_ms, until } = wrapper.dmf.lifetime else { panic!("not persistent") };
+    let Lifetime::Persistent { every_ms, until, missed: Missed::Skip } = wrapper.dmf.lifetime else {
+        panic!("not persistent")
+    };
     assert_eq!((every_ms, until.to_string().as_str()), (60_000, "2026-12-01T00:00:00Z"));
     assert_eq!(Wrapper::from_json(&wrapper.to_json()).unwrap(), wrapper);
+    // What is left out is left out of the canonical form as well: it is what older nodes read.
+    assert!(!String::from_utf8(wrapper.to_json()).unwrap().contains("missed"));
+    let persistent = |missed: &str| json!({ "persistent": { "every_ms": 1000, "until": "2026-12-01T00:00:00Z", "missed": missed } });
+    let wrapper = read(&with("/dmf/lifetime", persistent("catch_up"))).unwrap();
+    let Lifetime::Persistent { missed, .. } = wrapper.dmf.lifetime else { panic!("not persistent") };
+    assert_eq!(missed, Missed::CatchUp);
+    assert_eq!(Wrapper::from_json(&wrapper.to_json()).unwrap(), wrapper);
+    let error = read(&with("/dmf/lifetime", persistent("catchup"))).unwrap_err();
+    assert_eq!(
+        (error.code, error.path.as_str()),
+        (codes::LIFETIME_MALFORMED, "dmf.lifetime.persistent.missed")
+    );
 }
 
 #[test]

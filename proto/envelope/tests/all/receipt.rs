@@ -3,7 +3,10 @@
 use crate::common::{key, reason};
 use fades_envelope::{
     Digest, Purpose, ReceiptError, SigningKey, open_receipt, parse,
-    receipt::{Defences, ImageRef, Images, NodeRef, OperationRead, Receipt, ResultRef, Timings, WrapperRef},
+    receipt::{
+        Defences, ImageRef, Images, NodeRef, OperationRead, PeriodRef, Receipt, ResultRef, Timings,
+        WindowRef, WrapperRef,
+    },
     sign, verify_receipt,
 };
 
@@ -23,6 +26,7 @@ fn receipt() -> Receipt {
     };
     Receipt {
         task: "01JD0000000000000000000000".into(),
+        period: None,
         wrapper: WrapperRef {
             sha256: Digest::of(b"wrapper"),
             issuer: "pollution.example".into(),
@@ -63,6 +67,39 @@ fn the_form_is_an_in_toto_statement() {
     assert!(predicate["operations"][1].get("first").is_none());
     assert_eq!(predicate["timings_us"], serde_json::json!({"verify": 60, "boot": 200_000, "return": 5}));
     assert_eq!(predicate["ended"], "2026-11-21T00:00:01.5Z");
+}
+
+/// The same for a period.
+fn of_a_period() -> Receipt {
+    let time = |text: &str| text.parse().unwrap();
+    let window =
+        WindowRef { id: "temp".into(), from: time("2026-11-20T01:00:00Z"), to: time("2026-11-20T02:00:00Z") };
+    let period = PeriodRef {
+        number: 1,
+        due: time("2026-11-20T02:00:00Z"),
+        windows: vec![window],
+        state_before: Some(Digest::of(b"before")),
+        state_after: Some(Digest::of(b"after")),
+    };
+    Receipt { period: Some(period), ..receipt() }
+}
+
+#[test]
+fn a_period_is_bound_with_its_windows_and_states() {
+    let envelope = of_a_period().sign(&key()).unwrap();
+    assert_eq!(verify_receipt(&envelope, &key().public(), RESULT).unwrap(), of_a_period());
+    let statement: serde_json::Value = serde_json::from_str(&payload(&envelope)).unwrap();
+    assert_eq!(statement["predicateType"], "urn:fades:receipt:v2");
+    let period = &statement["predicate"]["period"];
+    assert_eq!((&period["number"], &period["windows"][0]["to"]), (&1.into(), &"2026-11-20T02:00:00Z".into()));
+    assert_eq!(period["state_before"], Digest::of(b"before").to_string());
+    // Neither passes for the other.
+    for (from, to) in [("receipt:v2", "receipt:v1"), ("receipt:v2", "receipt:v3")] {
+        let lie = payload(&envelope).replacen(from, to, 1);
+        let refusal =
+            open_receipt(&sign(&key(), Purpose::Receipt, lie.as_bytes()), &key().public()).unwrap_err();
+        assert!(matches!(refusal, ReceiptError::Type { .. }), "{to}: {refusal:?}");
+    }
 }
 
 #[test]

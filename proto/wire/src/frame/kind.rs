@@ -60,6 +60,8 @@ kinds! {
     Finished = 0x0123,
     /// [`crate::control::Failed`]
     Failed = 0x0124,
+    /// [`crate::control::Keep`]
+    Keep = 0x0125,
     /// [`crate::control::Welcome`]
     Welcome = 0x0201,
     /// [`crate::control::Ping`]
@@ -72,6 +74,8 @@ kinds! {
     Abandon = 0x0211,
     /// [`crate::control::Run`]
     Run = 0x0220,
+    /// [`crate::control::Recall`]
+    Recall = 0x0221,
     /// [`crate::data::Open`]
     Open = 0x0301,
     /// [`crate::data::Credit`]

@@ -90,11 +90,21 @@ prop_compose! {
     fn run()(
         task in key(), ticket: [u8; 32], broker in place(), names in vec((any::<u16>(), name()), 0..4),
         parameters in text(), result_limit: u64, window_bytes: u64,
+        memory in option::of((option::of(state_head()), any::<u64>())),
     ) -> Run {
         let operations = names.into_iter().map(|(index, id)| OperationName { index, id }).collect();
         let ticket = Ticket(ticket);
-        Run { task, ticket, broker, operations, parameters, result_limit, window_bytes }
+        let memory = memory.map(|(state, limit)| Memory { state, limit });
+        Run { task, ticket, broker, operations, parameters, result_limit, window_bytes, memory }
     }
+}
+
+fn state_head() -> impl Strategy<Value = StateHead> {
+    any::<(u32, u64)>().prop_map(|(version, len)| StateHead { version, len })
+}
+
+fn piece() -> impl Strategy<Value = (u32, Vec<u8>)> {
+    (any::<u32>(), vec(any::<u8>(), 0..300))
 }
 
 pub(crate) fn from_guest() -> impl Strategy<Value = FromGuest> {
@@ -120,10 +130,13 @@ pub(crate) fn from_guest() -> impl Strategy<Value = FromGuest> {
             bytes
         }
         .into()),
-        (vec(summary(), 0..4), any::<(u64, u64, u64)>()).prop_map(|(summaries, times)| {
-            let (transfer_us, compute_us, result_len) = times;
-            Finished { summaries, transfer_us, compute_us, result_len }.into()
-        }),
+        (vec(summary(), 0..4), any::<(u64, u64, u64)>(), option::of(state_head())).prop_map(
+            |(summaries, times, state)| {
+                let (transfer_us, compute_us, result_len) = times;
+                Finished { summaries, transfer_us, compute_us, result_len, state }.into()
+            }
+        ),
+        piece().prop_map(|(index, bytes)| Keep { index, bytes }.into()),
         failure().prop_map(|failure| Failed(failure).into()),
     ]
 }
@@ -137,6 +150,7 @@ pub(crate) fn to_guest() -> impl Strategy<Value = ToGuest> {
         retrieve().prop_map(Into::into),
         key().prop_map(|task| Abandon { task }.into()),
         run().prop_map(Into::into),
+        piece().prop_map(|(index, bytes)| Recall { index, bytes }.into()),
     ]
 }
 

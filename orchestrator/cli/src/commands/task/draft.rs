@@ -23,7 +23,7 @@ pub(crate) struct Completing {
     /// The issuer, where neither the draft nor FILE.pub beside the key names it.
     #[arg(long)]
     issuer: Option<Name>,
-    /// How long the wrapper is good for, where the draft does not say.
+    /// How long the wrapper is good for, of a persistent task from its `until` on, where the draft does not say.
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span)]
     valid: SignedDuration,
     /// How urgent it is, 0 to 9, where the draft does not say.
@@ -170,8 +170,11 @@ impl Completing {
             Some(Ok(time)) => time,
             _ => Timestamp::now(),
         };
-        let expires_at =
-            issued_at.checked_add(self.valid).map_err(|error| Failure::usage(format!("--valid: {error}")))?;
+        let expires_at = draft
+            .persistent_until()
+            .map_or(issued_at, |until| until.max(issued_at))
+            .checked_add(self.valid)
+            .map_err(|error| Failure::usage(format!("--valid: {error}")))?;
         let image =
             node.filter(|_| draft.needs_image_digest()).and_then(|node| newest(draft.image(), &node.images));
         Ok(Completion {

@@ -11,7 +11,7 @@ use fades_api::task::TaskId;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::{RequestKey, span};
+use super::{RequestKey, periods, span};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, chain};
@@ -63,6 +63,9 @@ impl Watch {
 /// One event on one line.
 fn line(event: &EventView) -> String {
     let mut text = format!("{:.3}  {}  {:<9}", event.at, event.task, event.state);
+    if let Some(news) = &event.period {
+        text += &format!("  {}", periods::news(news));
+    }
     if let Some(progress) = event.progress {
         text += &format!("  {}, {}", counted(progress.points, "point"), bytes(progress.bytes));
     }
@@ -87,7 +90,9 @@ pub(super) async fn to_the_end(
             Some(progress) => format!("  {}, {}", counted(progress.points, "point"), bytes(progress.bytes)),
             None => String::new(),
         };
-        output.progress(Some(&format!("{}{progress}", event.state)));
+        let period =
+            event.period.as_ref().map(|news| format!("  {}", periods::news(news))).unwrap_or_default();
+        output.progress(Some(&format!("{}{period}{progress}", event.state)));
     };
     let ended = within(timeout, &format!("task {task}"), outliving(output, client, task, tell)).await;
     output.progress(None);

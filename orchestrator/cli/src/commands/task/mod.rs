@@ -2,6 +2,7 @@
 
 mod draft;
 mod follow;
+mod periods;
 mod receipt;
 mod result;
 mod rows;
@@ -40,9 +41,13 @@ pub(crate) enum Task {
     /// Print what a task gave, and check its receipt.
     #[command(after_help = "Examples:\n  \
         fades task result 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key --verify --node-key node.pub\n  \
+        fades task result 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key --period 3\n  \
         fades task result saved.json --verify --node-key node.pub\n\n\
         `fades init` writes node.pub into the node's folder.")]
     Result(result::ResultOf),
+    /// List the periods of a persistent task that are over, newest first.
+    #[command(after_help = "Example:\n  fades task periods 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key")]
+    Periods(periods::Periods),
     /// Print events of a task until it ends, or of all tasks.
     #[command(after_help = "Example:\n  fades task watch 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key")]
     Watch(follow::Watch),
@@ -87,6 +92,7 @@ impl Task {
             Self::Ls(command) => command.run(context),
             Self::Get(command) => show::get(context, &command),
             Self::Result(command) => command.run(context),
+            Self::Periods(command) => command.run(context),
             Self::Watch(command) => command.run(context),
             Self::Cancel(command) => show::cancel(context, &command),
         }

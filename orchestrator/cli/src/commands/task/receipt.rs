@@ -4,8 +4,8 @@ use std::path::Path;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::codes;
-use fades_api::http::{OperationResult, ResultDocument, TaskState, TimingsUs};
-use fades_envelope::receipt::{OperationRead, Timings};
+use fades_api::http::{OperationResult, PeriodResult, PeriodWindow, ResultDocument, TaskState, TimingsUs};
+use fades_envelope::receipt::{OperationRead, PeriodRef, Timings};
 use fades_envelope::{Digest, KeyId, PublicKey, Receipt, parse, verify_receipt};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -62,6 +62,7 @@ pub(super) fn verify(
 fn figures(document: &ResultDocument, receipt: &Receipt) -> Result<()> {
     let ResultDocument {
         task,
+        period,
         state,
         timings_us,
         operations,
@@ -72,6 +73,10 @@ fn figures(document: &ResultDocument, receipt: &Receipt) -> Result<()> {
         receipt: _,
     } = document;
     same("task", &task.to_string(), &receipt.task)?;
+    same("period", &period.is_some(), &receipt.period.is_some())?;
+    if let (Some(shown), Some(signed)) = (period, &receipt.period) {
+        of_period(shown, signed)?;
+    }
     // a receipt is made for a success alone
     same("state", state, &TaskState::Succeeded)?;
     same("bytes_sent", bytes_sent, &receipt.result.bytes)?;
@@ -82,6 +87,25 @@ fn figures(document: &ResultDocument, receipt: &Receipt) -> Result<()> {
     let read = receipt.operations.iter().fold(0u64, |sum, operation| sum.saturating_add(operation.bytes));
     same("bytes_read", bytes_read, &read)?;
     timings(timings_us, &receipt.timings_us)
+}
+
+fn of_period(shown: &PeriodResult, signed: &PeriodRef) -> Result<()> {
+    let PeriodResult { number, due, windows, state_before, state_after } = shown;
+    let digest =
+        |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    same("period.number", number, &signed.number)?;
+    same("period.due", due, &signed.due)?;
+    same("period.state_before", &text(state_before), &digest(signed.state_before))?;
+    same("period.state_after", &text(state_after), &digest(signed.state_after))?;
+    same("period.windows", &windows.len(), &signed.windows.len())?;
+    for (at, (shown, signed)) in windows.iter().zip(&signed.windows).enumerate() {
+        let PeriodWindow { id, from, to } = shown;
+        same(&format!("period.windows[{at}].id"), &id.as_str(), &signed.id.as_str())?;
+        same(&format!("period.windows[{at}].from"), from, &signed.from)?;
+        same(&format!("period.windows[{at}].to"), to, &signed.to)?;
+    }
+    Ok(())
 }
 
 fn operation(at: &str, shown: &OperationResult, signed: &OperationRead) -> Result<()> {

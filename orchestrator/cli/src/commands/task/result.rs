@@ -8,6 +8,7 @@ use fades_api::http::{ResultDocument, TimingsUs};
 use fades_api::task::TaskId;
 use fades_envelope::PublicKey;
 
+use super::periods::of_result;
 use super::receipt::{UNSIGNED, claimed_key, verify, wrapper_digest};
 use super::{RequestKey, rows};
 use crate::context::Context;
@@ -33,6 +34,9 @@ pub(crate) struct ResultOf {
     /// node's own word is taken, and that is said.
     #[arg(long, value_name = "KEY")]
     node_key: Option<String>,
+    /// The result of this period of a persistent task, counted from 0; without it that of the latest one that gave any.
+    #[arg(long, value_name = "N")]
+    period: Option<u64>,
     /// The envelope that was submitted, to check that the receipt is about it.
     #[arg(long, value_name = "FILE")]
     wrapper: Option<PathBuf>,
@@ -63,7 +67,15 @@ impl ResultOf {
     fn document(&self, context: &Context) -> Result<ResultDocument> {
         if let Ok(id) = self.task.parse::<TaskId>() {
             let client = context.signing_client(self.key.key.as_deref())?;
-            return context.run(async { Ok(client.result(id).await?) });
+            return context.run(async {
+                Ok(match self.period {
+                    Some(period) => client.period_result(id, period).await?,
+                    None => client.result(id).await?,
+                })
+            });
+        }
+        if self.period.is_some() {
+            return Err(Failure::usage(format!("{:?} is no task's id, and --period needs one", self.task)));
         }
         let path = Path::new(&self.task);
         if !path.exists() {
@@ -115,13 +127,14 @@ fn describe(document: &ResultDocument) -> String {
     let written = Base64UrlUnpadded::decode_vec(&document.result_bytes).unwrap_or_default();
     let mut text = rows::aggregate(&written).unwrap_or_else(|| format!("{:#}\n", document.result));
     text += "\n";
-    text += &Table::facts([
-        ("task", document.task.to_string()),
+    let mut facts = vec![("task", document.task.to_string())];
+    facts.extend(document.period.as_ref().map(|period| ("period", of_result(period))));
+    facts.extend([
         ("read at the edge", format!("{}, {}", counted(points, "point"), bytes(document.bytes_read))),
         ("sent out", bytes(document.bytes_sent)),
         ("times", times(&document.timings_us)),
-    ])
-    .text();
+    ]);
+    text += &Table::facts(facts).text();
     text
 }
 

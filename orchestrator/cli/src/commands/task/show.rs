@@ -5,7 +5,7 @@ use fades_api::client::TaskFilter;
 use fades_api::http::{TaskList, TaskView};
 use fades_api::task::Name;
 
-use super::{Filter, OneTask, RequestKey};
+use super::{Filter, OneTask, RequestKey, periods};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Table, bytes, counted, short_digest};
@@ -99,6 +99,7 @@ fn describe(task: &TaskView) -> String {
         ("changed", task.updated_at.to_string()),
         ("expires", task.expires_at.to_string()),
     ];
+    facts.extend(task.periods.as_ref().map(periods::facts).unwrap_or_default());
     facts.extend(
         task.progress.map(|p| ("read so far", format!("{}, {}", counted(p.points, "point"), bytes(p.bytes)))),
     );
