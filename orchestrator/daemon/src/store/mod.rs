@@ -13,6 +13,7 @@
 
 mod error;
 mod events;
+mod images;
 pub mod record;
 mod refusals;
 mod retention;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use events::EventPage;
+pub use images::digest_of;
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 

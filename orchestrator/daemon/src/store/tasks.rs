@@ -147,6 +147,7 @@ impl Tables<'_> {
         record.attempts = record.attempts.max(attempts);
         if state == StoredState::Starting {
             record.started_us = Some(at_us);
+            self.note_image_use(&record.image, at_us)?;
         }
         record.changed_us = at_us;
         detail.clone_into(&mut record.detail);
@@ -176,7 +177,7 @@ impl Tables<'_> {
         Ok(Some(record.issuer))
     }
 
-    fn task(&self, id: Ulid) -> Result<Option<TaskRecord>, StoreError> {
+    pub(super) fn task(&self, id: Ulid) -> Result<Option<TaskRecord>, StoreError> {
         self.tasks.get(id.0)?.map(|value| decode("tasks", value.value())).transpose()
     }
 
