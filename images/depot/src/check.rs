@@ -71,16 +71,7 @@ fn examine(
     let key = keys.0.get(&signer).ok_or(DepotError::Signer(signer))?;
     let image = packed.verify(key)?;
     is_wanted(&image)?;
-    let manifest = image.manifest();
-    let entry = Entry {
-        name: manifest.name.clone(),
-        version: manifest.version,
-        role: manifest.role,
-        architecture: manifest.architecture,
-        digest: image.digest(),
-        size: bytes.len() as u64,
-        signer,
-    };
+    let entry = Entry::new(image.manifest(), image.digest(), bytes.len(), signer);
     Ok(Checked { bytes, entry })
 }
 

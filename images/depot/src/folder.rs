@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use fades_pack::{Architecture, MAX_IMAGE};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::index::{FILE, Index, MAX_INDEX};
-use crate::{Checked, DepotError, Selector, path_of};
+use crate::index::{Entry, FILE, Index, MAX_INDEX};
+use crate::{DepotError, Selector, path_of};
 
 /// Held by who changes the index.
 const LOCK: &str = "fades-images.lock";
@@ -32,7 +32,7 @@ pub(crate) fn fetch(
     })
 }
 
-pub(crate) fn push(root: &Path, image: &Checked) -> Result<String, DepotError> {
+pub(crate) fn push(root: &Path, image: &[u8], entry: &Entry) -> Result<String, DepotError> {
     let io = |doing, path: &Path| {
         let path = path.to_owned();
         move |source| DepotError::Io { doing, path, source }
@@ -49,10 +49,10 @@ pub(crate) fn push(root: &Path, image: &Checked) -> Result<String, DepotError> {
         Some(bytes) => Index::read(&bytes, &place)?,
         None => Index::default(),
     };
-    let is_changed = index.add(image.entry(), &place)?;
-    let path = root.join(path_of(image.entry()));
+    let is_changed = index.add(entry, &place)?;
+    let path = root.join(path_of(entry));
     // The image first: what the index names is there.
-    replace(&path, image.bytes())?;
+    replace(&path, image)?;
     if is_changed {
         replace(&index_path, &index.write())?;
     }

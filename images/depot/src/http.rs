@@ -7,9 +7,9 @@ use fades_pack::{Architecture, MAX_IMAGE};
 use reqwest::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
-use crate::index::{FILE, Index, MAX_INDEX};
+use crate::index::{Entry, FILE, Index, MAX_INDEX};
 use crate::place::shown;
-use crate::{Checked, DepotError, Selector, path_of};
+use crate::{DepotError, Selector, path_of};
 
 /// Longest wait for a connection.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
@@ -138,18 +138,18 @@ pub(crate) async fn fetch(
 
 /// The image first, so that what the index names is there. The index is written only over the one that was read, where the
 /// server can tell (RFC 9110, `If-Match`).
-pub(crate) async fn push(base: &Url, image: &Checked) -> Result<String, DepotError> {
+pub(crate) async fn push(base: &Url, image: &[u8], entry: &Entry) -> Result<String, DepotError> {
     let server = Server::new(base)?;
-    let path = path_of(image.entry());
+    let path = path_of(entry);
     let mut is_there = false;
     for _ in 0..ATTEMPTS {
         let (mut index, tag) = match server.get(FILE, MAX_INDEX).await? {
             Some((bytes, tag)) => (Index::read(&bytes, &server.place)?, Some(tag)),
             None => (Index::default(), None),
         };
-        let is_changed = index.add(image.entry(), &server.place)?;
+        let is_changed = index.add(entry, &server.place)?;
         if !is_there {
-            server.put(&path, image.bytes().to_vec(), None).await?;
+            server.put(&path, image.to_vec(), None).await?;
             is_there = true;
         }
         let before = match &tag {

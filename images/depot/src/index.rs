@@ -2,7 +2,7 @@
 //! says where to look.
 
 use fades_envelope::{Digest, KeyId};
-use fades_pack::{Architecture, ImageName, Role, Version};
+use fades_pack::{Architecture, ImageError, ImageName, Manifest, Role, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{DepotError, Selector};
@@ -43,6 +43,28 @@ pub struct Entry {
 }
 
 impl Entry {
+    pub(crate) fn new(manifest: &Manifest, digest: Digest, size: usize, signer: KeyId) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version,
+            role: manifest.role,
+            architecture: manifest.architecture,
+            digest,
+            size: size as u64,
+            signer,
+        }
+    }
+
+    /// What an image file says of itself. It is whole and its parts fit its manifest; who signed it is not looked at, as
+    /// whoever fetches it must.
+    ///
+    /// # Errors
+    /// When it is no image.
+    pub fn of(bytes: &[u8]) -> Result<Self, ImageError> {
+        let image = fades_pack::inspect(bytes, |_| None)?;
+        Ok(Self::new(&image.manifest, image.digest, bytes.len(), image.key_id))
+    }
+
     /// Name, version and architecture, for people.
     #[must_use]
     pub fn words(&self) -> String {

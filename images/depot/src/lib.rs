@@ -27,7 +27,7 @@ mod select;
 pub use check::{Checked, Keys, check};
 pub use error::DepotError;
 pub use place::{Place, PlaceError};
-pub use registry::{ARTIFACT_TYPE, Login};
+pub use registry::{ARTIFACT_TYPE, Login, Secret};
 pub use select::{Selector, SelectorError};
 
 use fades_pack::Architecture;
@@ -42,16 +42,17 @@ pub struct Options {
     pub login: Option<Login>,
 }
 
-/// Puts a checked image into a place, and says where it lies there.
+/// Puts an image file into a place, and says where it lies there.
 ///
 /// # Errors
-/// When the place cannot be reached, does not take it, or has another image of this name, version and architecture.
-pub async fn push(place: &Place, image: &Checked, options: &Options) -> Result<String, DepotError> {
+/// When it is no image, or the place cannot be reached, does not take it, or has another image of this name, version and architecture.
+pub async fn push(place: &Place, image: &[u8], options: &Options) -> Result<String, DepotError> {
     place.refuse_plain(options.insecure)?;
+    let entry = Entry::of(image)?;
     match place {
-        Place::Folder(path) => folder::push(path, image),
-        Place::Http(base) => http::push(base, image).await,
-        Place::Registry(repository) => registry::push(repository, image, options).await,
+        Place::Folder(path) => folder::push(path, image, &entry),
+        Place::Http(base) => http::push(base, image, &entry).await,
+        Place::Registry(repository) => registry::push(repository, image, &entry, options).await,
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::io::AsyncWrite;
 use crate::http::{CONNECT, SILENCE, choose_tls};
 use crate::index::Entry;
 use crate::place::Repository;
-use crate::{Checked, DepotError, Options, Selector};
+use crate::{DepotError, Options, Selector};
 
 /// Type of the artifact and of its one layer.
 pub const ARTIFACT_TYPE: &str = "application/vnd.fades.image.v1";
@@ -195,11 +195,11 @@ pub(crate) async fn fetch(
 
 pub(crate) async fn push(
     repository: &Repository,
-    image: &Checked,
+    image: &[u8],
+    entry: &Entry,
     options: &Options,
 ) -> Result<String, DepotError> {
     let session = Session::new(repository, options);
-    let entry = image.entry();
     let tag = repository.tag.clone().unwrap_or_else(|| tag_of(entry.version, entry.architecture));
     let denied = |error| session.failed("push", error);
     session.client.auth(&session.at(&tag), &session.auth, RegistryOperation::Push).await.map_err(denied)?;
@@ -207,8 +207,8 @@ pub(crate) async fn push(
     if repository.tag.is_none() {
         session.refuse_other(&tag, entry).await?;
     }
-    let manifest = manifest(image);
-    let blobs = [(&manifest.config, EMPTY.1.to_vec()), (&manifest.layers[0], image.bytes().to_vec())];
+    let manifest = manifest(image, entry);
+    let blobs = [(&manifest.config, EMPTY.1.to_vec()), (&manifest.layers[0], image.to_vec())];
     for (descriptor, bytes) in blobs {
         let pushed = session.client.push_blob(&session.at(&tag), bytes, &descriptor.digest).await;
         pushed.map_err(|error| session.failed(&descriptor.digest, error))?;
@@ -240,8 +240,7 @@ impl Session<'_> {
 }
 
 /// The artifact's manifest: the same image gives the same bytes.
-fn manifest(image: &Checked) -> OciImageManifest {
-    let entry = image.entry();
+fn manifest(image: &[u8], entry: &Entry) -> OciImageManifest {
     let descriptor = |media_type: &str, bytes: &[u8]| OciDescriptor {
         media_type: media_type.to_owned(),
         digest: format!("sha256:{}", Digest::of(bytes)),
@@ -261,7 +260,7 @@ fn manifest(image: &Checked) -> OciImageManifest {
         config: descriptor(EMPTY.0, EMPTY.1),
         layers: vec![OciDescriptor {
             annotations: Some(BTreeMap::from([(TITLE.to_owned(), file)])),
-            ..descriptor(ARTIFACT_TYPE, image.bytes())
+            ..descriptor(ARTIFACT_TYPE, image)
         }],
         annotations: Some(notes.map(|(key, value)| (key.to_owned(), value)).into()),
         ..OciImageManifest::default()

@@ -66,12 +66,23 @@ fn elf() -> Vec<u8> {
 
 /// A signed image file.
 pub(crate) fn image(name: &str, role: fades_pack::Role, signer: &SigningKey) -> Vec<u8> {
+    image_of(name, "1.0.0", role, 32, signer)
+}
+
+/// The same of any version and least memory.
+pub(crate) fn image_of(
+    name: &str,
+    version: &str,
+    role: fades_pack::Role,
+    minimum_memory_mib: u32,
+    signer: &SigningKey,
+) -> Vec<u8> {
     let description = fades_pack::Description {
         name: name.parse().unwrap(),
-        version: "1.0.0".parse().unwrap(),
+        version: version.parse().unwrap(),
         role,
         architecture: fades_pack::Architecture::X86_64,
-        minimum_memory_mib: 32,
+        minimum_memory_mib,
     };
     fades_pack::pack(&description, &elf(), &elf(), signer).unwrap()
 }
