@@ -7,8 +7,7 @@ use std::str::FromStr;
 use fades_api::client::Client;
 use fades_api::codes;
 use fades_api::http::{ImageList, ImageView, SignerDocument, SignerList};
-use fades_api::task::Name;
-use fades_pack::Version;
+use fades_pack::{ImageName, Version};
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -33,7 +32,7 @@ impl FromStr for Which {
             let forms = "NAME, NAME:VERSION or NAME@sha256:DIGEST";
             format!("{text:?} is neither a file nor an image of a node ({forms}): {why}")
         };
-        let name = |name: &str| name.parse::<Name>().map_err(|error| refuse(error.to_string()));
+        let name = |name: &str| name.parse::<ImageName>().map_err(|error| refuse(error.to_string()));
         let (name, version, digest) = if let Some((head, digest)) = text.split_once('@') {
             let digits = digest.strip_prefix("sha256:").unwrap_or_default();
             let is_hex = digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
