@@ -58,6 +58,12 @@ pub enum DepotError {
         /// The place.
         place: String,
     },
+    /// A password over plain HTTP to another machine.
+    #[error("{place} would be told a password over plain HTTP, and is not on this machine")]
+    PlainPassword {
+        /// The place.
+        place: String,
+    },
     /// The place has another image of this name, version and architecture.
     #[error("{place} has another {image}, with digest {digest}")]
     Taken {

@@ -47,7 +47,7 @@ pub struct Options {
 /// # Errors
 /// When it is no image, or the place cannot be reached, does not take it, or has another image of this name, version and architecture.
 pub async fn push(place: &Place, image: &[u8], options: &Options) -> Result<String, DepotError> {
-    place.refuse_plain(options.insecure)?;
+    place.refuse_plain(options)?;
     let entry = Entry::of(image)?;
     match place {
         Place::Folder(path) => folder::push(path, image, &entry),
@@ -68,7 +68,7 @@ pub async fn pull(
     keys: &Keys,
     options: &Options,
 ) -> Result<Checked, DepotError> {
-    place.refuse_plain(options.insecure)?;
+    place.refuse_plain(options)?;
     let bytes = match place {
         Place::Folder(path) => folder::fetch(path, wanted, architecture)?,
         Place::Http(base) => http::fetch(base, wanted, architecture).await?,

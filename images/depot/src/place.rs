@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-use crate::DepotError;
+use crate::{DepotError, Options};
 
 /// Where images are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,15 @@ impl Place {
         }
     }
 
-    /// Refuses plain HTTP to other machines: who is in between would see, and choose, what is fetched.
-    pub(crate) fn refuse_plain(&self, insecure: bool) -> Result<(), DepotError> {
-        if self.is_plain(insecure) && !self.is_local() && !insecure {
-            return Err(DepotError::Plain { place: self.to_string() });
+    /// Refuses plain HTTP to other machines: who is in between would see, and choose, what is fetched. A password is not
+    /// told to them in any case.
+    pub(crate) fn refuse_plain(&self, options: &Options) -> Result<(), DepotError> {
+        let tells = matches!(self, Self::Registry(_)) && options.login.is_some();
+        if !self.is_plain(options.insecure) || self.is_local() || (options.insecure && !tells) {
+            return Ok(());
         }
-        Ok(())
+        let place = self.to_string();
+        Err(if tells { DepotError::PlainPassword { place } } else { DepotError::Plain { place } })
     }
 }
 
@@ -70,11 +73,16 @@ impl Repository {
     /// Whether the registry is on this machine. Such ones are spoken to over plain HTTP, as is the custom.
     #[must_use]
     pub fn is_local(&self) -> bool {
+        is_loopback(self.host())
+    }
+
+    /// The registry without its port, and without the brackets of an address.
+    pub(crate) fn host(&self) -> &str {
         let host = match self.registry.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => &self.registry,
         };
-        is_loopback(host)
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 }
 
@@ -180,6 +188,7 @@ impl fmt::Display for Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Login, Secret};
 
     #[test]
     fn places_are_told_apart() {
@@ -218,7 +227,9 @@ mod tests {
 
     #[test]
     fn plain_http_stays_on_this_machine() {
-        let refused = |text: &str, insecure| text.parse::<Place>().unwrap().refuse_plain(insecure).is_err();
+        let with = |insecure| Options { insecure, login: None };
+        let refused =
+            |text: &str, insecure| text.parse::<Place>().unwrap().refuse_plain(&with(insecure)).is_err();
         for text in ["http://a.example/", "http://192.168.0.1/", "http://localhost.a.example/"] {
             assert!(refused(text, false) && !refused(text, true), "{text}");
         }
@@ -237,5 +248,12 @@ mod tests {
         let plain = |text: &str, insecure| text.parse::<Place>().unwrap().is_plain(insecure);
         assert!(plain("oci://127.0.0.1:5000/b", false) && !plain("oci://a.example/b", false));
         assert!(plain("oci://a.example/b", true));
+        // a password goes to this machine, or through TLS
+        let login = Some(Login { user: "a".into(), password: Secret("b".into()) });
+        let told = |text: &str, insecure| {
+            text.parse::<Place>().unwrap().refuse_plain(&Options { insecure, login: login.clone() }).is_ok()
+        };
+        assert!(told("oci://a.example/b", false) && told("oci://127.0.0.1:5000/b", false));
+        assert!(!told("oci://a.example/b", true) && told("http://a.example/", true));
     }
 }

@@ -80,6 +80,10 @@ impl<'a> Session<'a> {
             user_agent: concat!("fades/", env!("CARGO_PKG_VERSION")),
             // an index of several images is none of ours
             platform_resolver: None,
+            // No proxy of the environment leads back to this machine. The client has no word for that: a proxy of our own,
+            // which is not used for this host, takes the place of those.
+            http_proxy: repository.is_local().then(|| "http://127.0.0.1:9".to_owned()),
+            no_proxy: repository.is_local().then(|| repository.host().to_owned()),
             ..ClientConfig::default()
         };
         let auth = options.login.as_ref().map_or(RegistryAuth::Anonymous, |login| {

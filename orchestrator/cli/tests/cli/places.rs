@@ -26,6 +26,16 @@ pub(crate) fn workshop() -> TestNode {
     node
 }
 
+/// The same with a proxy in the environment that is none.
+fn past_a_proxy(node: &TestNode, words: &[&str]) -> Ended {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fades"));
+    command.current_dir(node.work.path()).args(["--node", "n/", "image"]).args(words);
+    for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        command.env(variable, "http://127.0.0.1:9");
+    }
+    Ended::of(command.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap())
+}
+
 /// Fetches into a file of a folder that has no node.
 pub(crate) fn pull(node: &TestNode, words: &[&str]) -> Ended {
     drop(std::fs::remove_file(node.path("got.img")));
@@ -66,6 +76,7 @@ pub(crate) fn is_a_place(node: &TestNode, place: &str) {
         pull(node, &[place, missing]).refused(3, "E1516");
     }
     pull(node, &[place, "stats", "--architecture", "aarch64"]).refused(3, "E1516");
+    past_a_proxy(node, &["push", "stats-1.2.0-32.img", place]).done();
     // somebody else's key: nothing is kept
     let stranger = ["image", "pull", place, "stats", "--trust", "service.key.pub", "--file", "got.img"];
     drop(std::fs::remove_file(node.path("got.img")));

@@ -47,6 +47,10 @@ impl From<DepotError> for Failure {
             DepotError::Denied { .. } => codes::PLACE_DENIED,
             DepotError::Answer { .. } => codes::PLACE_ANSWER_MALFORMED,
             DepotError::Plain { .. } => codes::PLACE_PLAIN_HTTP,
+            DepotError::PlainPassword { .. } => {
+                let hint = "Leave --insecure out, or unset FADES_REGISTRY_PASSWORD.";
+                return Self::new(codes::PLACE_PLAIN_HTTP, chain(&error)).hint(hint);
+            }
             DepotError::Taken { .. } => codes::IMAGE_NAME_TAKEN,
             DepotError::Changed { .. } => codes::IMAGE_DIGEST_WRONG,
             DepotError::Another { .. } => codes::IMAGE_NOT_THE_ONE,
