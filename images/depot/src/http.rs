@@ -111,7 +111,10 @@ impl<'a> Server<'a> {
     fn succeeded(&self, method: &str, path: &str, response: &Response) -> Result<(), DepotError> {
         match response.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => {
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED => {
                 Err(DepotError::Denied { place: format!("{} ({method} {path})", self.place) })
             }
             status => Err(self.answer(format!("{status} for {method} {path}"))),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::node::{Ended, TestNode, fades};
 use crate::registry::Registry;
-use crate::shelf::Shelf;
+use crate::shelf::{Shelf, TlsShelf};
 
 impl TestNode {
     fn push(&self, image: &str, place: &str) -> Ended {
@@ -149,6 +149,28 @@ fn a_server_is_a_place_and_two_who_push_at_once_lose_nothing() {
     let url = shelf.url.clone();
     drop(shelf);
     pull(&node, &[&url, "stats"]).refused(5, "E1517");
+}
+
+#[test]
+fn a_server_with_tls_is_who_its_certificate_says_and_leads_to_no_plain_one() {
+    let node = workshop();
+    node.push("stats-1.2.0-32.img", "shelf").done();
+    let plain = Shelf::start(node.path("shelf"));
+    let Some(tls) = TlsShelf::start(&node.path("shelf"), &plain.url) else { return };
+    let get = |place: &str, certificate: Option<&Path>| {
+        drop(std::fs::remove_file(node.path("got.img")));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fades"));
+        command.current_dir(node.work.path()).args(["image", "pull", place, "stats"]);
+        command
+            .args(["--trust", "maker.key.pub", "--file", "got.img", "-o", "json"])
+            .env_remove("SSL_CERT_DIR");
+        certificate.map(|file| command.env("SSL_CERT_FILE", file));
+        Ended::of(command.env("NO_PROXY", "127.0.0.1").output().unwrap())
+    };
+    get(&tls.url, None).refused(5, "E1517");
+    get(&tls.url, Some(&tls.certificate)).done();
+    same(&node, "stats-1.2.0-32.img");
+    get(&format!("{}away/", tls.url), Some(&tls.certificate)).refused(5, "E1517");
 }
 
 #[test]

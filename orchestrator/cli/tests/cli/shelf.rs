@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -67,6 +68,48 @@ impl Drop for Shelf {
         self.shared.ends.store(true, Ordering::SeqCst);
         let _woken = TcpStream::connect(self.url.trim_start_matches("http://").trim_end_matches('/'));
         self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// Python's server of files with TLS before it; ended when dropped.
+pub(crate) struct TlsShelf {
+    pub(crate) url: String,
+    /// Its certificate, which nobody trusts unasked.
+    pub(crate) certificate: PathBuf,
+    child: Child,
+}
+
+impl TlsShelf {
+    /// None where Python has not what it takes. `away` is where its folder `away` leads to.
+    pub(crate) fn start(folder: &Path, away: &str) -> Option<Self> {
+        let python = |words: &[&str]| {
+            let mut command = Command::new("/usr/bin/python3");
+            command.current_dir(folder).args(words);
+            command
+        };
+        if !python(&["-c", "import cryptography"]).status().is_ok_and(|status| status.success()) {
+            eprintln!(
+                "SKIPPED: a server with TLS needs /usr/bin/python3 with cryptography (apt-get install python3-cryptography)"
+            );
+            return None;
+        }
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/tls_shelf.py");
+        let mut child = python(&["-W", "ignore", program, away])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let url = format!("https://127.0.0.1:{}/", port.trim());
+        Some(Self { url, certificate: folder.join("cert.pem"), child })
+    }
+}
+
+impl Drop for TlsShelf {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
     }
 }
 

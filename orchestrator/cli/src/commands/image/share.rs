@@ -23,7 +23,7 @@ use crate::output::{Table, bytes};
 pub(crate) struct Push {
     /// A file; or an image of the node: NAME, NAME:VERSION or NAME@sha256:DIGEST. A file of that name comes first.
     image: String,
-    /// Where to: a folder, file:///PATH, http(s)://HOST/PATH/ or oci://HOST[:PORT]/REPOSITORY[:TAG].
+    /// Where to: a folder, file:///PATH, http(s)://HOST/PATH/ or `oci://HOST[:PORT]/REPOSITORY[:TAG]`.
     place: Place,
     /// Speak plain HTTP to other machines as well.
     #[arg(long)]
@@ -33,7 +33,7 @@ pub(crate) struct Push {
 /// Arguments of `fades image pull`.
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
-    /// Where from: a folder, file:///PATH, http(s)://HOST/PATH/ or oci://HOST[:PORT]/REPOSITORY[:TAG].
+    /// Where from: a folder, file:///PATH, http(s)://HOST/PATH/ or `oci://HOST[:PORT]/REPOSITORY[:TAG]`.
     place: Place,
     /// Which: NAME for the newest, NAME:VERSION+ for the newest that is not older, NAME:VERSION, or NAME@sha256:DIGEST. May
     /// be left out where there is one name only.
