@@ -27,11 +27,30 @@ mod select;
 pub use check::{Checked, Keys, check};
 pub use error::DepotError;
 pub use place::{Place, PlaceError};
-pub use registry::{ARTIFACT_TYPE, Login, Secret};
+pub use registry::ARTIFACT_TYPE;
 pub use select::{Selector, SelectorError};
 
 use fades_pack::Architecture;
 use index::Entry;
+
+/// Who to be at a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password or token.
+    pub password: Secret,
+}
+
+/// Not to be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
 
 /// How places are spoken to.
 #[derive(Clone, Debug, Default)]

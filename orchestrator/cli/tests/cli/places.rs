@@ -237,8 +237,11 @@ fn a_registry_is_a_place() {
     assert_eq!(notes["fades.image.architecture"], "x86_64");
 
     // what somebody changed on the registry's disk does not come through, and what is none of ours neither
-    registry.tamper(manifest["layers"][0]["digest"].as_str().unwrap());
+    let blob = manifest["layers"][0]["digest"].as_str().unwrap();
+    registry.tamper(blob, |bytes| *bytes.last_mut().unwrap() ^= 1);
     pull(&node, &[&place, "stats:1.2.0"]).refused(4, "E1501");
+    registry.tamper(blob, |bytes| bytes.resize((8 << 20) + 1, 0));
+    pull(&node, &[&place, "stats:1.2.0"]).refused(5, "E1519");
     assert!(!node.path("got.img").exists());
     let other = serde_json::to_string(&manifest).unwrap().replace("vnd.fades.image.v1", "vnd.other.image.v1");
     registry.put_manifest("fades/stats", "other", &other);

@@ -104,12 +104,12 @@ impl Registry {
     }
 
     /// Changes a blob on the registry's disk.
-    pub(crate) fn tamper(&self, digest: &str) {
+    pub(crate) fn tamper(&self, digest: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let digits = digest.strip_prefix("sha256:").unwrap();
         let folder = self.folder.join("data/docker/registry/v2/blobs/sha256");
         let file = folder.join(&digits[..2]).join(digits).join("data");
         let mut bytes = std::fs::read(&file).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
+        change(&mut bytes);
         std::fs::write(&file, bytes).unwrap();
     }
 }
