@@ -4,7 +4,7 @@
     service.py NODE_URL KEY.pem NODE_PUBLIC_KEY_HEX IMAGE@sha256:DIGEST SOURCE [ISSUER]
 
 KEY.pem is what `fades key new` made, NODE_PUBLIC_KEY_HEX stands in node.pub in the node's folder, and
-IMAGE@sha256:DIGEST is how `fades image ls` names an image (`images[].reference` of GET /v1/node).
+IMAGE@sha256:DIGEST is how `fades image ls --full` names an image (`images[].reference` of GET /v1/node).
 Debian: apt-get install python3-cbor2 python3-cryptography
 """
 import base64, hashlib, json, secrets, sys, time, urllib.error

@@ -35,6 +35,11 @@ const NEEDS: &[Need] = &[
         present: || program("patch").is_some(),
     },
     Need { package: "gcc", why: "links host programs", present: || program("cc").is_some() },
+    Need {
+        package: "docker-registry",
+        why: "the real registry that images are pushed to in tests",
+        present: || program("docker-registry").is_some(),
+    },
     Need { package: "curl", why: "the curl example's test", present: || program("curl").is_some() },
     Need { package: "python3", why: "the Python example's test", present: || Path::new(PYTHON).exists() },
     Need { package: "python3-cbor2", why: "the Python example's test", present: || python_has("cbor2") },

@@ -135,7 +135,7 @@ pub enum NotWanted {
         found: Architecture,
     },
     /// Older than what the node still boots.
-    #[error("the image has version {found}, this node boots {floor} and later")]
+    #[error("the image has version {found}, {floor} is the least that is taken")]
     BelowFloor {
         /// The node's floor.
         floor: Version,

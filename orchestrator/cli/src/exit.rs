@@ -7,7 +7,7 @@ use fades_api::http::{TaskState, TaskView};
 
 /// Shown under `--help`.
 pub(crate) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused (signature or policy), \
-    5 node unreachable, 6 timed out, 7 host not ready, 8 guest crashed.";
+    5 node or registry unreachable, 6 timed out, 7 host not ready, 8 guest crashed.";
 
 /// What came of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     NotFound = 3,
     /// Refused: signature or policy.
     Refused = 4,
-    /// No node answers there.
+    /// No node, or place of images, answers there.
     Unreachable = 5,
     /// It took too long.
     TimedOut = 6,
@@ -48,6 +48,7 @@ impl Exit {
             | codes::EVENTS_GONE
             | codes::SOURCE_UNKNOWN
             | codes::IMAGE_UNKNOWN
+            | codes::IMAGE_NOT_THERE
             | codes::RESULT_NONE
             | codes::PERIOD_NOT_FOUND
             | codes::PERIOD_WITHOUT_RESULT
@@ -55,6 +56,8 @@ impl Exit {
             codes::NODE_UNREACHABLE
             | codes::ANSWER_MALFORMED
             | codes::SHUTTING_DOWN
+            | codes::PLACE_UNREACHABLE
+            | codes::PLACE_ANSWER_MALFORMED
             | codes::TOO_MANY_CONNECTIONS => Self::Unreachable,
             codes::NODE_ADDRESS_MALFORMED
             | codes::QUERY_MALFORMED
@@ -62,6 +65,7 @@ impl Exit {
             | codes::EVENT_ID_MALFORMED
             | codes::TASK_ID_IN_PATH_MALFORMED
             | codes::KEY_FILE_UNREADABLE
+            | codes::PLACE_PLAIN_HTTP
             | codes::NOT_A_NODE_FOLDER => Self::Usage,
             codes::ADDRESS_RATE_LIMITED
             | codes::KEY_RATE_LIMITED
@@ -160,6 +164,10 @@ mod tests {
             ("E1418", Exit::NotFound),
             ("E1500", Exit::NotFound),
             ("E1513", Exit::Refused),
+            ("E1516", Exit::NotFound),
+            ("E1517", Exit::Unreachable),
+            ("E1518", Exit::Refused),
+            ("E1520", Exit::Usage),
             ("E2000", Exit::NotReady),
             ("E2006", Exit::NotReady),
             ("E3000", Exit::GuestCrashed),

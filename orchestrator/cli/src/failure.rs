@@ -4,7 +4,6 @@ use fades_api::client::ClientError;
 use fades_api::codes::{self, Code};
 use fades_api::task::{TaskError, TaskId};
 use fades_envelope::{KeyFileError, KeyRefusal, ProofRefusal, ReceiptError};
-use fades_pack::ImageError;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -176,12 +175,6 @@ impl From<ReceiptError> for Failure {
             _ => codes::RECEIPT_INVALID,
         };
         Self::new(code, chain(&error))
-    }
-}
-
-impl From<ImageError> for Failure {
-    fn from(error: ImageError) -> Self {
-        Self::new(codes::IMAGE_NOT_ONE, chain(&error))
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use fades_api::codes::{self, Code};
 use fades_api::task::{Operation, Wrapper};
+use fades_pack::Version;
 use fades_wire::address::Endpoint;
 use fades_wire::control::{self, SourceKind, TagSelection};
 
@@ -53,6 +54,8 @@ pub struct SourceFacts {
 pub struct ImageFacts {
     /// Its manifest's name.
     pub name: String,
+    /// Its manifest's version.
+    pub version: Version,
     /// Its manifest's role.
     pub role: Role,
     /// Its manifest's least memory, MiB.
@@ -141,6 +144,7 @@ pub fn check(
     }
     check_times(wrapper, now_unix_us)?;
     policy.permits(wrapper)?;
+    check_floor(wrapper, policy, node)?;
     if standing.active >= policy.tasks {
         let why =
             format!("issuer {signer} has {} tasks under way, {} are allowed", standing.active, policy.tasks);
@@ -151,6 +155,19 @@ pub fn check(
         return Err(Refusal::new(codes::QUEUE_FULL, why));
     }
     Ok(())
+}
+
+/// An image that the node does not have is left to [`plan`]. Tells no version of an image that the policy does not name.
+fn check_floor(wrapper: &Wrapper, policy: &Policy, node: &NodeFacts) -> Result<(), Refusal> {
+    let image = &wrapper.dmf.image;
+    let facts = node.images.get(&image.digest).filter(|facts| facts.name == image.name.as_str());
+    match (facts, policy.floor(image.name.as_str())) {
+        (Some(facts), Some(floor)) if facts.version < floor => {
+            let why = format!("image {image} has version {}, {floor} is the least allowed", facts.version);
+            Err(Refusal::new(codes::IMAGE_BELOW_FLOOR, why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Expired is expired: the skew is only granted to a clock that runs ahead of ours.

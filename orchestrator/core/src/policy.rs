@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fades_api::codes;
 use fades_api::task::Wrapper;
+use fades_pack::Version;
 
 use crate::admit::Refusal;
 use crate::limits::Bucket;
@@ -67,6 +68,16 @@ pub struct ImageRule {
     pub name: String,
     /// One build of it; `None`: every build that the node's operator has added.
     pub digest: Option<[u8; 32]>,
+    /// The least version. It holds for every rule of this name, one for a single build included: what a known fault is in
+    /// does not come back by another rule.
+    pub floor: Option<Version>,
+}
+
+impl ImageRule {
+    /// Whether this rule names the image, whatever its version.
+    fn names(&self, name: &str, digest: &[u8; 32]) -> bool {
+        self.name == name && self.digest.is_none_or(|one| one == *digest)
+    }
 }
 
 impl Policy {
@@ -97,10 +108,7 @@ impl Policy {
         let timeout = i64::from(resources.timeout_ms);
         self.within(codes::TIMEOUT_ABOVE_POLICY, "a timeout in ms", timeout, self.timeout_ms.into())?;
         let image = &wrapper.dmf.image;
-        let allowed = |rule: &ImageRule| {
-            rule.name == image.name.as_str() && rule.digest.is_none_or(|digest| digest == image.digest)
-        };
-        if !self.images.iter().any(allowed) {
+        if !self.images.iter().any(|rule| rule.names(image.name.as_str(), &image.digest)) {
             return Err(Refusal::new(codes::IMAGE_NOT_ALLOWED, format!("image {image} is not allowed")));
         }
         let operations = i64::try_from(wrapper.drb.operations.len()).unwrap_or(i64::MAX);
@@ -124,6 +132,25 @@ impl Policy {
             Some(sink) => Err(Refusal::new(codes::SINK_NOT_ALLOWED, format!("sink {sink} is not allowed"))),
             None => Ok(()),
         }
+    }
+
+    /// The least version of images of this name that may be run; the highest of those that are named.
+    #[must_use]
+    pub fn floor(&self, name: &str) -> Option<Version> {
+        self.images.iter().filter(|rule| rule.name == name).filter_map(|rule| rule.floor).max()
+    }
+
+    /// Whether an image that the node has may be run: named, and not below its floor.
+    #[must_use]
+    pub fn allows_image(&self, name: &str, digest: &[u8; 32], version: Version) -> bool {
+        self.images.iter().any(|rule| rule.names(name, digest))
+            && self.floor(name).is_none_or(|floor| version >= floor)
+    }
+
+    /// Whether one build of this name is named by its digest.
+    #[must_use]
+    pub fn pins_image(&self, name: &str, digest: &[u8; 32]) -> bool {
+        self.images.iter().any(|rule| rule.digest.is_some() && rule.names(name, digest))
     }
 
     fn permits_operation(&self, operation: &fades_api::task::Operation) -> Result<(), Refusal> {

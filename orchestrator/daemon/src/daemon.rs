@@ -276,7 +276,7 @@ fn engine_config(
 }
 
 /// The image that is configured, or the newest of role `drb`.
-fn broker_image(config: &Config, trust: &Trust) -> Option<ImageRef> {
+pub(crate) fn broker_image(config: &Config, trust: &Trust) -> Option<ImageRef> {
     let brokers = trust.images.iter().filter(|(_, image)| image.role == "drb");
     let named =
         brokers.map(|(digest, image)| (ImageRef { name: image.name.clone(), digest: *digest }, image));

@@ -152,6 +152,7 @@ impl Images {
             name: manifest.name.to_string(),
             version: manifest.version.to_string(),
             role: manifest.role.to_string(),
+            architecture: manifest.architecture.to_string(),
             minimum_memory_mib: manifest.minimum_memory_mib,
             size: bytes.len() as u64,
             signer: image.key_id().to_string(),
@@ -177,6 +178,18 @@ impl Images {
         }
     }
 
+    /// An image's file, as it was added.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub fn file(&self, digest: Digest) -> Result<Vec<u8>, ImageRefusal> {
+        let path = self.path(digest);
+        std::fs::read(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ImageRefusal::Unknown(digest),
+            _ => ImageRefusal::Io { doing: "read", path, source },
+        })
+    }
+
     /// An image ready to boot: verified with a signer that is trusted now, in sealed memory. Blocks on the disk the
     /// first time.
     ///
@@ -198,14 +211,7 @@ impl Images {
     }
 
     fn seal(&self, digest: Digest, trust: &Trust) -> Result<Arc<Sealed>, ImageRefusal> {
-        let path = self.path(digest);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ImageRefusal::Unknown(digest));
-            }
-            Err(source) => return Err(ImageRefusal::Io { doing: "read", path, source }),
-        };
+        let bytes = self.file(digest)?;
         let image = verify(&bytes, trust)?;
         if image.digest() != digest {
             let refusal = NotWanted::Digest { wanted: digest, found: image.reference().to_string() };

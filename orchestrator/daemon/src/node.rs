@@ -128,6 +128,7 @@ pub(crate) fn facts(
     let images = trust.images.iter().filter_map(|(digest, image)| {
         let facts = fades_core::admit::ImageFacts {
             name: image.name.clone(),
+            version: image.version.parse().ok()?,
             role: crate::images::role(&image.role)?,
             minimum_memory_mib: image.minimum_memory_mib,
             together: image.together,

@@ -55,6 +55,12 @@ impl Key {
     pub fn refusal(&self, now_us: i64) -> Option<Code> {
         key_refusal(&self.record, now_us)
     }
+
+    /// Whether it was revoked, which is for ever.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.record.revoked_us.is_some()
+    }
 }
 
 /// Why a key is not in force; `None` when it is. Revocation comes first: it never ends.
@@ -193,13 +199,38 @@ pub fn policy(document: &PolicyDocument) -> Policy {
     }
 }
 
-/// `name` or `name@sha256:<hex>`; `None` for anything else.
+/// `name`, `name:1.2.0+` for this version and later ones, or `name@sha256:<hex>`; `None` for anything else.
 #[must_use]
 pub fn image_rule(text: &str) -> Option<ImageRule> {
     if text.contains('@') {
         let reference: ImageReference = text.parse().ok()?;
-        return Some(ImageRule { name: reference.name.as_str().to_owned(), digest: Some(reference.digest) });
+        let (name, digest) = (reference.name.as_str().to_owned(), Some(reference.digest));
+        return Some(ImageRule { name, digest, floor: None });
     }
-    let name: fades_api::task::Name = text.parse().ok()?;
-    Some(ImageRule { name: name.as_str().to_owned(), digest: None })
+    let (name, floor) = match text.split_once(':') {
+        Some((name, floor)) => (name, Some(floor.strip_suffix('+')?.parse().ok()?)),
+        None => (text, None),
+    };
+    let name: fades_api::task::Name = name.parse().ok()?;
+    Some(ImageRule { name: name.as_str().to_owned(), digest: None, floor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_names_least_versions_and_builds() {
+        let rule = |text: &str| image_rule(text).map(|rule| (rule.name, rule.digest.is_some(), rule.floor));
+        let named = |name: &str| name.to_owned();
+        assert_eq!(rule("stats"), Some((named("stats"), false, None)));
+        assert_eq!(rule("stats:1.2.0+"), Some((named("stats"), false, "1.2.0".parse().ok())));
+        let one = format!("stats@sha256:{}", "0".repeat(64));
+        assert_eq!(rule(&one), Some((named("stats"), true, None)));
+        for text in
+            ["", ":1.2.0+", "stats:", "stats:+", "stats:1.2.0", "stats:1.2+", "stats:1.2.0++", "stats>=1.2.0"]
+        {
+            assert_eq!(rule(text), None, "{text:?}");
+        }
+    }
 }

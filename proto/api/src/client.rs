@@ -247,6 +247,12 @@ impl Client {
         self.send(method, path, None, body).await?.json()
     }
 
+    /// Gets what is no JSON, such as an image's file, over the local socket. Not signed.
+    #[expect(clippy::missing_errors_doc, reason = "said once, at `node`")]
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, ClientError> {
+        Ok(self.send(Method::GET, path, None, None).await?.into_bytes())
+    }
+
     /// Sends a request that is signed if there is a signer.
     async fn signed(&self, method: request::Method, path: &str) -> Result<Answer, ClientError> {
         let authorization = self.authorize(method, path).await?;

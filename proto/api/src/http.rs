@@ -1,6 +1,7 @@
 //! Types of the HTTP interface, version 1. All JSON; times are RFC 3339; a reader ignores keys that it does not know.
 
 mod admin;
+mod image;
 mod node;
 mod periods;
 mod problem;
@@ -11,6 +12,7 @@ pub use admin::{
     EpochRenewed, IssuerList, IssuerUpdate, IssuerView, KeyView, PolicyDocument, RefusalList, RefusalView,
     SignerDocument, SignerList, SourceDocument, SourceList, SourcePolicy, SourceTest,
 };
+pub use image::{GarbageReport, GarbageRequest, ImageFloor, ImageList, ImageView, RemovedImage};
 pub use node::{
     BackendInfo, BrokerInfo, ImageInfo, NodeInfo, NodeLimits, NodeUsage, SourceInfo, defence_words,
 };

@@ -24,7 +24,7 @@ pub(crate) enum Issuer {
     #[command(after_help = "Examples:\n  \
         fades issuer add service.key.pub --policy policy.toml\n  \
         fades issuer add service.key.pub --source testbed --image stats --image window\n  \
-        fades issuer add service.key.pub --source testbed:temperature.value --image stats --priority 3\n  \
+        fades issuer add service.key.pub --source testbed:temperature.value --image stats:1.2.0+ --priority 3\n  \
         fades issuer add service.key.pub --source testbed --image baseline --periods 10000\n\n\
         Without --policy and without --source or --image the policy stays as it is; a new issuer may do nothing.")]
     Add(Box<Add>),
@@ -67,7 +67,8 @@ pub(crate) struct Allow {
     /// A source that it may read: NAME, NAME:MEASUREMENT or NAME:MEASUREMENT.FIELD; may be repeated.
     #[arg(long = "source", value_name = "SOURCE")]
     sources: Vec<String>,
-    /// An image that it may run: NAME or NAME@sha256:DIGEST; may be repeated.
+    /// An image that it may run: NAME, NAME:VERSION+ for this version and later ones, or NAME@sha256:DIGEST; may be repeated.
+    /// The highest VERSION+ is the least of its name, whatever else allows it.
     #[arg(long = "image", value_name = "IMAGE")]
     images: Vec<String>,
     /// Another issuer whose tasks it may read; may be repeated.

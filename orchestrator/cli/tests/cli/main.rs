@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod examples;
+mod images;
 mod node;
 mod operator;
+mod places;
 mod proxy;
 mod receipts;
+mod registry;
+mod shelf;
 mod tasks;
 mod words;

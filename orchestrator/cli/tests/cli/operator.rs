@@ -83,13 +83,13 @@ fn an_image_is_trusted_by_its_makers_key_alone() {
         node.local(&["image", "inspect", "stats.img", "--signer", "maker.key.pub", "-o", "json"]).done();
     assert_eq!(inspected.json()["signature"], "verified");
     assert!(node.local(&["image", "inspect", "stats.img"]).done().text().contains("not checked"));
-    node.local(&["image", "inspect", "stats.img", "--signer", "service.key.pub"]).refused(4, "E1504");
+    node.local(&["image", "inspect", "stats.img", "--signer", "service.key.pub"]).refused(4, "E1507");
     let maker = node.local(&["image", "signers", "-o", "json"]).done().json();
     let key_id = maker["signers"].as_object().unwrap().keys().next().unwrap().clone();
     node.local(&["image", "distrust", &key_id]).done();
     node.local(&["image", "add", "stats.img"]).refused(4, "E1513");
     // whoever did not sign it is not trusted on the way
-    node.local(&["image", "add", "stats.img", "--trust", "service.key.pub"]).refused(4, "E1504");
+    node.local(&["image", "add", "stats.img", "--trust", "service.key.pub"]).refused(4, "E1507");
     assert!(node.local(&["image", "signers"]).done().text().contains("no signers"));
 }
 

@@ -5,6 +5,7 @@ use fades_api::codes::*;
 const NOW_US: u64 = 1_800_000_000_000_000; // 2027-01-15T08:00:00Z
 const STATS: [u8; 32] = [0xab; 32];
 const BROKER: [u8; 32] = [0xcd; 32];
+const VERSION: &str = "1.2.3";
 
 fn text(change: &[(&str, &str)]) -> String {
     let mut text = format!(
@@ -39,8 +40,8 @@ fn policy() -> Policy {
             ("gone".to_owned(), Readable::All),
         ]),
         images: vec![
-            ImageRule { name: "stats".into(), digest: None },
-            ImageRule { name: "drb".into(), digest: Some(BROKER) },
+            ImageRule { name: "stats".into(), digest: None, floor: None },
+            ImageRule { name: "drb".into(), digest: Some(BROKER), floor: None },
         ],
         memory_mib: 128,
         timeout_ms: 60_000,
@@ -58,8 +59,11 @@ fn policy() -> Policy {
 }
 
 fn node() -> NodeFacts {
-    let image =
-        |name: &str, role| ImageFacts { name: name.into(), role, minimum_memory_mib: 32, together: false };
+    let version = VERSION.parse().unwrap();
+    let image = |name: &str, role| {
+        let (name, minimum_memory_mib, together) = (name.into(), 32, false);
+        ImageFacts { name, version, role, minimum_memory_mib, together }
+    };
     let kind = SourceKind::InfluxDb1 { database: "lab".into(), retention: None, credentials: None };
     let endpoint = Endpoint::new([10, 77, 0, 1].into(), 20_000);
     NodeFacts {
@@ -157,6 +161,42 @@ fn what_lies_just_within_is_taken() {
     let end_us = NOW_US + 600_000_000;
     assert!(outcome(&[], &policy(), end_us - 1).is_ok());
     assert_eq!(outcome(&[], &policy(), end_us), Err(EXPIRED), "the skew does not lengthen a life");
+}
+
+#[test]
+fn an_image_below_its_floor_is_refused_by_whatever_rule_it_is_named() {
+    let with = |digest, floor: &str| {
+        let mut policy = policy();
+        policy.images.push(ImageRule { name: "stats".into(), digest, floor: Some(floor.parse().unwrap()) });
+        policy
+    };
+    for floor in ["0.0.1", "1.2.2", VERSION] {
+        assert!(outcome(&[], &with(None, floor), NOW_US).is_ok(), "{floor}");
+    }
+    let refused = |policy: &Policy| {
+        let standing = Standing { active: 0, waiting: 0 };
+        check(&wrapper(&[]), "pollution.example", policy, &node(), standing, NOW_US).unwrap_err()
+    };
+    for floor in ["1.2.4", "1.10.0", "2.0.0"] {
+        // the rule without a floor, and one for this very build, do not open what the floor closes
+        let mut policy = with(None, floor);
+        policy.images.push(ImageRule { name: "stats".into(), digest: Some(STATS), floor: None });
+        let refusal = refused(&policy);
+        assert_eq!(refusal.code, IMAGE_BELOW_FLOOR, "{floor}");
+        assert!(refusal.message.contains(VERSION) && refusal.message.contains(floor), "{refusal}");
+        assert!(!policy.allows_image("stats", &STATS, VERSION.parse().unwrap()));
+    }
+    // of two floors the higher one holds, and another image's is nothing to this one
+    let mut policy = with(None, "1.0.0");
+    policy.images.push(ImageRule {
+        name: "stats".into(),
+        digest: None,
+        floor: Some("1.3.0".parse().unwrap()),
+    });
+    assert_eq!(refused(&policy).code, IMAGE_BELOW_FLOOR);
+    policy.images.truncate(3);
+    policy.images.push(ImageRule { name: "drb".into(), digest: None, floor: Some("9.0.0".parse().unwrap()) });
+    assert!(outcome(&[], &policy, NOW_US).is_ok());
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn check_policy(policy: &PolicyDocument) -> Result<(), Box<Problem>> {
     }
     match policy.images.iter().find(|image| image_rule(image).is_none()) {
         Some(image) => {
-            let detail = format!("{image:?} is neither a name nor name@sha256:<hex>");
+            let detail = format!("{image:?} is neither NAME nor NAME:VERSION+ nor NAME@sha256:DIGEST");
             Err(Problem::new(codes::IMAGE_REFERENCE_MALFORMED, detail).into())
         }
         None => Ok(()),

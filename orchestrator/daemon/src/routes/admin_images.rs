@@ -83,29 +83,38 @@ pub(super) async fn add(State(node): State<Arc<Node>>, request: Request) -> Resu
     Ok(json(StatusCode::CREATED, &info))
 }
 
+/// A digest of a path.
+pub(super) fn image_digest(text: &str) -> Result<Digest, Refused> {
+    let malformed = |error| Problem::new(codes::IMAGE_REFERENCE_MALFORMED, format!("{text:?}: {error}"));
+    Ok(text.parse().map_err(malformed)?)
+}
+
 pub(super) async fn remove(
     State(node): State<Arc<Node>>,
     Path(digest): Path<String>,
 ) -> Result<Response, Refused> {
-    let parsed: Digest = digest
-        .parse()
-        .map_err(|error| Problem::new(codes::IMAGE_REFERENCE_MALFORMED, format!("{digest:?}: {error}")))?;
-    let suffix = format!("@sha256:{parsed}");
+    let digest = image_digest(&digest)?;
     let _one_at_a_time = node.admin.lock().await;
+    let in_use = |detail: String| Err(Problem::new(codes::IMAGE_IN_USE, detail).into());
+    let suffix = format!("@sha256:{digest}");
     // The broker is started from it again whenever it ends, until the daemon does.
     if node.runtime.status().broker_image.is_some_and(|image| image.ends_with(&suffix)) {
-        let detail = "the broker runs from it; add another and restart the node, then remove this one";
-        return Err(Problem::new(codes::IMAGE_IN_USE, detail).into());
+        return in_use(
+            "the broker runs from it; add another and restart the node, then remove this one".into(),
+        );
+    }
+    if !node.trust.get().images.contains_key(&digest.0) {
+        return Err(Problem::new(codes::IMAGE_UNKNOWN, format!("no image {digest}")).into());
     }
     let users = node.store.unfinished()?;
     if let Some((task, ..)) = users.iter().find(|(_, record, _)| record.image.ends_with(&suffix)) {
-        return Err(Problem::new(codes::IMAGE_IN_USE, format!("task {task} names it")).into());
+        return in_use(format!("task {task} names it"));
     }
-    if !node.store.remove_image(parsed.to_string()).await? {
-        return Err(Problem::new(codes::IMAGE_UNKNOWN, format!("no image {digest}")).into());
+    if node.store.remove_images(vec![digest.to_string()]).await?.is_empty() {
+        return in_use("a task that has just been accepted names it".into());
     }
     node.trust.reload(&node.store)?;
     node.runtime.images_changed();
-    node.images.remove(parsed).map_err(|refusal| Problem::new(refusal.code(), refusal.to_string()))?;
+    node.images.remove(digest).map_err(|refusal| Problem::new(refusal.code(), refusal.to_string()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

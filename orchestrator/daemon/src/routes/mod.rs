@@ -4,6 +4,7 @@
 //! the three.
 
 mod admin;
+mod admin_image_care;
 mod admin_images;
 mod admin_sources;
 mod asked;
@@ -59,8 +60,9 @@ fn admin_routes() -> Routes {
         ("/v1/admin/sources/{name}/test", post(admin_sources::test)),
         ("/v1/admin/signers", get(admin_images::signers)),
         ("/v1/admin/signers/{key_id}", put(admin_images::put_signer).delete(admin_images::remove_signer)),
-        ("/v1/admin/images", post(admin_images::add)),
-        ("/v1/admin/images/{digest}", delete(admin_images::remove)),
+        ("/v1/admin/images", post(admin_images::add).get(admin_image_care::list)),
+        ("/v1/admin/images/gc", post(admin_image_care::gc)),
+        ("/v1/admin/images/{digest}", get(admin_image_care::file).delete(admin_images::remove)),
         ("/v1/admin/refusals", get(admin::refusals)),
         ("/v1/admin/epoch", post(admin::renew_epoch)),
     ]

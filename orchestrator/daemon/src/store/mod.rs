@@ -13,6 +13,7 @@
 
 mod error;
 mod events;
+mod images;
 mod periods;
 pub mod record;
 mod refusals;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use events::EventPage;
+pub use images::digest_of;
 pub use periods::{FoundState, KeptState, PeriodEnded};
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};

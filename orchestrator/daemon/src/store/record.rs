@@ -227,6 +227,9 @@ pub struct ImageRecord {
     pub version: String,
     /// `drb` or `dmf`.
     pub role: String,
+    /// The processor it is for. Images that were added before this was noted are for x86-64.
+    #[serde(default = "x86_64")]
+    pub architecture: String,
     /// Smallest memory it boots in, in MiB.
     pub minimum_memory_mib: u32,
     /// Bytes of the file.
@@ -244,6 +247,10 @@ pub struct ImageRecord {
     /// Whether its operations are to come side by side.
     #[serde(default)]
     pub together: bool,
+}
+
+fn x86_64() -> String {
+    "x86_64".to_owned()
 }
 
 /// What a task that succeeded took and read. The receipt says the same, signed; this is for showing it.

@@ -39,6 +39,8 @@ pub(crate) const ISSUERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::ne
 pub(crate) const SOURCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sources");
 pub(crate) const SIGNERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("signers");
 pub(crate) const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
+/// Hex digest of an image → when a task last started on it.
+pub(crate) const IMAGE_USE: TableDefinition<'_, &str, i64> = TableDefinition::new("image_use");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// All tables of one write transaction.
@@ -63,6 +65,7 @@ pub struct Tables<'t> {
     pub(crate) sources: Table<'t, &'static str, &'static [u8]>,
     pub(crate) signers: Table<'t, &'static str, &'static [u8]>,
     pub(crate) images: Table<'t, &'static str, &'static [u8]>,
+    pub(crate) image_use: Table<'t, &'static str, i64>,
     pub(crate) meta: Table<'t, &'static str, &'static [u8]>,
     pub(crate) bounds: Bounds,
     /// Number of the newest event, those of this transaction included.
@@ -97,6 +100,7 @@ impl<'t> Tables<'t> {
             sources: txn.open_table(SOURCES)?,
             signers: txn.open_table(SIGNERS)?,
             images: txn.open_table(IMAGES)?,
+            image_use: txn.open_table(IMAGE_USE)?,
             meta: txn.open_table(META)?,
             bounds,
             newest_event,

@@ -155,6 +155,7 @@ impl Tables<'_> {
         }
         if state == StoredState::Starting {
             record.started_us = Some(at_us);
+            self.note_image_use(&record.image, at_us)?;
         }
         record.changed_us = at_us;
         detail.clone_into(&mut record.detail);

@@ -272,6 +272,63 @@ async fn a_store_without_a_sum_of_bytes_is_counted_when_opened() {
 }
 
 #[tokio::test]
+async fn images_go_unless_an_unfinished_task_names_them_and_their_use_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = Ulid::from_parts(6, 1);
+    let task = task(id, 1, NOW);
+    let named = super::digest_of(&task.record.image).to_owned();
+    let other = "f".repeat(64);
+    let image = super::record::ImageRecord {
+        name: "stats".into(),
+        version: "1.0.0".into(),
+        role: "dmf".into(),
+        architecture: "x86_64".into(),
+        minimum_memory_mib: 32,
+        size: 1,
+        signer: "0".repeat(64),
+        added_us: NOW,
+    };
+    for digest in [&named, &other] {
+        store.put_image(digest.clone(), image.clone()).await.unwrap();
+    }
+    store.accept(task).await.unwrap();
+    assert!(store.image_uses().unwrap().is_empty());
+    assert!(store.write(move |t| t.advance(id, StoredState::Starting, 1, "", NOW + 3)).await.unwrap());
+    assert_eq!(store.image_uses().unwrap(), [(named.clone(), NOW + 3)].into());
+    let all = vec![named.clone(), other.clone(), "e".repeat(64)];
+    assert_eq!(store.remove_images(all.clone()).await.unwrap(), [other]);
+    let (state, detail) = (StoredState::Failed, String::new());
+    let end = Finished { id, state, at_us: NOW + 4, code: None, detail, result: None };
+    store.write(move |tables| tables.finish(&end)).await.unwrap();
+    assert_eq!(store.remove_images(all).await.unwrap(), [named]);
+    assert!(store.images().unwrap().is_empty() && store.image_uses().unwrap().is_empty());
+}
+
+/// As an older program leaves it: without the table of uses, and with images that say nothing of their processor.
+#[tokio::test]
+async fn a_store_from_before_images_were_looked_after_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let old = br#"{"name":"stats","version":"1.0.0","role":"dmf","minimum_memory_mib":32,"size":9,"signer":"00","added_us":7}"#;
+    let put = |tables: &mut Tables<'_>| Ok(tables.images.insert("ab", old.as_slice())?.is_some());
+    assert!(!store.write(put).await.unwrap());
+    store.close().await.unwrap();
+    drop(store);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let db = redb::Database::open(dir.path().join("store.redb")).unwrap();
+    let txn = db.begin_write().unwrap();
+    assert!(txn.delete_table(super::schema::IMAGE_USE).unwrap());
+    txn.commit().unwrap();
+    drop(db);
+    let (store, opened) = open(dir.path());
+    assert_eq!(opened.continuity, Continuity::Kept);
+    assert!(store.image_uses().unwrap().is_empty());
+    let images = store.images().unwrap();
+    assert_eq!((images[0].0.as_str(), images[0].1.architecture.as_str()), ("ab", "x86_64"));
+}
+
+#[tokio::test]
 async fn an_older_copy_gets_a_new_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let (store, first) = open(dir.path());

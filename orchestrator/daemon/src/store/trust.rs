@@ -1,4 +1,4 @@
-//! Whom and what the node trusts: issuers with their keys, sources, image signers, images.
+//! Whom the node trusts: issuers with their keys, sources, image signers. Images are in [`super::images`].
 //!
 //! They lie in the store and not in files of their own, so that an older list cannot be put back unnoticed (a revoked
 //! key would live again): an older store is noticed, see [`super::witness`].
@@ -6,8 +6,8 @@
 use redb::{ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 
-use super::record::{ImageRecord, IssuerRecord, SignerRecord, SourceRecord};
-use super::schema::{IMAGES, ISSUERS, SIGNERS, SOURCES, decode, encode};
+use super::record::{IssuerRecord, SignerRecord, SourceRecord};
+use super::schema::{ISSUERS, SIGNERS, SOURCES, decode, encode};
 use super::{Store, StoreError};
 
 macro_rules! registry {
@@ -55,12 +55,8 @@ impl Store {
         /// All image signers by the hex id of their key.
         signers, put_signer, remove_signer, signers, SIGNERS, SignerRecord
     );
-    registry!(
-        /// All images by their hex digest.
-        images, put_image, remove_image, images, IMAGES, ImageRecord
-    );
 
-    fn list<T: DeserializeOwned>(
+    pub(super) fn list<T: DeserializeOwned>(
         &self,
         name: &'static str,
         table: TableDefinition<'static, &'static str, &'static [u8]>,

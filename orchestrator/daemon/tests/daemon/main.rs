@@ -7,6 +7,7 @@ mod admission;
 mod door;
 mod events;
 mod http;
+mod images;
 mod parameters;
 mod periods;
 mod recovery;

@@ -64,6 +64,6 @@ async fn an_image_whose_schema_is_none_is_refused() {
     let node = TestNode::new().await;
     for schema in [json!({ "type": "thing" }), json!({ "$ref": "http://127.0.0.1:1/x" })] {
         let image = described("odd", Some(windowed(schema)), &key(3));
-        assert_eq!(node.local("POST", "/v1/admin/images", &image).await.code(), "E1516");
+        assert_eq!(node.local("POST", "/v1/admin/images", &image).await.code(), "E1523");
     }
 }

@@ -66,29 +66,40 @@ fn elf() -> Vec<u8> {
 
 /// A signed image file of a function that says what it takes.
 pub(crate) fn described(name: &str, function: Option<fades_pack::Function>, signer: &SigningKey) -> Vec<u8> {
-    packed(name, fades_pack::Role::Dmf, function, signer)
+    let description = fades_pack::Description { function, ..description(name, "1.0.0", fades_pack::Role::Dmf, 32) };
+    fades_pack::pack(&description, &elf(), &elf(), signer).unwrap()
 }
 
 /// A signed image file.
 pub(crate) fn image(name: &str, role: fades_pack::Role, signer: &SigningKey) -> Vec<u8> {
-    packed(name, role, None, signer)
+    image_of(name, "1.0.0", role, 32, signer)
 }
 
-fn packed(
+/// The same of any version and least memory.
+pub(crate) fn image_of(
     name: &str,
+    version: &str,
     role: fades_pack::Role,
-    function: Option<fades_pack::Function>,
+    minimum_memory_mib: u32,
     signer: &SigningKey,
 ) -> Vec<u8> {
-    let description = fades_pack::Description {
+    fades_pack::pack(&description(name, version, role, minimum_memory_mib), &elf(), &elf(), signer).unwrap()
+}
+
+fn description(
+    name: &str,
+    version: &str,
+    role: fades_pack::Role,
+    minimum_memory_mib: u32,
+) -> fades_pack::Description {
+    fades_pack::Description {
         name: name.parse().unwrap(),
-        version: "1.0.0".parse().unwrap(),
+        version: version.parse().unwrap(),
         role,
         architecture: fades_pack::Architecture::X86_64,
-        minimum_memory_mib: 32,
-        function,
-    };
-    fades_pack::pack(&description, &elf(), &elf(), signer).unwrap()
+        minimum_memory_mib,
+        function: None,
+    }
 }
 
 /// A folder as `fades init` makes it.

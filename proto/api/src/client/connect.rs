@@ -128,6 +128,11 @@ impl Answer {
         Err(ClientError::Malformed { node: self.node, what, source: None })
     }
 
+    /// The body as it came.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.body
+    }
+
     /// The body as a type; nothing reads as `null`.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         self.read("answer")

@@ -15,7 +15,8 @@ use crate::task::{Label, Name, TaskId};
 pub struct PolicyDocument {
     /// Sources by name, with what may be read of each.
     pub sources: BTreeMap<Name, SourcePolicy>,
-    /// Images: `name` for every image of that name, `name@sha256:<hex>` for one.
+    /// Images: `name` for every image of that name, `name:1.2.0+` for that version and later ones, `name@sha256:<hex>` for
+    /// one. The highest version named with `+` is the least of this name, whatever else names it.
     pub images: Vec<String>,
     /// Most memory of a function, MiB.
     pub memory_mib: u32,

@@ -5,8 +5,8 @@ use schemars::SchemaGenerator as Generator;
 use super::{Auth, Body, Parameter, Place, Route, SchemaOf, json};
 use crate::codes::{self, Code};
 use crate::http::{
-    EpochRenewed, ImageInfo, IssuerList, IssuerUpdate, IssuerView, RefusalList, SignerDocument, SignerList,
-    SourceDocument, SourceList, SourceTest,
+    EpochRenewed, GarbageReport, GarbageRequest, ImageInfo, ImageList, IssuerList, IssuerUpdate, IssuerView,
+    RefusalList, SignerDocument, SignerList, SourceDocument, SourceList, SourceTest,
 };
 use crate::task::Name;
 
@@ -144,6 +144,13 @@ pub const OPERATOR_ROUTES: &[Route] = &[
     row("DELETE", "/v1/admin/signers/{key_id}", "removeSigner", "Trust a key for images no longer.", None)
         .at(&[KEY_ID])
         .or(&[codes::ROUTE_NOT_FOUND]),
+    row(
+        "GET",
+        "/v1/admin/images",
+        "listImages",
+        "List the images with who may use them and what does.",
+        json(Generator::subschema_for::<ImageList>),
+    ),
     Route {
         success: (201, "Stored.", json(Generator::subschema_for::<ImageInfo>)),
         ..row("POST", "/v1/admin/images", "addImage", "Add a packed image.", None).takes(IMAGE_FILE).or(&[
@@ -152,6 +159,18 @@ pub const OPERATOR_ROUTES: &[Route] = &[
             codes::IMAGE_TOO_LARGE,
         ])
     },
+    row(
+        "POST",
+        "/v1/admin/images/gc",
+        "collectImages",
+        "Remove images that no policy allows, nothing uses, and newer ones stand in for.",
+        json(Generator::subschema_for::<GarbageReport>),
+    )
+    .takes(json(Generator::subschema_for::<GarbageRequest>))
+    .or(&[codes::JSON_SYNTAX]),
+    row("GET", "/v1/admin/images/{digest}", "getImage", "The file of an image, as it was added.", IMAGE_FILE)
+        .at(&[DIGEST])
+        .or(&[codes::IMAGE_REFERENCE_MALFORMED, codes::IMAGE_UNKNOWN]),
     row("DELETE", "/v1/admin/images/{digest}", "removeImage", "Remove an image.", None).at(&[DIGEST]).or(&[
         codes::IMAGE_REFERENCE_MALFORMED,
         codes::IMAGE_UNKNOWN,

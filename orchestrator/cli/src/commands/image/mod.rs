@@ -1,24 +1,28 @@
 //! `fades image`: what may boot on a node. An image is trusted by the key that signed it.
 
+mod add;
+mod bundle;
+mod care;
+mod inspect;
+mod list;
+mod on_node;
 mod pack;
+mod refusals;
+mod share;
+mod tree;
 mod verify;
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use clap::Subcommand;
-use fades_api::http::{ImageInfo, SignerDocument, SignerList};
-use fades_api::task::{ImageReference, Name};
-use fades_envelope::{Enrolment, PublicKey};
-use fades_pack::{Inspection, MAX_IMAGE, Section, Signature};
+use fades_api::http::SignerList;
 
 use super::issuer::key_id;
 use crate::context::Context;
-use crate::failure::{Failure, Result};
-use crate::files;
-use crate::output::{Table, bytes, count};
+use crate::failure::Result;
+use crate::output::Table;
 
-/// Add and look at images.
+/// Add, look after and share images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     /// Add a packed image to the node (on the node).
@@ -30,25 +34,32 @@ pub(crate) enum Image {
         #[arg(long, value_name = "FILE.pub")]
         trust: Option<PathBuf>,
     },
-    /// List the images of the node.
-    #[command(after_help = "Example:\n  fades image ls")]
-    Ls,
-    /// Remove an image from the node (on the node).
-    #[command(after_help = "Example:\n  \
-        fades image rm stats@sha256:0000000000000000000000000000000000000000000000000000000000000000")]
-    Rm {
-        /// NAME@sha256:DIGEST, as `fades image ls` shows it.
-        image: ImageReference,
+    /// List the images of the node; on the node itself with who may use them and what does.
+    #[command(after_help = "Examples:\n  fades image ls\n  fades image ls --full -o json")]
+    Ls {
+        /// Whole references, as wrappers name images.
+        #[arg(long)]
+        full: bool,
     },
-    /// Print everything about an image file, without booting it.
-    #[command(after_help = "Example:\n  fades image inspect stats.img --signer maker.key.pub")]
-    Inspect {
-        /// The image.
-        file: PathBuf,
-        /// Check the signature with this key: 64 digits, or the file of a proof.
-        #[arg(long, value_name = "KEY")]
-        signer: Option<String>,
+    /// Show the images of the node as name, version and build, with floors and who needs what (on the node).
+    #[command(after_help = "Examples:\n  fades image tree\n  fades image tree stats")]
+    Tree {
+        /// Only this name.
+        name: Option<String>,
     },
+    /// Remove an image from the node (on the node). One that a task needs stays.
+    #[command(
+        after_help = "Examples:\n  fades image rm stats:1.0.0\n  fades image rm stats@sha256:0123456789ab --cancel"
+    )]
+    Rm(care::Rm),
+    /// Remove images that no policy allows, no task needs and newer ones stand in for (on the node).
+    #[command(after_help = "Examples:\n  fades image gc --dry-run\n  fades image gc --keep 2")]
+    Gc(care::Gc),
+    /// Print everything about an image, without booting it: a file, or one of the node (on the node).
+    #[command(
+        after_help = "Examples:\n  fades image inspect stats.img --signer maker.key.pub\n  fades image inspect stats:1.0.0"
+    )]
+    Inspect(inspect::Inspect),
     /// Check an image's signature and, if asked, build it again and compare.
     #[command(
         after_help = "Example:\n  fades image verify pollution-peaks.fdmf --signer author.key.pub --rebuild"
@@ -60,6 +71,26 @@ pub(crate) enum Image {
         --name stats --image-version 1.0.0 --role dmf --key maker.key"
     )]
     Pack(pack::Pack),
+    /// Write images of the node and the keys of their makers into one file (on the node).
+    #[command(after_help = "Example:\n  fades image export stats window:1.0.0 --file images.tar")]
+    Export(bundle::Export),
+    /// Add the images of a file that `fades image export` made (on the node).
+    #[command(after_help = "Example:\n  fades image import images.tar --trust")]
+    Import(bundle::Import),
+    /// Put an image into a folder, onto an HTTP server or into an OCI registry.
+    #[command(after_help = "Examples:\n  \
+        fades image push stats.img /srv/images\n  \
+        fades image push stats.img https://images.example/fades/\n  \
+        fades image push stats:1.0.0 oci://registry.example/fades/stats\n\n\
+        A registry that asks who you are gets FADES_REGISTRY_USER and FADES_REGISTRY_PASSWORD.")]
+    Push(share::Push),
+    /// Fetch an image from a folder, an HTTP server or an OCI registry, check it, and add it to the node or write it to a file.
+    #[command(after_help = "Examples:\n  \
+        fades image pull /srv/images stats\n  \
+        fades image pull https://images.example/fades/ stats:1.2.0+ --trust maker.key.pub\n  \
+        fades image pull oci://registry.example/fades/stats:1.0.0-x86_64 --trust maker.key.pub --file stats.img\n\n\
+        A registry that asks who you are gets FADES_REGISTRY_USER and FADES_REGISTRY_PASSWORD.")]
+    Pull(share::Pull),
     /// List the keys that are trusted for images (on the node).
     #[command(after_help = "Example:\n  fades image signers")]
     Signers,
@@ -76,27 +107,18 @@ impl Image {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let none = None::<&()>;
         match self {
-            Self::Add { file, trust } => add(context, &file, trust.as_deref()),
-            Self::Ls => {
-                let client = context.client()?;
-                let info = context.run(async { Ok(client.node().await?) })?;
-                context.output().show(&info.images, |images| table(images))
-            }
-            Self::Rm { image } => {
-                let client = context.operator()?;
-                let path = format!("/v1/admin/images/{}", image.digest_hex());
-                context.run(async { Ok(client.call::<Option<()>>("DELETE", &path, none).await?) })?;
-                context.output().note(&format!("image {image} is removed"));
-                Ok(())
-            }
-            Self::Inspect { file, signer } => {
-                let contents = files::read(&file, MAX_IMAGE)?;
-                let signer = signer.as_deref().map(files::public_key).transpose()?;
-                let inspection = inspect(&contents, signer)?;
-                context.output().show(&inspection, describe)
-            }
+            Self::Add { file, trust } => add::run(context, &file, trust.as_deref()),
+            Self::Ls { full } => list::run(context, full),
+            Self::Tree { name } => tree::run(context, name.as_deref()),
+            Self::Rm(command) => command.run(context),
+            Self::Gc(command) => command.run(context),
+            Self::Inspect(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Pack(command) => command.run(context),
+            Self::Export(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+            Self::Push(command) => command.run(context),
+            Self::Pull(command) => command.run(context),
             Self::Signers => {
                 let client = context.operator()?;
                 let list: SignerList =
@@ -116,95 +138,4 @@ impl Image {
             }
         }
     }
-}
-
-fn add(context: &Context, file: &std::path::Path, trust: Option<&std::path::Path>) -> Result<()> {
-    let client = context.operator()?;
-    let contents = files::read(file, MAX_IMAGE)?;
-    let signer = match trust {
-        None => None,
-        Some(path) => {
-            let (_, enrolment) = files::read_proof(path)?;
-            // before anyone is trusted for it: is this image that key's at all?
-            inspect(&contents, Some(enrolment.key))?;
-            Some(signer(enrolment)?)
-        }
-    };
-    let info: ImageInfo = context.run(async {
-        if let Some((path, document)) = &signer {
-            let _: SignerDocument = client.call("PUT", path, Some(document)).await?;
-        }
-        let body = ("application/octet-stream", Bytes::from(contents));
-        Ok(client.call_bytes("POST", "/v1/admin/images", Some(body)).await?)
-    })?;
-    context.output().show(&info, |info| table(std::slice::from_ref(info)))
-}
-
-/// Where and how to tell the node of a signer.
-fn signer(enrolment: Enrolment) -> Result<(String, SignerDocument)> {
-    let name: Name =
-        enrolment.name.parse().map_err(|error| Failure::usage(format!("the signer's name: {error}")))?;
-    let path = format!("/v1/admin/signers/{}", enrolment.key.id());
-    Ok((path, SignerDocument { name, public_key: enrolment.key.to_string() }))
-}
-
-fn inspect(contents: &[u8], signer: Option<PublicKey>) -> Result<Inspection> {
-    // a key that is given is the one to check with, whatever the file says
-    Ok(fades_pack::inspect(contents, |_| signer)?)
-}
-
-fn table(images: &[ImageInfo]) -> String {
-    let mut table = Table::new(&["image", "version", "role", ">size", ">memory"]);
-    for image in images {
-        table.row([
-            image.reference.to_string(),
-            image.version.clone(),
-            image.role.clone(),
-            bytes(image.size),
-            format!("{} MiB", image.minimum_memory_mib),
-        ]);
-    }
-    table.text_or("no images")
-}
-
-fn describe(image: &Inspection) -> String {
-    let manifest = &image.manifest;
-    // the words of the manifest, as they stand in it
-    let word = |value: serde_json::Result<serde_json::Value>| {
-        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
-    let signature = match image.signature {
-        Signature::Verified => "verified",
-        Signature::NotChecked => "not checked: give the maker's key with --signer",
-    };
-    let mut text = Table::facts([
-        ("image", image.reference.clone()),
-        ("version", manifest.version.to_string()),
-        ("role", word(serde_json::to_value(manifest.role))),
-        ("architecture", word(serde_json::to_value(manifest.architecture))),
-        ("memory at least", format!("{} MiB", manifest.minimum_memory_mib)),
-        ("signed by", image.key_id.to_string()),
-        ("signature", signature.to_owned()),
-        ("file", format!("{} bytes, sha256 {}", count(image.file_size), image.file_sha256)),
-    ])
-    .text();
-    if let Some(function) = &manifest.function {
-        for (what, schema) in [("parameters", &function.parameters), ("result", &function.result)] {
-            text += &format!("\n{what}, JSON Schema:\n{schema:#}\n");
-        }
-    }
-    for (part, sections) in manifest.parts.iter().zip([&image.loader_sections, &image.application_sections]) {
-        let name = word(serde_json::to_value(part.name));
-        text += &format!("\n{name}: {} bytes, sha256 {}\n", count(part.size), part.sha256);
-        text += &section_table(sections);
-    }
-    text
-}
-
-fn section_table(sections: &[Section]) -> String {
-    let mut table = Table::new(&["section", ">size", ">in file"]);
-    for section in sections {
-        table.row([section.name.clone(), count(section.size), count(section.file_size)]);
-    }
-    table.text_or("no sections")
 }

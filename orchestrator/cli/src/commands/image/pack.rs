@@ -70,8 +70,8 @@ impl Pack {
         let image = fades_pack::pack(&description, &loader, &application, &key)
             .map_err(|error| Failure::usage(chain(&error)))?;
         files::create(&self.file, &image, 0o644)?;
-        let inspection: Inspection = super::inspect(&image, Some(key.public()))?;
-        context.output().show(&inspection, super::describe)
+        let inspection: Inspection = super::inspect::inspect(&image, Some(key.public()))?;
+        context.output().show(&inspection, super::inspect::describe)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::Table;
 
+use super::inspect::inspect;
+
 /// Arguments of `fades image verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -41,7 +43,7 @@ struct Verified {
 impl Verify {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let contents = files::read(&self.file, MAX_IMAGE)?;
-        let inspection = super::inspect(&contents, Some(files::public_key(&self.signer)?))?;
+        let inspection = inspect(&contents, Some(files::public_key(&self.signer)?))?;
         let rebuilt = match self.rebuild {
             false => None,
             true => {
@@ -50,7 +52,7 @@ impl Verify {
                 // Signatures are compared with their keys, and bytes here: whose key it is does not matter.
                 let key = SigningKey::generate()?;
                 let again = packed(&project, &builder, &key)?;
-                let again = super::inspect(&again.bytes, Some(key.public()))?;
+                let again = inspect(&again.bytes, Some(key.public()))?;
                 same(&inspection.manifest, &again.manifest)?;
                 Some(format!("the same, from {}", project.author.folder().display()))
             }
