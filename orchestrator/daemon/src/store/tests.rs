@@ -288,6 +288,9 @@ async fn images_go_unless_an_unfinished_task_names_them_and_their_use_with_them(
         size: 1,
         signer: "0".repeat(64),
         added_us: NOW,
+        parameters: None,
+        result: None,
+        together: false,
     };
     for digest in [&named, &other] {
         store.put_image(digest.clone(), image.clone()).await.unwrap();
