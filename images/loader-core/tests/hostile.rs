@@ -3,13 +3,13 @@
 mod common;
 
 use common::{Sample, TEXT};
-use fades_loader_core::LoadError;
 use fades_loader_core::elf::{Elf, MAX_IMAGE};
+use fades_loader_core::{LoadError, Machine};
 use proptest::prelude::*;
 
 /// Parses, and loads what could be parsed, into memory of the size that the image asks for.
 fn run(file: &[u8]) -> Result<(), LoadError> {
-    let elf = Elf::parse(file)?;
+    let elf = Elf::parse(file, Machine::X86_64)?;
     let len = usize::try_from(elf.image_len()).unwrap_or(usize::MAX);
     // What a guest has; a larger image is refused by the placement.
     if len <= 64 << 20 {
@@ -32,7 +32,7 @@ fn why(sample: &Sample) -> &'static str {
 #[test]
 fn a_good_one_is_loaded_with_its_relocations_applied_and_the_rest_zeroed() {
     let file = Sample::default().file();
-    let elf = Elf::parse(&file).unwrap();
+    let elf = Elf::parse(&file, Machine::X86_64).unwrap();
     let base = 0x60_0000u64;
     let mut memory = vec![0xaa; usize::try_from(elf.image_len()).unwrap()];
     let loaded = elf.load(&mut memory, base).unwrap();
