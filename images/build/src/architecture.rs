@@ -49,14 +49,6 @@ impl Architecture {
         }
     }
 
-    /// Programs of this architecture that are needed beside [`crate::PROGRAMS`], with the Debian package that brings each.
-    pub const fn programs(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::X86_64 => &[],
-            Self::Aarch64 => &[("aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu")],
-        }
-    }
-
     /// What the kernel is written for. It must not touch vector registers: those are the application's.
     pub(crate) const fn kernel_target(self) -> &'static str {
         match self {

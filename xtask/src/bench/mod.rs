@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured, Verdict};
+use fades_image_build::Architecture;
 
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::{images, setup};
@@ -129,7 +130,7 @@ fn nodes(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
         return Ok(measured);
     }
     stage("setup", setup::run)?;
-    let images = building("images", "2 minutes", images::build)?;
+    let images = building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     stage("programs", || {
         check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))?;
         check(&mut cargo(&["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"]))

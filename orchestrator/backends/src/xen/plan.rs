@@ -64,6 +64,7 @@ mod tests {
             name: "dmf-01J7".to_owned(),
             role: Role::Function,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib: 64,
             command_line: "-ip 10.0.0.2 env=FADES_ROLE=dmf".to_owned(),
             seed: [0; 32],
