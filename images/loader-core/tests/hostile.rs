@@ -47,6 +47,29 @@ fn a_good_one_is_loaded_with_its_relocations_applied_and_the_rest_zeroed() {
 }
 
 #[test]
+fn each_processor_has_relocations_of_its_own_and_refuses_the_others_files() {
+    let mut sample = Sample::default();
+    for (relocation, kind) in sample.relocations.iter_mut().zip([1027, 257, 1025]) {
+        relocation.1 = relocation.1 >> 32 << 32 | kind;
+    }
+    let mut file = sample.file();
+    let refusal = |file: &[u8], machine| Elf::parse(file, machine).unwrap_err();
+    let wrong = |value| LoadError::NotHermit { what: "the machine", value };
+    assert_eq!(refusal(&file, Machine::Aarch64), wrong(62));
+    file[18] = 183;
+    assert_eq!(refusal(&file, Machine::X86_64), wrong(183));
+    let elf = Elf::parse(&file, Machine::Aarch64).unwrap();
+    let mut memory = vec![0xaa; usize::try_from(elf.image_len()).unwrap()];
+    elf.load(&mut memory, 0x4020_0000).unwrap();
+    let word = |at: usize| u64::from_le_bytes(memory[at..at + 8].try_into().unwrap());
+    assert_eq!([word(0x2000), word(0x2008), word(0x2010)], [0x4020_1234, 0x4020_0048, 0]);
+    let mut other = Sample::default().file();
+    other[18] = 183;
+    let refused = Elf::parse(&other, Machine::Aarch64).unwrap().load(&mut memory, 0x4020_0000);
+    assert!(matches!(refused, Err(LoadError::Relocation { kind: 8, .. })), "{refused:?}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let mut sample = Sample::default();
     sample.data.memory_len = MAX_IMAGE + 1;

@@ -35,7 +35,7 @@ pub(crate) fn check_machine(
         let (at, magic) = ARM_MAGIC;
         return match bytes.get(at..).and_then(<[u8]>::first_chunk) {
             Some(found) if found == magic => Ok(()),
-            _ => Err(refuse("it has not the magic number of a flat image".to_owned())),
+            _ => Err(refuse("it is to be a flat image, and has not the magic number of one".to_owned())),
         };
     }
     let file = parse(bytes).map_err(refuse)?;

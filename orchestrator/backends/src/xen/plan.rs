@@ -53,6 +53,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
+    use fades_core::backend::Architecture;
     use fades_core::network::PortId;
     use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY};
 
