@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fades_backends::{Accelerator, PROGRAM, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted, select};
 use fades_core::Role;
-use fades_core::backend::{Backend, BackendKind, Guest, GuestSpec};
+use fades_core::backend::{Architecture, Backend, BackendKind, Guest, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
 use fades_net::{DATA_PORT, GATEWAY, MASK_BITS, NetConfig, VirtualNetwork};
 use fades_wire::address::{Endpoint, Neighbour, Place};
@@ -79,6 +79,7 @@ impl Bed {
             name: name.to_owned(),
             role,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib: 64,
             command_line: parameters.command_line(),
             seed: parameters.seed,

@@ -28,6 +28,7 @@ fn every_figure_has_its_bench_and_was_measured() {
             }
             "memory" => vec!["xtask/src/bench/line.rs".to_owned()],
             "lab" => vec!["xtask/src/bench/figures/record.rs".to_owned()],
+            "architecture" => vec!["xtask/src/bench/architecture.rs".to_owned()],
             "link" => vec!["xtask/src/bench/link.rs".to_owned()],
             "ready" | "idle" | "burst" => vec![format!("xtask/src/bench/compare/{group}.rs")],
             criterion => vec![format!("bench/benches/figures/{criterion}.rs")],

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use fades_envelope::SigningKey;
-use fades_image_build::Builder;
-use fades_pack::{Architecture, Description, Function, Role};
+use fades_image_build::{Architecture, Builder};
+use fades_pack::{Description, Function, Role};
 
 use crate::stage::{root, target};
 
@@ -40,14 +40,30 @@ const FAULTY: Recipe =
 pub(crate) const PROBES: &[&str] =
     &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers", "fades-probe-xen"];
 
+/// Those that are tried on aarch64: the others are Xen's, or ask what the first two answer.
+const ARM_PROBES: &[&str] = &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers"];
+
 /// The loader and a probe, built if they are not there as their sources have them.
 ///
 /// # Errors
 /// A build failed.
 pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
-    once(Of::Probes, build_probes)?;
-    let folder = target().join("guest/images");
-    Ok((folder.join("loader.elf"), folder.join(format!("fades-probe-{name}.elf"))))
+    once(Of::Probes, || build_probes(Architecture::X86_64, PROBES))?;
+    Ok(built_probe(Architecture::X86_64, name))
+}
+
+/// The same for aarch64, of those that are tried there.
+///
+/// # Errors
+/// A build failed.
+pub fn arm_probe(name: &str) -> Result<(PathBuf, PathBuf)> {
+    once(Of::ArmProbes, || build_probes(Architecture::Aarch64, ARM_PROBES))?;
+    Ok(built_probe(Architecture::Aarch64, name))
+}
+
+fn built_probe(architecture: Architecture, name: &str) -> (PathBuf, PathBuf) {
+    let folder = target().join("guest").join(architecture.folder("images"));
+    (folder.join(architecture.loader_file()), folder.join(format!("fades-probe-{name}.elf")))
 }
 
 /// The loader and the guest of the bench of transfers, built if they are not there as their sources have them.
@@ -55,7 +71,7 @@ pub fn probe(name: &str) -> Result<(PathBuf, PathBuf)> {
 /// # Errors
 /// A build failed.
 pub fn link_bench() -> Result<(PathBuf, PathBuf)> {
-    let builder = builder(false);
+    let builder = builder(Architecture::X86_64, false);
     Ok((builder.loader()?, builder.guest("fades-bench-link")?))
 }
 
@@ -66,7 +82,8 @@ pub fn link_bench() -> Result<(PathBuf, PathBuf)> {
 /// A build failed.
 pub fn faulty() -> Result<PathBuf> {
     let folder = target().join("images-of-tests");
-    once(Of::Faulty, || build_into(&folder, &[FAULTY], &builder(false)).map(drop))?;
+    let architecture = Architecture::X86_64;
+    once(Of::Faulty, || build_into(&folder, &[FAULTY], architecture, false).map(drop))?;
     Ok(folder.join("faulty.img"))
 }
 
@@ -76,13 +93,13 @@ pub fn faulty() -> Result<PathBuf> {
 /// A build failed.
 pub fn build_for_tests() -> Result<()> {
     faulty()?;
-    once(Of::Probes, build_probes)
+    once(Of::Probes, || build_probes(Architecture::X86_64, PROBES))
 }
 
-fn build_probes() -> Result<()> {
-    let builder = builder(false);
+fn build_probes(architecture: Architecture, probes: &[&str]) -> Result<()> {
+    let builder = builder(architecture, false);
     builder.loader()?;
-    for package in PROBES {
+    for package in probes {
         builder.guest(package)?;
     }
     Ok(())
@@ -92,7 +109,9 @@ fn build_probes() -> Result<()> {
 #[derive(Clone, Copy, PartialEq)]
 enum Of {
     Probes,
+    ArmProbes,
     Faulty,
+    Arm,
 }
 
 fn once(of: Of, build: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -124,8 +143,16 @@ impl Images {
     /// # Errors
     /// They are not there.
     pub fn built() -> Result<Self> {
-        let folder = target().join("images");
-        let signer = folder.join("signer.pub");
+        Self::built_for(Architecture::X86_64)
+    }
+
+    /// Those that [`build`] made for this architecture.
+    ///
+    /// # Errors
+    /// They are not there.
+    pub fn built_for(architecture: Architecture) -> Result<Self> {
+        let folder = target().join(architecture.folder("images"));
+        let signer = target().join("images/signer.pub");
         if !signer.exists() {
             bail!("{} is not there: run `cargo xtask images`", signer.display());
         }
@@ -138,16 +165,33 @@ impl Images {
     }
 }
 
-/// Builds and packs every image that is shipped, with cargo's progress on standard error. What has not changed is not built
+/// The images for aarch64, built if they are not there as their sources have them.
+///
+/// # Errors
+/// A build failed, or an image is over its size.
+pub fn arm() -> Result<Images> {
+    let (architecture, folder) =
+        (Architecture::Aarch64, target().join(Architecture::Aarch64.folder("images")));
+    once(Of::Arm, || build_into(&folder, RECIPES, architecture, false).map(drop))?;
+    Images::built_for(architecture)
+}
+
+/// Builds and packs every image that is shipped for this architecture, with cargo's progress on standard error. What has not changed is not built
 /// again.
 ///
 /// # Errors
 /// A build failed, or an image is over its size.
-pub fn build() -> Result<Images> {
-    build_into(&target().join("images"), RECIPES, &builder(true))
+pub fn build(architecture: Architecture) -> Result<Images> {
+    build_into(&target().join(architecture.folder("images")), RECIPES, architecture, true)
 }
 
-fn build_into(folder: &Path, recipes: &[Recipe], builder: &Builder) -> Result<Images> {
+fn build_into(
+    folder: &Path,
+    recipes: &[Recipe],
+    architecture: Architecture,
+    progress: bool,
+) -> Result<Images> {
+    let builder = builder(architecture, progress);
     let keys = target().join("images");
     for folder in [&keys, folder] {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
@@ -163,7 +207,10 @@ fn build_into(folder: &Path, recipes: &[Recipe], builder: &Builder) -> Result<Im
             name: recipe.name.parse()?,
             version: env!("CARGO_PKG_VERSION").parse()?,
             role: recipe.role,
-            architecture: Architecture::X86_64,
+            architecture: match architecture {
+                Architecture::X86_64 => fades_pack::Architecture::X86_64,
+                Architecture::Aarch64 => fades_pack::Architecture::Aarch64,
+            },
             minimum_memory_mib: recipe.minimum_memory_mib,
             function: described(builder, recipe)?,
         };
@@ -186,8 +233,8 @@ fn described(builder: &Builder, recipe: &Recipe) -> Result<Option<Function>> {
 }
 
 /// Shows cargo's progress as it comes, or keeps it for errors.
-fn builder(progress: bool) -> Builder {
-    Builder::new(&root(), &target()).verbose(progress).on_stage(|stage| {
+fn builder(architecture: Architecture, progress: bool) -> Builder {
+    Builder::new(&root(), &target()).architecture(architecture).verbose(progress).on_stage(|stage| {
         let cached = if stage.cached { ", was there" } else { "" };
         eprintln!("   {}: {:.1} s{cached}", stage.what, stage.took.as_secs_f64());
     })

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
 use xtask::{bench, demo, images, lab, prepush, setup, test};
 
@@ -19,7 +20,8 @@ cargo xtask COMMAND
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
                          a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
-  images                 build, pack and sign the images into target/images
+  images [--target x86_64|aarch64]
+                         build, pack and sign the images into target/images, or target/images-aarch64
   bench [FILTER] [--check] [--record]
                          every figure beside its promise in bench/budgets.toml; `bench compare`: those of
                          ready, idle, burst, and tasks beside Linux, a process and Wasm
@@ -66,10 +68,11 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             return Ok(help(HELP));
         }
         ["setup"] => setup::run()?,
-        ["images"] => {
-            stage("setup", setup::run)?;
-            building("images", "2 minutes", images::build)?;
-        }
+        ["images"] => build_images(Architecture::X86_64)?,
+        ["images", "--target", target] => match target.parse() {
+            Ok(architecture) => build_images(architecture)?,
+            Err(error) => return Ok(misused(&format!("{error}"), HELP)),
+        },
         ["demo", options @ ..] => match demo::Options::parse(options) {
             Ok(options) => demo::run(&options)?,
             Err(error) => return Ok(misused(&error.to_string(), DEMO_HELP)),
@@ -99,6 +102,11 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         _ => return Ok(misused(&format!("there is no `cargo xtask {}`", words.join(" ")), HELP)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn build_images(architecture: Architecture) -> Result<()> {
+    stage("setup", setup::run)?;
+    building("images", "2 minutes", || images::build(architecture)).map(drop)
 }
 
 fn is_help(word: &str) -> bool {

@@ -19,6 +19,11 @@ const NEEDS: &[Need] = &[
         present: || program("qemu-system-x86_64").is_some(),
     },
     Need {
+        package: "qemu-system-arm",
+        why: "runs guests for aarch64",
+        present: || program("qemu-system-aarch64").is_some(),
+    },
+    Need {
         package: "influxdb",
         why: "the real data source of demo and tests",
         present: || program("influxd").is_some(),
@@ -28,6 +33,11 @@ const NEEDS: &[Need] = &[
         package: "binutils",
         why: "renames the kernel's symbols (objcopy)",
         present: || program("objcopy").is_some(),
+    },
+    Need {
+        package: "binutils-aarch64-linux-gnu",
+        why: "the same of the kernel for aarch64",
+        present: || program("aarch64-linux-gnu-objcopy").is_some(),
     },
     Need {
         package: "patch",

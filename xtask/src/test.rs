@@ -1,6 +1,7 @@
 //! Every test, in one command.
 
 use anyhow::Result;
+use fades_image_build::Architecture;
 
 use crate::stage::{building, cargo, check, stage};
 use crate::{images, lab, setup};
@@ -63,7 +64,7 @@ fn no_lab(options: &[&str]) -> Option<String> {
 /// The first stage that fails.
 pub(crate) fn build() -> Result<()> {
     stage("setup", setup::run)?;
-    building("images", "2 minutes", images::build)?;
+    building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     stage("images of tests", images::build_for_tests)?;
     building("programs", "a minute", || {
         check(&mut cargo(&["build", "--package", "fades-daemon", "--package", "fades-cli"]))

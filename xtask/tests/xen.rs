@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fades_backends::{XenBackend, XenPost};
 use fades_core::Role;
-use fades_core::backend::{Backend, ExitCause, Guest, GuestExit, GuestSpec};
+use fades_core::backend::{Architecture, Backend, ExitCause, Guest, GuestExit, GuestSpec};
 use fades_core::network::PortId;
 use fades_wire::address::Control;
 use fades_xen_store::DomainId;
@@ -49,6 +49,7 @@ fn start(backend: &XenBackend, name: &str, guest: &str, arguments: &str, limit: 
         name: guest.to_owned(),
         role,
         image: [0; 32],
+        architecture: Architecture::NATIVE,
         memory_mib: 64,
         seed: [0; 32],
         time_unix_us: 0,

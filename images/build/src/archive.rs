@@ -5,17 +5,24 @@
 //! kernel's (a `memcmp` with vector instructions did, and faulted). So all objects are linked into one, and all of its symbols are
 //! made local but the system calls, the entry, and the three memory functions, which are the kernel's own for both.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::architecture::Architecture;
 use crate::error::BuildError;
 use crate::toolchain::Toolchain;
 use crate::{files, run};
 
 /// Makes `libhermit.a` in `folder` out of the static library `built`.
-pub(crate) fn make(toolchain: &Toolchain, built: &Path, folder: &Path) -> Result<(), BuildError> {
+pub(crate) fn make(
+    toolchain: &Toolchain,
+    architecture: Architecture,
+    built: &Path,
+    folder: &Path,
+) -> Result<(), BuildError> {
     std::fs::create_dir_all(folder).map_err(BuildError::file("make", folder))?;
-    let keep = exported(built)?;
+    let tools = architecture.tools();
+    let keep = exported(run::need(tools.nm, tools.package)?, built)?;
     let (list, object) = (folder.join("exported"), folder.join("hermit.o"));
     files::write(&list, keep.join("\n").as_bytes())?;
 
@@ -27,7 +34,7 @@ pub(crate) fn make(toolchain: &Toolchain, built: &Path, folder: &Path) -> Result
     link.arg("--whole-archive").arg(built);
     run::output("linking the kernel into one object", &mut link, false)?;
 
-    let mut localize = Command::new(run::need("objcopy", "binutils")?);
+    let mut localize = Command::new(run::need(tools.objcopy, tools.package)?);
     localize.arg("--strip-debug").arg(format!("--keep-global-symbols={}", list.display())).arg(&object);
     run::output("hiding the kernel's symbols", &mut localize, false)?;
     set_abi(&object)?;
@@ -36,15 +43,15 @@ pub(crate) fn make(toolchain: &Toolchain, built: &Path, folder: &Path) -> Result
     if archive.exists() {
         std::fs::remove_file(&archive).map_err(BuildError::file("remove", &archive))?;
     }
-    let mut ar = Command::new(run::need("ar", "binutils")?);
+    let mut ar = Command::new(run::need(tools.ar, tools.package)?);
     ar.arg("rcs").arg(&archive).arg(&object);
     run::output("archiving the kernel", &mut ar, false)?;
     files::publish(&archive, &folder.join("libhermit.a"))
 }
 
 /// The symbols that applications may use.
-fn exported(built: &Path) -> Result<Vec<String>, BuildError> {
-    let mut nm = Command::new(run::need("nm", "binutils")?);
+fn exported(nm: PathBuf, built: &Path) -> Result<Vec<String>, BuildError> {
+    let mut nm = Command::new(nm);
     nm.args(["--extern-only", "--defined-only", "--format=just-symbols", "--quiet"]).arg(built);
     let symbols = run::output("listing the kernel's symbols", &mut nm, false)?;
     let symbols = String::from_utf8_lossy(&symbols);
@@ -56,6 +63,14 @@ fn exported(built: &Path) -> Result<Vec<String>, BuildError> {
 
 fn is_exported(symbol: &str) -> bool {
     symbol.starts_with("sys_") || ["_start", "memcpy", "memmove", "memset"].contains(&symbol)
+}
+
+/// Replaces an ELF file by what of it is to be in memory, from its first byte on.
+pub(crate) fn flatten(architecture: Architecture, path: &Path) -> Result<(), BuildError> {
+    let tools = architecture.tools();
+    let mut copy = Command::new(run::need(tools.objcopy, tools.package)?);
+    copy.args(["-O", "binary"]).arg(path);
+    run::output("making a flat image of the loader", &mut copy, false).map(drop)
 }
 
 /// Marks an ELF file as Hermit's: OS ABI 255, "standalone".

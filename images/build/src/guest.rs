@@ -6,18 +6,24 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::architecture::Architecture;
 use crate::author::Author;
 use crate::error::BuildError;
 use crate::{Builder, archive, files, run};
 
 /// The loader: linked to one fixed place by its own script.
 pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
-    let root = builder.workspace_root();
-    let mut cargo = cargo(builder, root, "x86_64-unknown-none", "core", "fades-loader")?;
-    let script = builder.workspace_root().join("images/loader/link.ld");
+    let (architecture, root) = (builder.architecture, builder.workspace_root());
+    let mut cargo = cargo(builder, root, architecture.bare_target(), "core", "fades-loader")?;
+    let script = root.join(format!("images/loader/{architecture}.ld"));
     cargo.args(["--", "-Crelocation-model=static", "-Clink-arg=--no-pie", "-Clink-arg=-static"]);
     cargo.arg(prefixed("-Clink-arg=-T", &script));
-    finish(builder, "fades-loader", &mut cargo, "loader.elf", |_| Ok(()))
+    let name = architecture.loader_file();
+    finish(builder, "fades-loader", &mut cargo, name, |file| match architecture {
+        Architecture::X86_64 => Ok(()),
+        // What boots Linux there takes a flat image.
+        Architecture::Aarch64 => archive::flatten(architecture, file),
+    })
 }
 
 /// A guest: linked with the kernel. The kernel's path, which holds the hash of its content, is part of the command, so that cargo
@@ -45,7 +51,8 @@ fn build_in(
     package: &str,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
-    let mut cargo = cargo(builder, folder, "x86_64-unknown-hermit", "std,panic_abort", package)?;
+    let target = builder.architecture.guest_target();
+    let mut cargo = cargo(builder, folder, target, "std,panic_abort", package)?;
     cargo.arg("--").arg(prefixed("-Clink-arg=", kernel));
     finish(builder, package, &mut cargo, &format!("{package}.elf"), archive::set_abi)
 }
@@ -109,7 +116,7 @@ fn cargo(
     Ok(cargo)
 }
 
-/// Runs cargo and puts what it built to `target/guest/images/NAME`.
+/// Runs cargo and puts what it built to `target/guest/images/NAME`, or where another architecture has its own.
 fn finish(
     builder: &Builder,
     package: &str,
@@ -119,7 +126,7 @@ fn finish(
 ) -> Result<(PathBuf, bool), BuildError> {
     let report = run::output(&format!("building {package}"), cargo, builder.verbose)?;
     let executable = executable(package, &report)?;
-    let folder = builder.target_dir().join("guest/images");
+    let folder = builder.target_dir().join("guest").join(builder.architecture.folder("images"));
     std::fs::create_dir_all(&folder).map_err(BuildError::file("make", &folder))?;
     let (path, new) = (folder.join(name), folder.join(format!("{name}.{}", std::process::id())));
     files::write(&new, &files::read(&executable)?)?;

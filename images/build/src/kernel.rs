@@ -6,11 +6,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::architecture::Architecture;
 use crate::error::BuildError;
 use crate::files::{self, Key};
 use crate::{Builder, archive, run};
 
 /// What a guest needs, and nothing more: one processor, virtio-net by PCI, TCP. No ACPI, no DHCP, no UDP, no file systems.
+/// `fsgsbase` is of x86-64 alone, and nothing elsewhere.
 const FEATURES: &str = "pci,tcp,fsgsbase";
 /// To be changed when the steps below change what comes out of the same inputs.
 const RECIPE: &str = "2";
@@ -55,7 +57,7 @@ pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
     }
     name_workspace(builder, &folder.join("source/Cargo.toml"))?;
     let built = compile(builder, &folder.join("source"), true)?;
-    archive::make(builder.toolchain()?, &built, &folder)?;
+    archive::make(builder.toolchain()?, builder.architecture, &built, &folder)?;
     Ok((library, false))
 }
 
@@ -64,9 +66,9 @@ fn build_checkout(builder: &Builder, checkout: &Path) -> Result<PathBuf, BuildEr
     if !checkout.join("Cargo.toml").is_file() {
         return Err(BuildError::NoCheckout { path: checkout.to_owned() });
     }
-    let folder = builder.target_dir().join("kernel/checkout");
+    let folder = builder.target_dir().join("kernel").join(builder.architecture.folder("checkout"));
     let built = compile(builder, checkout, false)?;
-    archive::make(builder.toolchain()?, &built, &folder)?;
+    archive::make(builder.toolchain()?, builder.architecture, &built, &folder)?;
     // Guests are linked again only if this name changes.
     let mut key = Key::default();
     key.add(&files::read(&folder.join("libhermit.a"))?);
@@ -112,6 +114,9 @@ fn key(builder: &Builder) -> Result<String, BuildError> {
     key.add(builder.toolchain()?.version.as_bytes());
     key.add(FEATURES.as_bytes());
     key.add(RECIPE.as_bytes());
+    if builder.architecture != Architecture::default() {
+        key.add(builder.architecture.name().as_bytes());
+    }
     Ok(key.finish())
 }
 
@@ -165,7 +170,8 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     let target_dir = builder.target_dir().join("kernel/build");
     let mut cargo = toolchain.cargo();
     cargo.current_dir(source).args(["rustc", "--release", "--lib", "--crate-type", "staticlib"]);
-    cargo.args(["--target", "x86_64-unknown-none", "-Zbuild-std=core,alloc"]);
+    let target = builder.architecture.kernel_target();
+    cargo.args(["--target", target, "-Zbuild-std=core,alloc"]);
     cargo.args([
         "-Zbuild-std-features=compiler-builtins-mem",
         "--no-default-features",
@@ -177,6 +183,7 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
         cargo.arg("--locked");
     }
     let mut flags = OsString::from("--cap-lints=warn");
+    flags.push(builder.architecture.kernel_flags());
     let crates = run::cargo_home().join("registry/src");
     let patched = source.parent().unwrap_or(source);
     // The last one that fits counts.
@@ -196,7 +203,7 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     }
     cargo.env("RUSTFLAGS", flags).envs(LIMITS);
     run::output("building the kernel", &mut cargo, builder.verbose)?;
-    Ok(target_dir.join("x86_64-unknown-none/release/libhermit.a"))
+    Ok(target_dir.join(target).join("release/libhermit.a"))
 }
 
 #[cfg(test)]

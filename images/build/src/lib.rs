@@ -4,7 +4,7 @@
 //!
 //! - [`Builder::kernel`]: `libhermit.a`, from the pinned `hermit-kernel` and the patches in `images/kernel/patches`. Its folder
 //!   under `target/kernel` is named by a hash of all that goes in, so an unchanged kernel is not built again;
-//! - [`Builder::loader`]: the PVH loader, one small ELF for every hypervisor;
+//! - [`Builder::loader`]: the loader: on x86-64 one small ELF for every hypervisor, by PVH; on aarch64 a flat image as Linux has it;
 //! - [`Builder::guest`]: the ELF of a workspace member, linked with the kernel. Cargo's own freshness decides what is rebuilt.
 //!
 //! All three need the sources of Rust's standard library, so they are built by a [`Toolchain`] that has them, which need not be
@@ -13,6 +13,7 @@
 //! To add a patch: put `NNNN-what-it-does.patch` into `images/kernel/patches`, its reason at its head, the diff (`-p1`) below.
 //! To move to another kernel: change the version in `images/kernel/source/Cargo.toml` and run `cargo generate-lockfile` there.
 
+mod architecture;
 mod archive;
 mod author;
 mod error;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use architecture::Architecture;
 pub use author::Author;
 pub use error::BuildError;
 pub use toolchain::{Origin, Toolchain};
@@ -56,6 +58,7 @@ type Report = Box<dyn Fn(&Stage) + Send + Sync>;
 pub struct Builder {
     workspace_root: PathBuf,
     target_dir: PathBuf,
+    architecture: Architecture,
     verbose: bool,
     report: Report,
     toolchain: OnceLock<Toolchain>,
@@ -68,10 +71,18 @@ impl Builder {
         Self {
             workspace_root,
             target_dir,
+            architecture: Architecture::default(),
             verbose: false,
             report: Box::new(|_| {}),
             toolchain: OnceLock::new(),
         }
+    }
+
+    /// For processors of this architecture, instead of x86-64.
+    #[must_use]
+    pub fn architecture(mut self, architecture: Architecture) -> Self {
+        self.architecture = architecture;
+        self
     }
 
     /// Shows the output of cargo as it comes, instead of keeping it for errors.
@@ -108,7 +119,7 @@ impl Builder {
         self.stage("kernel", kernel::build)
     }
 
-    /// The loader's ELF.
+    /// The loader, in a file called [`Architecture::loader_file`].
     ///
     /// # Errors
     /// Any [`BuildError`].
@@ -158,7 +169,11 @@ impl Builder {
     ) -> Result<PathBuf, BuildError> {
         let start = Instant::now();
         let (path, cached) = build(self)?;
-        (self.report)(&Stage { what: what.to_owned(), took: start.elapsed(), cached });
+        let what = match self.architecture {
+            Architecture::X86_64 => what.to_owned(),
+            other => format!("{what} for {other}"),
+        };
+        (self.report)(&Stage { what, took: start.elapsed(), cached });
         Ok(path)
     }
 

@@ -1,6 +1,6 @@
 //! The boot information that the kernel's entry point takes, as bytes.
 //!
-//! The layout is `hermit_entry::boot_info::RawBootInfo` for entry version 4 on x86-64. It is written out here because
+//! The layout is `hermit_entry::boot_info::RawBootInfo` for entry version 4, on x86-64 and aarch64 alike. It is written out here because
 //! the crate's loader feature needs an allocator and an ELF library that has no place in a loader; a test holds the two
 //! against each other.
 
@@ -11,7 +11,7 @@ use crate::elf::Tls;
 pub const LEN: usize = 128;
 /// Entry version that this layout belongs to; the application's note must name it.
 pub const ENTRY_VERSION: u8 = 4;
-/// First serial port.
+/// First serial port of a PC.
 pub const COM1: u16 = 0x3f8;
 /// Tag of "the device tree says it all".
 const PLATFORM_FDT: u64 = 3;
@@ -19,8 +19,10 @@ const PLATFORM_FDT: u64 = 3;
 /// Everything the kernel is told by this structure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootInfo {
-    /// End of physical memory.
-    pub memory_end: u64,
+    /// Physical memory, from its first address to its last.
+    pub memory: Span,
+    /// Port, or address, of the serial port.
+    pub serial: u64,
     /// Address of the device tree.
     pub device_tree: u64,
     /// Where the image lies.
@@ -34,9 +36,9 @@ impl BootInfo {
     pub fn encode(&self) -> [u8; LEN] {
         let tls = self.tls.unwrap_or(Tls { start: 0, file_len: 0, memory_len: 0, align: 0 });
         let words = [
-            0, // physical memory starts at 0
-            self.memory_end,
-            u64::from(COM1),
+            self.memory.start(),
+            self.memory.end(),
+            self.serial,
             self.device_tree,
             self.image.start(),
             self.image.end(),

@@ -1,6 +1,6 @@
 //! A hostile-safe view of the application's ELF file, and its copy into memory.
 //!
-//! Only what Hermit applications are is accepted: 64-bit, little-endian, x86-64, position-independent, OS ABI byte 255,
+//! Only what Hermit applications are is accepted: 64-bit, little-endian, of our processor, position-independent, OS ABI byte 255,
 //! linked to address 0, with a note that names the boot information's version. Whom this distrusts: whoever made the
 //! file. Every offset is checked against the file, every address against the image, before it is used; nothing is
 //! allocated and no address in the file is taken as an address in memory.
@@ -8,7 +8,7 @@
 use crate::bytes::{slice, u16_at, u32_at, u64_at};
 use crate::relocate::{Dynamic, apply};
 use crate::span::align_up;
-use crate::{LoadError, Span, boot_info};
+use crate::{LoadError, Machine, Span, boot_info};
 
 const HEADER_LEN: u64 = 64;
 const SEGMENT_LEN: usize = 56;
@@ -64,6 +64,7 @@ pub struct Tls {
 /// A checked application.
 #[derive(Debug, Clone, Copy)]
 pub struct Elf<'a> {
+    pub(crate) machine: Machine,
     file: &'a [u8],
     table: &'a [u8],
     image_len: u64,
@@ -83,13 +84,14 @@ pub struct Loaded {
 }
 
 impl<'a> Elf<'a> {
-    /// Checks everything but the relocations.
+    /// Checks everything but the relocations. What is for another processor than `machine` is refused.
     ///
     /// # Errors
     /// [`LoadError::NotHermit`], [`LoadError::OutsideFile`], [`LoadError::Segment`] or [`LoadError::Entry`].
-    pub fn parse(file: &'a [u8]) -> Result<Self, LoadError> {
-        let table = header(file)?;
-        let mut elf = Self { file, table, image_len: 0, entry: u64_at(file, 24).unwrap_or(0), tls: None };
+    pub fn parse(file: &'a [u8], machine: Machine) -> Result<Self, LoadError> {
+        let table = header(file, machine)?;
+        let entry = u64_at(file, 24).unwrap_or(0);
+        let mut elf = Self { machine, file, table, image_len: 0, entry, tls: None };
         let mut entry_found = false;
         let mut version = None;
         for segment in elf.segments() {
@@ -203,7 +205,7 @@ fn not_hermit(what: &'static str, value: u64) -> LoadError {
 }
 
 /// Checks the file header and returns the table of program headers.
-fn header(file: &[u8]) -> Result<&[u8], LoadError> {
+fn header(file: &[u8], machine: Machine) -> Result<&[u8], LoadError> {
     let outside = |what, offset, len| LoadError::OutsideFile { what, offset, len };
     let head = slice(file, 0, HEADER_LEN).ok_or(outside("header", 0, HEADER_LEN))?;
     let half = |offset| u16_at(head, offset).unwrap_or(0);
@@ -219,7 +221,7 @@ fn header(file: &[u8]) -> Result<&[u8], LoadError> {
         ("the ELF version", u64::from(byte(6)), 1),
         ("the OS ABI", u64::from(byte(7)), 255),
         ("the type", u64::from(half(16)), 3),
-        ("the machine", u64::from(half(18)), 62),
+        ("the machine", u64::from(half(18)), machine.number()),
         ("the size of a program header", u64::from(half(54)), SEGMENT_LEN as u64),
         ("the ELF version again", u64::from(u32_at(head, 20).unwrap_or(0)), 1),
     ];

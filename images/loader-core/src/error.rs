@@ -35,7 +35,7 @@ pub enum LoadError {
         /// The limit.
         limit: usize,
     },
-    /// The module is not a 64-bit little-endian x86-64 position-independent ELF of Hermit's.
+    /// The module is not a 64-bit little-endian position-independent ELF of Hermit's for this processor.
     #[error("application is not a Hermit ELF: {what} is {value:#x}")]
     NotHermit {
         /// The field that says so.
@@ -80,12 +80,18 @@ pub enum LoadError {
         address: u64,
     },
     /// No place in RAM for the image that touches nothing that is still needed.
-    #[error("no room for an image of {need:#x} bytes: RAM below 1 GiB ends at {ram_end:#x}")]
+    #[error("no room for an image of {need:#x} bytes: RAM that can be mapped ends at {ram_end:#x}")]
     NoRoom {
         /// Bytes needed, with what the kernel needs behind it.
         need: u64,
-        /// End of the last usable range below 1 GiB.
+        /// End of the last usable range that the loader's tables reach.
         ram_end: u64,
+    },
+    /// The hypervisor's device tree cannot be read, or has not what a boot needs.
+    #[error("device tree of the hypervisor is not readable: {what}")]
+    Tree {
+        /// What is wrong, or what is missing.
+        what: &'static str,
     },
     /// The device tree does not fit its buffer.
     #[error("device tree does not fit into {capacity} bytes")]
@@ -103,6 +109,7 @@ impl LoadError {
             Self::MemoryMap { .. } => 2,
             Self::NoModule { .. } => 3,
             Self::CommandLine { .. } => 4,
+            Self::Tree { .. } => 5,
             Self::NotHermit { .. } => 10,
             Self::OutsideFile { .. } => 11,
             Self::Segment { .. } => 12,

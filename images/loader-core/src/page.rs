@@ -14,6 +14,9 @@ pub const DIRECTORY_SPAN: u64 = 1 << 30;
 /// Entries in any table.
 pub const ENTRIES: usize = 512;
 
+/// Tables of 64-bit Arm, with pages of 4 KiB and 48 bits of virtual address: what differs from x86-64.
+pub mod arm;
+
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const LARGE: u64 = 1 << 7;

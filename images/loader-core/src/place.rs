@@ -5,7 +5,7 @@
 //! memory; and the module must not be overwritten while it is copied from. The lowest place that satisfies both is best:
 //! what lies below is lost to the guest.
 
-use crate::page::{DIRECTORY_SPAN, LARGE_PAGE};
+use crate::page::LARGE_PAGE;
 use crate::span::{align_down, align_up};
 use crate::start_info::Ram;
 use crate::{LoadError, Span};
@@ -15,14 +15,14 @@ use crate::{LoadError, Span};
 pub const KERNEL_NEEDS: u64 = 11 << 20;
 
 /// The lowest 2 MiB-aligned address at which `image_len` bytes touch neither `loader` nor `module`, above `loader`,
-/// in one range of RAM below 1 GiB that leaves [`KERNEL_NEEDS`] behind the image.
+/// in one range of RAM below `limit` that leaves [`KERNEL_NEEDS`] behind the image.
 ///
 /// # Errors
 /// [`LoadError::NoRoom`].
-pub fn base_for(ram: &Ram, loader: Span, module: Span, image_len: u64) -> Result<u64, LoadError> {
+pub fn base_for(ram: &Ram, loader: Span, module: Span, image_len: u64, limit: u64) -> Result<u64, LoadError> {
     let mut ram_end = 0;
     for &span in ram.spans() {
-        let end = span.end().min(DIRECTORY_SPAN);
+        let end = span.end().min(limit);
         ram_end = ram_end.max(end);
         let low = span.start().max(loader.end());
         let base = lowest(low, end, module, image_len);
@@ -63,6 +63,7 @@ pub fn ram_for_kernel(ram: &Ram, base: u64) -> Ram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::DIRECTORY_SPAN;
     use proptest::prelude::*;
 
     const MIB: u64 = 1 << 20;
@@ -82,28 +83,33 @@ mod tests {
     #[test]
     fn module_high_image_low() {
         let ram = ram(&[(0, 0x9fc00), (MIB, 64 * MIB)]);
-        let base = base_for(&ram, span(MIB, MIB + 0x40000), span(60 * MIB, 62 * MIB), 3 * MIB);
+        let base =
+            base_for(&ram, span(MIB, MIB + 0x40000), span(60 * MIB, 62 * MIB), 3 * MIB, DIRECTORY_SPAN);
         assert_eq!(base, Ok(2 * MIB));
     }
 
     #[test]
     fn module_right_behind_the_loader_pushes_the_image_up() {
         let ram = ram(&[(MIB, 64 * MIB)]);
-        let base = base_for(&ram, span(MIB, MIB + 0x40000), span(MIB + 0x41000, 5 * MIB), 3 * MIB);
+        let base =
+            base_for(&ram, span(MIB, MIB + 0x40000), span(MIB + 0x41000, 5 * MIB), 3 * MIB, DIRECTORY_SPAN);
         assert_eq!(base, Ok(6 * MIB));
     }
 
     #[test]
     fn too_small_a_guest_is_refused_with_the_numbers() {
         let ram = ram(&[(MIB, 8 * MIB)]);
-        let refusal = base_for(&ram, span(MIB, 2 * MIB), span(6 * MIB, 7 * MIB), 3 * MIB).unwrap_err();
+        let refusal =
+            base_for(&ram, span(MIB, 2 * MIB), span(6 * MIB, 7 * MIB), 3 * MIB, DIRECTORY_SPAN).unwrap_err();
         assert_eq!(refusal, LoadError::NoRoom { need: 14 * MIB, ram_end: 8 * MIB });
     }
 
     #[test]
     fn an_image_of_impossible_size_is_refused() {
         let ram = ram(&[(MIB, u64::MAX)]);
-        assert!(base_for(&ram, span(MIB, 2 * MIB), span(3 * MIB, 4 * MIB), u64::MAX).is_err());
+        assert!(
+            base_for(&ram, span(MIB, 2 * MIB), span(3 * MIB, 4 * MIB), u64::MAX, DIRECTORY_SPAN).is_err()
+        );
     }
 
     proptest! {
@@ -115,7 +121,7 @@ mod tests {
             let ram = ram(&[(start, start + len)]);
             let loader = Span::new(MIB, loader_len).unwrap();
             let module = Span::new(module, module_len).unwrap();
-            if let Ok(base) = base_for(&ram, loader, module, image) {
+            if let Ok(base) = base_for(&ram, loader, module, image, DIRECTORY_SPAN) {
                 let image = Span::new(base, image).unwrap();
                 prop_assert!(!image.overlaps(loader) && !image.overlaps(module));
                 prop_assert!(ram.spans()[0].contains(image) && image.end() <= DIRECTORY_SPAN);

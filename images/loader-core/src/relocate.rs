@@ -3,6 +3,7 @@
 use crate::LoadError;
 use crate::bytes::{u16_at, u64_at};
 use crate::elf::Elf;
+use crate::machine::Kinds;
 
 const DT_NEEDED: u64 = 1;
 const DT_SYMTAB: u64 = 6;
@@ -13,10 +14,6 @@ const DT_RELRSZ: u64 = 35;
 const RELA_LEN: usize = 24;
 const SYMBOL_LEN: u64 = 24;
 
-const R_64: u32 = 1;
-const R_GLOB_DAT: u32 = 6;
-const R_JUMP_SLOT: u32 = 7;
-const R_RELATIVE: u32 = 8;
 const WEAK: u8 = 2;
 
 /// What the dynamic section says about relocations.
@@ -52,6 +49,7 @@ pub(crate) fn apply(elf: &Elf<'_>, dynamic: &Dynamic, memory: &mut [u8], base: u
     if dynamic.len == 0 {
         return Ok(());
     }
+    let Kinds { relative, symbolic } = elf.machine.relocations();
     let table = elf.at_address("table of relocations", dynamic.table, dynamic.len)?;
     for (index, entry) in (0..).zip(table.chunks_exact(RELA_LEN)) {
         let address = u64_at(entry, 0).unwrap_or(u64::MAX);
@@ -59,14 +57,16 @@ pub(crate) fn apply(elf: &Elf<'_>, dynamic: &Dynamic, memory: &mut [u8], base: u
         let addend = u64_at(entry, 16).unwrap_or(0);
         let [kind, symbol] = [info & 0xffff_ffff, info >> 32].map(|half| u32::try_from(half).unwrap_or(0));
         let wrong = LoadError::Relocation { index, kind, address };
-        let value = match kind {
-            R_RELATIVE => base.wrapping_add(addend),
-            R_64 | R_GLOB_DAT | R_JUMP_SLOT => match symbol_value(elf, dynamic, symbol)? {
+        let value = if kind == relative {
+            base.wrapping_add(addend)
+        } else if symbolic.contains(&kind) {
+            match symbol_value(elf, dynamic, symbol)? {
                 Some(value) => base.wrapping_add(value).wrapping_add(addend),
                 // A weak symbol that nobody defines stays null.
                 None => continue,
-            },
-            _ => return Err(wrong),
+            }
+        } else {
+            return Err(wrong);
         };
         let start = usize::try_from(address).ok().ok_or(wrong)?;
         let field = memory.get_mut(start..).and_then(|rest| rest.first_chunk_mut::<8>()).ok_or(wrong)?;

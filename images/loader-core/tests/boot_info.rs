@@ -10,7 +10,8 @@ use hermit_entry::boot_info as theirs;
 #[test]
 fn the_kernel_reads_back_what_was_written() {
     let ours = BootInfo {
-        memory_end: 64 << 20,
+        memory: Span::between(0, 64 << 20).unwrap(),
+        serial: u64::from(COM1),
         device_tree: 0x12_3000,
         image: Span::between(2 << 20, 5 << 20).unwrap(),
         tls: Some(Tls { start: 0x21_0000, file_len: 0x20, memory_len: 0x80, align: 16 }),
@@ -21,7 +22,7 @@ fn the_kernel_reads_back_what_was_written() {
     let raw: theirs::RawBootInfo = unsafe { std::mem::transmute(bytes) };
     let read = theirs::BootInfo::from(raw);
     let hardware = read.hardware_info;
-    assert_eq!(hardware.phys_addr_range, 0..ours.memory_end);
+    assert_eq!(hardware.phys_addr_range, 0..ours.memory.end());
     assert_eq!(hardware.serial_port_base, NonZeroU16::new(COM1));
     assert_eq!(hardware.device_tree, NonZeroU64::new(ours.device_tree));
     assert_eq!(read.load_info.kernel_image_addr_range, ours.image.start()..ours.image.end());

@@ -3,13 +3,13 @@
 mod common;
 
 use common::{Sample, TEXT};
-use fades_loader_core::LoadError;
 use fades_loader_core::elf::{Elf, MAX_IMAGE};
+use fades_loader_core::{LoadError, Machine};
 use proptest::prelude::*;
 
 /// Parses, and loads what could be parsed, into memory of the size that the image asks for.
 fn run(file: &[u8]) -> Result<(), LoadError> {
-    let elf = Elf::parse(file)?;
+    let elf = Elf::parse(file, Machine::X86_64)?;
     let len = usize::try_from(elf.image_len()).unwrap_or(usize::MAX);
     // What a guest has; a larger image is refused by the placement.
     if len <= 64 << 20 {
@@ -32,7 +32,7 @@ fn why(sample: &Sample) -> &'static str {
 #[test]
 fn a_good_one_is_loaded_with_its_relocations_applied_and_the_rest_zeroed() {
     let file = Sample::default().file();
-    let elf = Elf::parse(&file).unwrap();
+    let elf = Elf::parse(&file, Machine::X86_64).unwrap();
     let base = 0x60_0000u64;
     let mut memory = vec![0xaa; usize::try_from(elf.image_len()).unwrap()];
     let loaded = elf.load(&mut memory, base).unwrap();
@@ -44,6 +44,29 @@ fn a_good_one_is_loaded_with_its_relocations_applied_and_the_rest_zeroed() {
     assert_eq!(word(0x2010), 0, "weak and undefined");
     assert!(memory[0x2100..].iter().all(|&byte| byte == 0), "bss");
     assert_eq!(loaded.tls.map(|tls| tls.start), Some(base + 0x2000));
+}
+
+#[test]
+fn each_processor_has_relocations_of_its_own_and_refuses_the_others_files() {
+    let mut sample = Sample::default();
+    for (relocation, kind) in sample.relocations.iter_mut().zip([1027, 257, 1025]) {
+        relocation.1 = relocation.1 >> 32 << 32 | kind;
+    }
+    let mut file = sample.file();
+    let refusal = |file: &[u8], machine| Elf::parse(file, machine).unwrap_err();
+    let wrong = |value| LoadError::NotHermit { what: "the machine", value };
+    assert_eq!(refusal(&file, Machine::Aarch64), wrong(62));
+    file[18] = 183;
+    assert_eq!(refusal(&file, Machine::X86_64), wrong(183));
+    let elf = Elf::parse(&file, Machine::Aarch64).unwrap();
+    let mut memory = vec![0xaa; usize::try_from(elf.image_len()).unwrap()];
+    elf.load(&mut memory, 0x4020_0000).unwrap();
+    let word = |at: usize| u64::from_le_bytes(memory[at..at + 8].try_into().unwrap());
+    assert_eq!([word(0x2000), word(0x2008), word(0x2010)], [0x4020_1234, 0x4020_0048, 0]);
+    let mut other = Sample::default().file();
+    other[18] = 183;
+    let refused = Elf::parse(&other, Machine::Aarch64).unwrap().load(&mut memory, 0x4020_0000);
+    assert!(matches!(refused, Err(LoadError::Relocation { kind: 8, .. })), "{refused:?}");
 }
 
 #[test]

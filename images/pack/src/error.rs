@@ -84,7 +84,7 @@ pub enum ImageError {
         /// Of the bytes.
         found: Digest,
     },
-    /// A part is not an ELF for the architecture of the manifest.
+    /// A part is not an ELF for the architecture of the manifest, or, where a loader is a flat image, not that.
     #[error("the {part} is not an ELF for {architecture}: {found}")]
     Elf {
         /// Which part.

@@ -18,15 +18,26 @@ pub struct Section {
     pub file_size: u64,
 }
 
+/// Where a flat image of Linux for aarch64 has its magic number, and the number (Documentation/arm64/booting.rst).
+const ARM_MAGIC: (usize, &[u8; 4]) = (56, b"ARM\x64");
+
 /// Checks that `bytes` are an ELF for `architecture`.
 ///
-/// The loader of x86-64 may be a 32-bit ELF as well: PVH enters in 32-bit protected mode.
+/// The loader of x86-64 may be a 32-bit ELF as well: PVH enters in 32-bit protected mode. That of aarch64 is no ELF but a flat image as
+/// Linux has it, which is what hypervisors hand a device tree and a second file to there.
 pub(crate) fn check_machine(
     part: PartName,
     bytes: &[u8],
     architecture: Architecture,
 ) -> Result<(), ImageError> {
     let refuse = |found: String| ImageError::Elf { part, architecture, found };
+    if part == PartName::Loader && architecture == Architecture::Aarch64 {
+        let (at, magic) = ARM_MAGIC;
+        return match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(found) if found == magic => Ok(()),
+            _ => Err(refuse("it is to be a flat image, and has not the magic number of one".to_owned())),
+        };
+    }
     let file = parse(bytes).map_err(refuse)?;
     let machine = file.architecture();
     let fits = match architecture {

@@ -19,6 +19,6 @@ mod xen;
 pub use fades_core::backend::BackendKind;
 pub use postal::{Post, PostalNetwork};
 pub use qemu::probe::Probe;
-pub use qemu::{Accelerator, MOST_FUNCTIONS, PROGRAM, QemuBackend, RegionPost, Sharing};
+pub use qemu::{ARM_PROGRAM, Accelerator, MOST_FUNCTIONS, PROGRAM, QemuBackend, RegionPost, Sharing};
 pub use select::{Selection, Wanted, select};
 pub use xen::{XenBackend, XenPost};

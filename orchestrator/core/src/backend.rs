@@ -54,6 +54,43 @@ impl fmt::Display for BackendKind {
     }
 }
 
+/// The processors that guests are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+    /// That of the machines that nodes run on.
+    pub const NATIVE: Self = Self::X86_64;
+
+    /// The one of this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|architecture| architecture.word() == word)
+    }
+
+    /// The word used in configuration, manifests of images and `status`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 /// Everything needed to start one guest. Files are handed over open, never by name, so that what was checked is what boots.
 #[derive(Debug)]
 pub struct GuestSpec {
@@ -63,6 +100,8 @@ pub struct GuestSpec {
     pub role: Role,
     /// SHA-256 of the manifest of the image that loader and application are of: the same for the same of both.
     pub image: [u8; 32],
+    /// The processor that the image is for: one of [`Backend::architectures`].
+    pub architecture: Architecture,
     /// Guest memory in MiB.
     pub memory_mib: u32,
     /// Kernel command line (boot parameters of `fades_wire::boot`).
@@ -93,6 +132,11 @@ pub struct GuestSpec {
 pub trait Backend: Send + Sync {
     /// Which machinery this is.
     fn kind(&self) -> BackendKind;
+
+    /// The processors whose images this runs: the machine's own, and those that it emulates.
+    fn architectures(&self) -> Vec<Architecture> {
+        vec![Architecture::NATIVE]
+    }
 
     /// Starts a guest and returns once its process, or its domain with its devices, exists; the guest is not yet ready then. A
     /// domain may take long to build, and cannot be ended before this has returned.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fades_core::backend::BackendKind;
+use fades_core::backend::{Architecture, BackendKind};
 use serde::Deserialize;
 
 use crate::rate::Rate;
@@ -48,6 +48,8 @@ pub struct BackendConfig {
     pub kind: Option<String>,
     /// The QEMU program; without it `qemu-system-x86_64` from PATH.
     pub qemu: Option<PathBuf>,
+    /// Other processors whose images this node runs as well, which QEMU translates: `aarch64`, by `qemu-system-aarch64` from PATH.
+    pub emulate: Vec<String>,
     /// Control and data go over the virtual network, not through memory that guests share (and XenStore, on Xen), and every
     /// function has a network device. For guests that know no other way, and to compare.
     pub network_only: bool,
@@ -323,6 +325,12 @@ impl Config {
             let wanted = "xen, qemu-kvm or qemu-tcg";
             return Err(ConfigError::Value { key: "backend.kind", value, wanted });
         }
+        let foreign =
+            |word: &str| Architecture::named(word).is_some_and(|found| found != Architecture::NATIVE);
+        if let Some(word) = self.backend.emulate.iter().find(|word| !foreign(word)) {
+            let (key, wanted) = ("backend.emulate", "aarch64");
+            return Err(ConfigError::Value { key, value: format!("{word:?}"), wanted });
+        }
         Ok(())
     }
 }
@@ -354,6 +362,8 @@ mod tests {
             "node = \"n\"\n[limits]\nqueued = 0",
             "node = \"n\"\n[keep]\nresult_bytes = 4000000",
             "node = \"n\"\n[backend]\nkind = \"vmware\"",
+            "node = \"n\"\n[backend]\nemulate = [\"x86_64\"]",
+            "node = \"n\"\n[backend]\nemulate = [\"riscv64\"]",
             "node = \"n\"\n[rates]\naddress = { per_minute = 1, burst = 1, more = 1 }",
         ] {
             assert!(read(text).is_err(), "{text}");

@@ -128,7 +128,7 @@ impl Daemon {
         if let Err(error) = sources.adopt(&trust.get().sources) {
             tracing::error!(%error, "a source cannot be reached by the broker");
         }
-        let images = Arc::new(Images::new(dir.images()));
+        let images = Arc::new(Images::new(dir.images(), wired.backend.architectures()));
         let (metrics, live, seats) =
             (Arc::<Metrics>::default(), Arc::<Live>::default(), admission::Seats::default());
         let status = Arc::new(RwLock::new(Status::default()));

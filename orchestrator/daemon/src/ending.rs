@@ -18,9 +18,8 @@ impl DaemonError {
             Self::Folder(NodeDirError::NotOne { .. }) => codes::NOT_A_NODE_FOLDER,
             Self::Folder(NodeDirError::Open { .. }) => codes::FOLDER_OPEN_TO_OTHERS,
             Self::Folder(NodeDirError::Taken { .. }) => codes::NODE_RUNNING_ALREADY,
-            Self::Folder(NodeDirError::Config(_)) | Self::Wiring(WiringError::Guests { .. }) => {
-                codes::CONFIGURATION_INVALID
-            }
+            Self::Folder(NodeDirError::Config(_))
+            | Self::Wiring(WiringError::Guests { .. } | WiringError::Emulate) => codes::CONFIGURATION_INVALID,
             Self::Folder(NodeDirError::Key(_)) => codes::NODE_KEY_UNUSABLE,
             Self::Store(StoreError::TooNew { .. }) => codes::STORE_NEWER,
             Self::Folder(NodeDirError::Io { .. }) | Self::Store(_) => codes::STORE_NOT_OPENED,

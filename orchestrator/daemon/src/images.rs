@@ -15,16 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fades_api::codes::{self, Code};
 use fades_core::Role;
+use fades_core::backend::Architecture;
 use fades_envelope::{Digest, KeyId};
-use fades_pack::{Architecture, Image, ImageError, NotWanted, Wanted};
+use fades_pack::{Image, ImageError, NotWanted, Wanted};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::admission::parameters::Parameters;
 use crate::store::record::ImageRecord;
 use crate::trust::Trust;
 
-/// The processor whose images this node boots.
-const ARCHITECTURE: Architecture = Architecture::X86_64;
 /// How files end that are being written.
 const PARTIAL: &str = "partial";
 
@@ -97,6 +96,8 @@ impl ImageRefusal {
 /// What a guest boots from: open, read-only, sealed.
 #[derive(Debug)]
 pub struct Bootable {
+    /// The processor that it is for.
+    pub architecture: Architecture,
     /// The loader.
     pub loader: OwnedFd,
     /// The application.
@@ -106,6 +107,8 @@ pub struct Bootable {
 /// The images folder and the sealed copies.
 pub struct Images {
     dir: PathBuf,
+    /// What this node runs; its own first.
+    architectures: Vec<Architecture>,
     sealed: Mutex<HashMap<[u8; 32], Arc<Sealed>>>,
     /// Files begun so far: two of one image at once must not write into each other.
     begun: AtomicU64,
@@ -113,14 +116,15 @@ pub struct Images {
 
 struct Sealed {
     signer: KeyId,
+    architecture: Architecture,
     loader: OwnedFd,
     application: OwnedFd,
 }
 
 impl Images {
-    /// The images of a folder, which nobody else uses. What a killed daemon has left half written is removed.
+    /// The images of a folder, which nobody else uses, for these processors. What a killed daemon has left half written is removed.
     #[must_use]
-    pub fn new(dir: PathBuf) -> Self {
+    pub fn new(dir: PathBuf, architectures: Vec<Architecture>) -> Self {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             if entry.path().extension().is_some_and(|extension| extension == PARTIAL)
                 && let Err(error) = std::fs::remove_file(entry.path())
@@ -128,7 +132,7 @@ impl Images {
                 tracing::warn!(path = %entry.path().display(), %error, "half an image stays");
             }
         }
-        Self { dir, sealed: Mutex::default(), begun: AtomicU64::new(0) }
+        Self { dir, architectures, sealed: Mutex::default(), begun: AtomicU64::new(0) }
     }
 
     /// Verifies an image file and puts it into the folder; its digest and what to store of it.
@@ -143,7 +147,7 @@ impl Images {
     ) -> Result<(Digest, ImageRecord), ImageRefusal> {
         let image = verify(bytes, trust)?;
         let manifest = image.manifest();
-        image.admit(&wanted(manifest.role)).map_err(ImageError::from)?;
+        self.admit(&image)?;
         if let Some(function) = &manifest.function {
             Parameters::compile(&function.parameters).map_err(ImageRefusal::Schema)?;
         }
@@ -203,7 +207,8 @@ impl Images {
         if !trust.signers.contains_key(&sealed.signer) {
             return Err(ImageRefusal::Signer(sealed.signer));
         }
-        Ok(Bootable { loader: reopen(&sealed.loader)?, application: reopen(&sealed.application)? })
+        let (loader, application) = (reopen(&sealed.loader)?, reopen(&sealed.application)?);
+        Ok(Bootable { architecture: sealed.architecture, loader, application })
     }
 
     fn cached(&self, digest: Digest) -> Option<Arc<Sealed>> {
@@ -217,8 +222,8 @@ impl Images {
             let refusal = NotWanted::Digest { wanted: digest, found: image.reference().to_string() };
             return Err(ImageError::from(refusal).into());
         }
-        image.admit(&wanted(image.manifest().role)).map_err(ImageError::from)?;
         let sealed = Arc::new(Sealed {
+            architecture: self.admit(&image)?,
             signer: image.key_id(),
             loader: sealed_memory("fades-loader", image.loader())?,
             application: sealed_memory("fades-application", image.application())?,
@@ -226,6 +231,20 @@ impl Images {
         let mut cache = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
         cache.insert(digest.0, Arc::clone(&sealed));
         Ok(sealed)
+    }
+
+    /// Whether this node runs such an image; for which processor it is.
+    fn admit(&self, image: &Image<'_>) -> Result<Architecture, ImageRefusal> {
+        let manifest = image.manifest();
+        let found = architecture(manifest.architecture);
+        let runs = self.architectures.contains(&found);
+        let wanted =
+            if runs { found } else { self.architectures.first().copied().unwrap_or(Architecture::NATIVE) };
+        let (role, architecture) = (manifest.role, packed(wanted));
+        image
+            .admit(&Wanted { role, architecture, reference: None, floor: None })
+            .map_err(ImageError::from)?;
+        Ok(found)
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
@@ -256,8 +275,20 @@ fn verify<'a>(bytes: &'a [u8], trust: &Trust) -> Result<Image<'a>, ImageRefusal>
     Ok(packed.verify(key)?)
 }
 
-fn wanted(role: fades_pack::Role) -> Wanted {
-    Wanted { role, architecture: ARCHITECTURE, reference: None, floor: None }
+/// The engine's word for a manifest's.
+const fn architecture(packed: fades_pack::Architecture) -> Architecture {
+    match packed {
+        fades_pack::Architecture::X86_64 => Architecture::X86_64,
+        fades_pack::Architecture::Aarch64 => Architecture::Aarch64,
+    }
+}
+
+/// The reverse of [`architecture`].
+const fn packed(architecture: Architecture) -> fades_pack::Architecture {
+    match architecture {
+        Architecture::X86_64 => fades_pack::Architecture::X86_64,
+        Architecture::Aarch64 => fades_pack::Architecture::Aarch64,
+    }
 }
 
 /// The engine's role for the word in a manifest.
@@ -291,7 +322,7 @@ mod tests {
     fn one_image_added_many_times_at_once_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("left.7.partial"), b"half").unwrap();
-        let images = Images::new(dir.path().to_owned());
+        let images = Images::new(dir.path().to_owned(), vec![Architecture::NATIVE]);
         let path = images.path(Digest([7; 32]));
         let bytes = vec![3; 1 << 20];
         for _ in 0..5 {

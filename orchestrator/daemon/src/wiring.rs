@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
 use fades_backends::{
-    Accelerator, MOST_FUNCTIONS, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted,
-    XenBackend, XenPost, select,
+    ARM_PROGRAM, Accelerator, MOST_FUNCTIONS, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing,
+    Wanted, XenBackend, XenPost, select,
 };
-use fades_core::backend::{Backend, BackendError, BackendKind};
+use fades_core::backend::{Architecture, Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
 use fades_net::{NetConfig, Report, VirtualNetwork};
 use fades_wire::address::Control;
@@ -51,6 +51,9 @@ pub enum WiringError {
     /// The virtual network.
     #[error("the virtual network could not be started")]
     Network(#[from] NetworkError),
+    /// What QEMU would translate, where guests are domains.
+    #[error("backend.emulate is for QEMU: a Xen host runs images for its own processor only")]
+    Emulate,
     /// More guests than there can be regions for.
     #[error(
         "limits.guests is {guests}, it must be at most {most}: guests of QEMU share memory with their broker, in so many regions \
@@ -119,6 +122,7 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
     let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
+    let emulates = config.backend.emulate.iter().any(|word| word == Architecture::Aarch64.word());
     let qemu = |accelerator| -> Result<Made, WiringError> {
         let functions = regions(config)?;
         let post = RegionPost::new(Arc::clone(events)).map_err(|source| BackendError::Io {
@@ -130,8 +134,15 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
             functions,
             snapshots: u64::from(config.limits.snapshot_memory_mib) << 20,
         });
-        Ok((Arc::new(QemuBackend::new(accelerator, &program, instance, sharing)?), post))
+        let mut made = QemuBackend::new(accelerator, &program, instance, sharing)?;
+        if emulates {
+            made = made.emulating_arm(ARM_PROGRAM)?;
+        }
+        Ok((Arc::new(made), post))
     };
+    if emulates && chosen.kind == BackendKind::Xen {
+        return Err(WiringError::Emulate);
+    }
     let (backend, post) = match chosen.kind {
         BackendKind::QemuKvm => qemu(Accelerator::Kvm)?,
         BackendKind::QemuTcg => qemu(Accelerator::Tcg)?,
@@ -143,7 +154,11 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
     let kind = chosen.kind.word().to_owned();
     // Guests of a port of the virtual network's own are told to connect there.
     let post = Some(post).filter(|_| !config.backend.network_only);
-    Ok((backend, BackendInfo { kind, reason: chosen.reason, cost: chosen.cost }, post))
+    let mut reason = chosen.reason;
+    for emulated in backend.architectures().into_iter().filter(|&one| one != Architecture::NATIVE) {
+        reason.push_str(&format!("; images for {emulated} are translated by {ARM_PROGRAM}"));
+    }
+    Ok((backend, BackendInfo { kind, reason, cost: chosen.cost }, post))
 }
 
 /// How many functions share memory with the broker at once in QEMU; `None`: no guest shares any.

@@ -80,6 +80,12 @@ pub fn here() -> Option<Xen> {
     })
 }
 
+/// Xen's interface on other processors is another one, which nothing here drives.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn here() -> Option<Xen> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,6 +144,15 @@ unsafe impl Call for Processor {
     }
 }
 
+#[cfg(not(target_arch = "x86_64"))]
+// SAFETY: it does nothing.
+unsafe impl Call for Processor {
+    /// These are instructions of x86-64, and [`crate::detect::here`] finds no Xen elsewhere: "no such function".
+    unsafe fn call(&self, _number: u64, _arguments: [u64; 3]) -> i64 {
+        -38
+    }
+}
+
 /// What drivers need of event channels.
 pub trait Ports {
     /// A new port that `remote` may bind to.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: criterion's benches, the whole line, and what both are held to.
 
+mod architecture;
 mod compare;
 pub mod figures;
 mod line;
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use fades_bench::{Budgets, Measured, Verdict};
+use fades_image_build::Architecture;
 
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::{images, setup};
@@ -124,18 +126,23 @@ fn transfers(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>>
 fn nodes(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
     let (compared, own): (Vec<&str>, Vec<&str>) = wanted.iter().partition(|name| compare::measures(name));
     let (line, memory) = (of(&own, "line"), of(&own, "memory"));
+    let both = of(&own, "architecture");
     let mut measured = Vec::new();
-    if !(line || memory || !compared.is_empty()) {
+    if !(line || memory || both || !compared.is_empty()) {
         return Ok(measured);
     }
     stage("setup", setup::run)?;
-    let images = building("images", "2 minutes", images::build)?;
+    let images = building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     stage("programs", || {
         check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))?;
         check(&mut cargo(&["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"]))
     })?;
     if line || memory {
         measured.extend(stage("the whole line", || line::measure(&images, line, memory))?);
+    }
+    if both {
+        building("images for aarch64", "3 minutes", || images::build(Architecture::Aarch64))?;
+        measured.extend(stage("both architectures", architecture::measure)?);
     }
     if !compared.is_empty() {
         measured.extend(stage("compared", || compare::measure(&images, &compared))?);
@@ -152,7 +159,7 @@ fn group(name: &str) -> &str {
 }
 
 fn needs_guests(name: &str) -> bool {
-    ["line", "memory", "link"].contains(&group(name)) || compare::measures(name)
+    ["line", "memory", "link", "architecture"].contains(&group(name)) || compare::measures(name)
 }
 
 fn criterion(options: &Options, budgets: &Budgets) -> Result<Vec<Measured>> {

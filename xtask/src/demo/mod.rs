@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use fades_image_build::Architecture;
 use serde_json::Value;
 
 pub use self::question::{Question, Row};
@@ -72,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = target().join("demo");
     kept::refuse_if_running(&folder)?;
     stage("setup", setup::run)?;
-    let images = building("images", "2 minutes", images::build)?;
+    let images = building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     let release = ["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"];
     building("programs", "2 minutes", || check(&mut cargo(&release)))?;
     // Once more, as builds take minutes.

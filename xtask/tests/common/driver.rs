@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use fades_backends::{Accelerator, PROGRAM, QemuBackend};
 use fades_core::Role;
-use fades_core::backend::{Backend, Guest, GuestExit, GuestSpec};
+use fades_core::backend::{Architecture, Backend, Guest, GuestExit, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
 use fades_net::testpeer::{PeerListener, PeerStream, TestPeer};
 use fades_net::{CONTROL_PORT, DATA_PORT, GATEWAY, MASK_BITS, NetConfig, VirtualNetwork};
@@ -88,6 +88,7 @@ impl Driver {
             name: "dmf-1".to_owned(),
             role: Role::Function,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib,
             command_line: parameters.command_line(),
             seed: [0; 32],

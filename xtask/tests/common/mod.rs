@@ -44,16 +44,20 @@ impl Bed {
 
     /// The same, with these settings of the node: keys and values of `fades.toml`.
     pub fn with(name: &str, points: u64, settings: &[(&str, &str)]) -> Self {
+        Self::of(&Images::built().unwrap(), name, points, settings)
+    }
+
+    /// The same, of these images.
+    pub fn of(images: &Images, name: &str, points: u64, settings: &[(&str, &str)]) -> Self {
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = target().join("beds").join(name);
-        let images = Images::built().unwrap();
         let influx = Influx::start(&folder.join("influx")).unwrap();
         let end_ns = influx.load(points).unwrap();
         let node = Node::make(Programs::of("debug"), &folder.join("node")).unwrap();
         for (key, value) in settings {
             node.set(key, value).unwrap();
         }
-        let node = node.started(&images, &influx).unwrap();
+        let node = node.started(images, &influx).unwrap();
         Self { influx: Some(influx), node: Some(node), end_ns, folder, _turn: turn }
     }
 

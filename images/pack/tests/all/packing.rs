@@ -2,7 +2,9 @@
 
 use crate::common::*;
 use fades_envelope::Digest;
-use fades_pack::{Architecture, ImageError, MAX_IMAGE, PackError, PartName, Role, Wanted, open, pack};
+use fades_pack::{
+    Architecture, Description, ImageError, MAX_IMAGE, PackError, PartName, Role, Wanted, open, pack,
+};
 
 #[test]
 fn an_image_opens_as_it_was_packed() {
@@ -81,6 +83,20 @@ fn what_would_be_refused_is_not_packed() {
         assert!(matches!(error, ImageError::Elf { part: PartName::Application, .. }), "{error}");
     }
     let arm = elf64(EM_AARCH64, &[]);
+    // The loader of aarch64 is a flat image of Linux' form, and that of x86-64 is not.
+    let mut flat = vec![0; 64];
+    flat[56..60].copy_from_slice(b"ARM\x64");
+    let for_arm = Description { architecture: Architecture::Aarch64, ..description() };
+    assert!(pack(&for_arm, &flat, &arm, &key()).is_ok());
+    for (description, loader, application) in [
+        (&for_arm, &loader(), &arm),
+        (&for_arm, &flat[..59].to_vec(), &arm),
+        (&for_arm, &flat, &application()),
+        (&description(), &flat, &application()),
+    ] {
+        let error = refused(description, loader, application);
+        assert!(matches!(error, ImageError::Elf { .. }), "{error}");
+    }
     let error = refused(&description(), &loader(), &arm);
     assert!(error.to_string().contains("Aarch64"), "{error}");
     for memory in [0, 7, 64 * 1024 + 1, u32::MAX] {

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use fades_core::backend::Architecture;
 use fades_wire::region::{MAX_REGIONS, REGION_LEN};
 
 use super::Accelerator;
@@ -55,7 +56,7 @@ const _: () = assert!(MAX_REGIONS as usize <= (DEVICES - FIRST_OTHER) * PER_DEVI
 /// Port of `isa-debug-exit`, by which a guest gives its exit code: the process ends with `code << 1 | 1`.
 pub(crate) const EXIT_PORT: &str = "isa-debug-exit,iobase=0xf4,iosize=0x04";
 
-/// What of a PC there is.
+/// The machine: what of a PC there is, or another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Machine {
     /// With the interval timer of 1981, by which a kernel that is not told its processor's frequency measures it.
@@ -64,11 +65,16 @@ pub(crate) enum Machine {
     /// or not: 2 ms of processor time a second for each that waits. And without ACPI, whose tables no kernel of ours reads:
     /// 8 ms of the monitor's start, and 0.5 MiB.
     Bare,
+    /// QEMU's own machine of 64-bit Arm, with the interrupt controller that takes devices' messages.
+    Virt,
 }
 
 impl Machine {
     /// What the kernel needs that is told this. One that goes on as another needs what that one had.
-    pub(crate) fn of(command_line: &str) -> Self {
+    pub(crate) fn of(architecture: Architecture, command_line: &str) -> Self {
+        if architecture == Architecture::Aarch64 {
+            return Self::Virt;
+        }
         if command_line.split(' ').any(|word| word == "-freq") { Self::Bare } else { Self::Whole }
     }
 }
@@ -76,22 +82,25 @@ impl Machine {
 /// Arguments that every QEMU of ours has: no default device, no configuration of the user, no display, no monitor,
 /// a seccomp filter that denies other programs, other users and resource changes.
 pub(crate) fn bare(accelerator: Accelerator, machine: Machine) -> Vec<String> {
-    let machine = match machine {
+    let board = match machine {
+        Machine::Virt => "virt,gic-version=3,acpi=off,dtb-randomness=off",
         Machine::Whole => "pc,graphics=off,usb=off,vmport=off,hpet=off",
         // The processor's own timers are the kernel's affair under KVM, where this was not tried.
         Machine::Bare if accelerator == Accelerator::Kvm => "pc,graphics=off,usb=off,vmport=off,hpet=off",
         Machine::Bare => "pc,graphics=off,usb=off,vmport=off,hpet=off,acpi=off,pit=off",
     };
-    let (accelerator, processor) = match accelerator {
-        Accelerator::Kvm => ("kvm", "host"),
-        // Translation buffer in MiB: guests are small, and each buffer is resident memory of its process.
-        Accelerator::Tcg => ("tcg,tb-size=32", "max"),
+    // Translation buffer in MiB: guests are small, and each buffer is resident memory of its process.
+    const TRANSLATOR: &str = "tcg,tb-size=32";
+    let (accelerator, processor) = match (machine, accelerator) {
+        // Another processor than this machine's, and the least that Linux' distributions want: a later one signs its pointers,
+        // which is slow to emulate.
+        (Machine::Virt, _) => (TRANSLATOR, "cortex-a72"),
+        (_, Accelerator::Kvm) => ("kvm", "host"),
+        (_, Accelerator::Tcg) => (TRANSLATOR, "max"),
     };
-    [
+    let mut arguments = [
         "-machine",
-        machine,
-        "-bios",
-        "qboot.rom",
+        board,
         "-accel",
         accelerator,
         "-cpu",
@@ -109,11 +118,14 @@ pub(crate) fn bare(accelerator: Accelerator, machine: Machine) -> Vec<String> {
         "none",
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-device",
-        EXIT_PORT,
     ]
     .map(str::to_owned)
-    .to_vec()
+    .to_vec();
+    // Elsewhere there is neither: the loader is entered at once, and a kernel tells its code on the console.
+    if machine != Machine::Virt {
+        arguments.extend(["-bios", "qboot.rom", "-device", EXIT_PORT].map(str::to_owned));
+    }
+    arguments
 }
 
 /// The whole argument list for a guest.
@@ -202,9 +214,22 @@ mod tests {
     #[test]
     fn who_knows_its_frequency_has_no_timer_to_measure_it() {
         let of = |command_line: &str| {
-            bare(Accelerator::Tcg, Machine::of(command_line)).iter().any(|word| word.contains("pit=off"))
+            let machine = Machine::of(Architecture::X86_64, command_line);
+            bare(Accelerator::Tcg, machine).iter().any(|word| word.contains("pit=off"))
         };
         assert!(of("-ip 10.77.0.2 -freq 2000") && !of("-ip 10.77.0.2") && !of("env=X=-freq"));
+    }
+
+    #[test]
+    fn arm_is_always_translated_on_a_machine_of_its_own_without_a_way_to_the_hosts_files() {
+        let machine = Machine::of(Architecture::Aarch64, "-freq 2000");
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            let arguments = bare(accelerator, machine).join(" ");
+            assert!(arguments.starts_with("-machine virt,gic-version=3,"), "{arguments}");
+            assert!(arguments.contains("-accel tcg,") && arguments.contains("-sandbox on,"), "{arguments}");
+            // By semihosting a guest could end QEMU with a code, and open the host's files.
+            assert!(!arguments.contains("semihosting") && !arguments.contains("isa"), "{arguments}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct QemuGuest {
     killed: AtomicBool,
     exit: OnceLock<GuestExit>,
     neighbour: Option<Neighbour>,
+    told: bool,
 }
 
 struct Running {
@@ -38,11 +39,16 @@ struct Running {
     _held: Held,
 }
 
+/// The code of a guest that powered off without telling one, where it should have: what a kernel tells for a code that it cannot tell.
+const UNTOLD: i32 = 127;
+
 /// What is given up when the process is gone.
 #[derive(Default)]
 pub(crate) struct Held {
     pub(crate) seat: Option<Arc<Seated>>,
     pub(crate) _wish: Option<Wish>,
+    /// Its machine has no device by which a code is told: it is told on the console.
+    pub(crate) told: bool,
 }
 
 impl QemuGuest {
@@ -89,6 +95,7 @@ impl QemuGuest {
             time_limit,
             console,
             neighbour: held.seat.as_ref().and_then(|seat| seat.neighbour()),
+            told: held.told,
             running: Mutex::new(Some(Running { child, reader, _held: held })),
             killed: AtomicBool::new(false),
             exit: OnceLock::new(),
@@ -122,6 +129,11 @@ impl QemuGuest {
         }
         let Ok(status) = status else { return ExitCause::Killed };
         match (status.code(), status.signal()) {
+            // It powered off: its kernel had no device to tell its code by, and told it on the console. What told none is not taken
+            // for a success.
+            (Some(0), _) if self.told => ExitCause::Code(self.console.code().unwrap_or(UNTOLD)),
+            // QEMU's own.
+            (Some(code), _) if self.told => ExitCause::Code(code),
             (Some(code), _) => ExitCause::Code(guest_code(code)),
             (None, _) if self.killed.load(Ordering::Acquire) => ExitCause::Killed,
             (None, signal) => ExitCause::Signal(signal.unwrap_or_default()),
@@ -219,6 +231,19 @@ mod tests {
             panic,
             ExitCause::Panicked { message: "no \"data\"".to_owned(), location: "a.rs:3".to_owned() }
         );
+    }
+
+    #[test]
+    fn a_machine_without_an_exit_device_tells_its_code_on_the_console_or_has_not_ended_well() {
+        let told = |script: &str| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script]);
+            QemuGuest::spawn(command, None, Held { told: true, ..Held::default() }).unwrap().wait().cause
+        };
+        assert_eq!(told("echo FADES-EXIT 0"), ExitCause::Code(0));
+        assert_eq!(told("echo FADES-EXIT 0; echo FADES-EXIT 12"), ExitCause::Code(12));
+        assert_eq!(told("echo said nothing"), ExitCause::Code(UNTOLD));
+        assert_eq!(told("echo FADES-EXIT 0; exit 1"), ExitCause::Code(1));
     }
 
     #[test]

@@ -14,9 +14,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use fades_core::backend::{Backend, BackendError, BackendKind, Guest, GuestSpec, Orphan};
+use fades_core::backend::{Architecture, Backend, BackendError, BackendKind, Guest, GuestSpec, Lack, Orphan};
 use fades_core::ids::Role;
 use fades_wire::address::Control;
 use fades_wire::region::{Birth, MAX_REGIONS};
@@ -32,6 +33,9 @@ use crate::orphans;
 
 /// The program that Debian's package `qemu-system-x86` installs.
 pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// The program that Debian's package `qemu-system-arm` installs.
+pub const ARM_PROGRAM: &str = "qemu-system-aarch64";
 
 /// Regions beside those of all functions that there may be: some are still held when the next one starts.
 const SPARE: u16 = 4;
@@ -62,6 +66,8 @@ impl Accelerator {
 pub struct QemuBackend {
     accelerator: Accelerator,
     program: String,
+    /// Runs guests of 64-bit Arm by translation, if they are to be run.
+    arm: Option<String>,
     prefix: String,
     table: Option<Arc<Table>>,
     snapshots: Option<Arc<Snapshots>>,
@@ -108,7 +114,40 @@ impl QemuBackend {
             let made = (budget > 0).then(|| Snapshots::new(maker, budget)).transpose();
             snapshots = made.map_err(failed("start the thread that saves functions"))?;
         }
-        Ok(Self { accelerator, program: program.to_owned(), prefix, table, snapshots, spawner })
+        let program = program.to_owned();
+        Ok(Self { accelerator, program, arm: None, prefix, table, snapshots, spawner })
+    }
+
+    /// Has this run guests of 64-bit Arm as well, in the QEMU at `program`, which translates them.
+    ///
+    /// # Errors
+    /// [`BackendError::Unusable`] if that does not run.
+    pub fn emulating_arm(mut self, program: &str) -> Result<Self, BackendError> {
+        let lacks = |why: String| BackendError::Unusable {
+            kind: BackendKind::QemuTcg,
+            lack: Lack::Other,
+            reason: format!("images for aarch64 need {program} of the package qemu-system-arm: {why}"),
+        };
+        let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        let asked = asked.map_err(|error| lacks(error.to_string()))?;
+        if !asked.status.success() {
+            return Err(lacks(asked.status.to_string()));
+        }
+        self.arm = Some(program.to_owned());
+        Ok(self)
+    }
+
+    /// What runs guests of this architecture.
+    fn program(&self, architecture: Architecture) -> Option<&str> {
+        match architecture {
+            Architecture::X86_64 => Some(&self.program),
+            Architecture::Aarch64 => self.arm.as_deref(),
+        }
+    }
+
+    /// What executes the instructions of guests of this architecture.
+    fn accelerator(&self, architecture: Architecture) -> Accelerator {
+        if architecture == Architecture::NATIVE { self.accelerator } else { Accelerator::Tcg }
     }
 
     /// A guest that goes on as a saved one.
@@ -126,7 +165,7 @@ impl QemuBackend {
         let limits = child::Limits::guest(spec.memory_mib).with_regions(1).on(self.accelerator);
         let command = child::command(&self.program, &arguments, &files, &limits);
         let seat = Arc::new(seat);
-        let held = Held { seat: Some(Arc::clone(&seat)), _wish: None };
+        let held = Held { seat: Some(Arc::clone(&seat)), ..Held::default() };
         let guest = self.spawner.spawn(command, spec.time_limit, held)?;
         drop(theirs);
         saved.load(line, guest.process_id(), state.as_raw_fd(), || {
@@ -161,13 +200,15 @@ impl QemuBackend {
             }),
             ..self.invocation(&spec, &name)
         });
-        let limits =
-            child::Limits::guest(spec.memory_mib).with_regions(1 + others.len()).on(self.accelerator);
+        let accelerator = self.accelerator(spec.architecture);
+        let limits = child::Limits::guest(spec.memory_mib).with_regions(1 + others.len()).on(accelerator);
         let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
         files.extend(network.map(AsFd::as_fd).into_iter().chain(server).chain(others));
-        let command = child::command(&self.program, &arguments, &files, &limits);
+        let program = self.program(spec.architecture).ok_or(io::ErrorKind::Unsupported)?;
+        let command = child::command(program, &arguments, &files, &limits);
         seat.as_ref().map_or(Ok(()), Seated::introduce)?;
-        let held = Held { seat: seat.map(Arc::new), _wish: wish };
+        let told = Machine::of(spec.architecture, &spec.command_line) == Machine::Virt;
+        let held = Held { seat: seat.map(Arc::new), _wish: wish, told };
         self.spawner.spawn(command, spec.time_limit, held)
     }
 
@@ -178,10 +219,10 @@ impl QemuBackend {
     /// What is said of every guest.
     fn invocation<'a>(&self, spec: &GuestSpec, name: &'a str) -> Invocation<'a> {
         Invocation {
-            accelerator: self.accelerator,
+            accelerator: self.accelerator(spec.architecture),
             name,
             memory_mib: spec.memory_mib,
-            machine: Machine::of(&spec.command_line),
+            machine: Machine::of(spec.architecture, &spec.command_line),
             boot: None,
             saving: None,
             network: None,
@@ -209,7 +250,9 @@ impl QemuBackend {
 
     /// A function that goes on as a saved one; or what its like is to be saved by, if there is none and one is wanted.
     fn saved(&self, spec: &GuestSpec) -> Result<Result<Arc<QemuGuest>, Option<Wish>>, BackendError> {
-        let shares = spec.role == Role::Function && spec.control == Control::Region;
+        // What is saved is of the monitor that runs this machine's own.
+        let native = spec.architecture == Architecture::NATIVE;
+        let shares = native && spec.role == Role::Function && spec.control == Control::Region;
         let Some(snapshots) = self.snapshots.as_ref().filter(|_| shares) else { return Ok(Err(None)) };
         let kind = Kind { image: spec.image, memory_mib: spec.memory_mib };
         if let Some(saved) = snapshots.of(&kind)
@@ -230,16 +273,24 @@ impl Backend for QemuBackend {
         self.accelerator.kind()
     }
 
+    fn architectures(&self) -> Vec<Architecture> {
+        Architecture::ALL.into_iter().filter(|&architecture| self.program(architecture).is_some()).collect()
+    }
+
     fn start(&self, spec: GuestSpec) -> Result<Arc<dyn Guest>, BackendError> {
         if !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || spec.name.is_empty() {
             let reason = "a guest's name has letters, digits and dashes only".to_owned();
             return Err(BackendError::Spec { name: spec.name, reason });
         }
+        let Some(program) = self.program(spec.architecture) else {
+            let reason = format!("this node runs no images for {}", spec.architecture);
+            return Err(BackendError::Spec { name: spec.name, reason });
+        };
+        let action = format!("start {program} for guest {}", spec.name);
         let wish = match self.saved(&spec)? {
             Ok(guest) => return Ok(guest),
             Err(wish) => wish,
         };
-        let action = format!("start {} for guest {}", self.program, spec.name);
         let seat = self.seat(&spec)?;
         let guest = self.boot(spec, seat, wish).map_err(|source| BackendError::Io { action, source })?;
         Ok(guest)

@@ -53,6 +53,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
+    use fades_core::backend::Architecture;
     use fades_core::network::PortId;
     use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY};
 
@@ -64,6 +65,7 @@ mod tests {
             name: "dmf-01J7".to_owned(),
             role: Role::Function,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib: 64,
             command_line: "-ip 10.0.0.2 env=FADES_ROLE=dmf".to_owned(),
             seed: [0; 32],

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use fades_core::backend::ExitCause;
+use fades_core::backend::{Architecture, ExitCause};
 use fades_core::ids::Role;
 use fades_core::network::{
     NetEvent, Network, NetworkCounters, NetworkError, Port, SourceAddress, SourceEndpoint,
@@ -184,6 +184,7 @@ impl Host {
             name: "A".to_owned(),
             role,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib: 64,
             command_line: "-ip 10.0.0.2".to_owned(),
             seed: [0; 32],

@@ -137,6 +137,8 @@ impl Init {
              {qemu}\n\
              # No shared memory between guests, and no XenStore, but TCP for all they say.\n\
              # network_only = false\n\
+             # Other processors whose images QEMU translates: \"aarch64\", by qemu-system-aarch64 from PATH.\n\
+             # emulate = []\n\
              \n\
              [broker]\n\
              # image = \"drb@sha256:...\" # without it the newest broker image\n\

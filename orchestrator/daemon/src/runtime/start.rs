@@ -77,6 +77,7 @@ impl Starter {
             name,
             role: order.role,
             image: order.image.digest,
+            architecture: bootable.architecture,
             memory_mib: order.memory_mib,
             command_line: parameters.command_line(),
             seed,

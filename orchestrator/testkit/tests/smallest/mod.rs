@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fades_api::codes::{self, Code};
-use fades_core::backend::{Backend, Guest, GuestExit, GuestSpec};
+use fades_core::backend::{Architecture, Backend, Guest, GuestExit, GuestSpec};
 use fades_core::engine::{BrokerConfig, Config, Effect, Engine, GuestInput, GuestOrder, Input, Now, Outcome};
 use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
@@ -143,6 +143,7 @@ impl Shell {
             name: order.guest.to_string(),
             role: order.role,
             image: [0; 32],
+            architecture: Architecture::NATIVE,
             memory_mib: order.memory_mib,
             command_line: String::new(),
             seed: [0; 32],

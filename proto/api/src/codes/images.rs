@@ -17,8 +17,8 @@ catalogue! {
         "The signed manifest is not one of schema fades.image.v1.";
     IMAGE_SIGNATURE_INVALID = 1507, 401, "image signature does not hold", "Fetch the image again from who made it.",
         "The manifest's signature does not fit. Nothing of the image was used.";
-    IMAGE_ARCHITECTURE_WRONG = 1508, 400, "image is for another architecture", "Use the image built for this node's processor.",
-        "The manifest names another architecture than this node's.";
+    IMAGE_ARCHITECTURE_WRONG = 1508, 400, "image is for another architecture", "Use the image built for this node's processor, or have the node translate others (`backend.emulate`).",
+        "The manifest names an architecture that this node does not run.";
     IMAGE_ROLE_WRONG = 1509, 400, "image has another role", "Use a function's image in `dmf.image`, and a broker's for the broker.",
         "The manifest says drb where dmf is needed, or the reverse.";
     IMAGE_BELOW_FLOOR = 1510, 403, "image is older than the floor", "Use a newer version of the image.",

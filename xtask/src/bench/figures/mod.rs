@@ -26,6 +26,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use fades_image_build::Architecture;
 use serde_json::Value;
 
 use self::bed::Bed;
@@ -216,7 +217,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// What is in a lab already.
 fn build(options: &Options) -> Result<()> {
     stage("setup", setup::run)?;
-    building("images", "2 minutes", images::build)?;
+    building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     building("image of tests", "a minute", images::faulty)?;
     programs()?;
     if options.parts.contains(&Part::Boot) {

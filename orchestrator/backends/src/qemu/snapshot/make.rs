@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fades_core::backend::Guest as _;
+use fades_core::backend::{Architecture, Guest as _};
 use fades_wire::control::FromGuest;
 use fades_wire::region::Birth;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -108,7 +108,7 @@ impl Maker {
             accelerator: self.accelerator,
             name: &name,
             memory_mib: wish.kind.memory_mib,
-            machine: Machine::of(&wish.command_line),
+            machine: Machine::of(Architecture::NATIVE, &wish.command_line),
             boot: Some(Boot {
                 command_line,
                 loader: wish.loader.as_raw_fd(),

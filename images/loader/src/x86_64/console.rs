@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use fades_loader_core::LoadError;
 use fades_loader_core::boot_info::COM1;
 
-use crate::port;
+use super::port;
 
 /// QEMU's `isa-debug-exit`: the process ends with `value * 2 + 1`.
 const EXIT_PORT: u16 = 0xf4;

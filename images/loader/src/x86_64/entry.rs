@@ -2,7 +2,7 @@
 //!
 //! The PVH ABI enters with paging off, flat 32-bit segments, interrupts off and the address of the start information in
 //! `ebx`. The boot tables here map the first 4 GiB one to one, because the start information and the module may lie
-//! anywhere in them; the kernel later gets tables of its own ([`crate::memory`]).
+//! anywhere in them; the kernel later gets tables of its own ([`super::memory`]).
 
 use core::arch::{asm, global_asm};
 
@@ -91,7 +91,7 @@ global_asm!(
     "boot_directories: .skip 0x4000",
     "boot_stack: .skip {stack_len}",
     stack_len = const STACK_LEN,
-    main = sym crate::boot::main,
+    main = sym super::boot::main,
 );
 
 /// The loader's own stack.

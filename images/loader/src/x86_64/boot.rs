@@ -1,14 +1,15 @@
 //! The boot, from start to end: read, check, place, load, tell the kernel, jump.
 
-use fades_loader_core::boot_info::BootInfo;
+use fades_loader_core::boot_info::{BootInfo, COM1};
 use fades_loader_core::elf::Elf;
+use fades_loader_core::page::DIRECTORY_SPAN;
 use fades_loader_core::place::{base_for, ram_for_kernel};
 use fades_loader_core::start_info::{PhysicalMemory, StartInfo};
-use fades_loader_core::{LoadError, Span, fdt};
+use fades_loader_core::{LoadError, Machine, Span, fdt};
 
-use crate::{console, entry, memory};
+use super::{console, entry, memory};
 
-/// Entered once by [`crate::entry`], with the physical address of the start information.
+/// Entered once by [`super::entry`], with the physical address of the start information.
 pub(crate) extern "C" fn main(start_info: u64) -> ! {
     match load(start_info) {
         Ok(jump) => {
@@ -33,8 +34,8 @@ fn load(start_info: u64) -> Result<Jump, LoadError> {
 
     let module = start.module;
     let file = memory::Mapped.read(module).ok_or(LoadError::NoModule { modules: 1 })?;
-    let elf = Elf::parse(file)?;
-    let base = base_for(&start.ram, memory::loader(), module, elf.image_len())?;
+    let elf = Elf::parse(file, Machine::X86_64)?;
+    let base = base_for(&start.ram, memory::loader(), module, elf.image_len(), DIRECTORY_SPAN)?;
     let image =
         Span::new(base, elf.image_len()).ok_or(LoadError::NoRoom { need: elf.image_len(), ram_end: base })?;
 
@@ -43,12 +44,16 @@ fn load(start_info: u64) -> Result<Jump, LoadError> {
     let told = ram_for_kernel(&start.ram, base);
     fdt::write(&mut legacy.tree, &told, start.command_line)?;
     let memory_end = told.spans().iter().map(|span| span.end()).max().unwrap_or(image.end());
+    let memory = Span::between(0, memory_end)
+        .ok_or(LoadError::NoRoom { need: elf.image_len(), ram_end: memory_end })?;
 
     // SAFETY: `base_for` chose RAM below 1 GiB that overlaps neither loader nor module.
     let loaded = elf.load(unsafe { memory::image(image) }, base)?;
 
     let device_tree = (&raw const legacy.tree) as u64;
-    legacy.boot_info = BootInfo { memory_end, device_tree, image: loaded.image, tls: loaded.tls }.encode();
+    let serial = u64::from(COM1);
+    legacy.boot_info =
+        BootInfo { memory, serial, device_tree, image: loaded.image, tls: loaded.tls }.encode();
     Ok(Jump {
         root: legacy.map_until(loaded.image.end()),
         stack: (&raw const legacy.stack) as u64,
