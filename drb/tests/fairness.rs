@@ -8,6 +8,7 @@
 mod support;
 
 use fades_drb::broker::{Action, Broker, Limits, QUANTUM, SourceId};
+use fades_wire::control::Retrieve;
 use fades_wire::data::{Credit, Open, ToBroker};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,6 +60,48 @@ impl Busy {
             let count = broker.function_output(self.function).len();
             broker.function_sent(self.function, count, 0);
         }
+    }
+}
+
+/// Operations of one task side by side share its turn evenly: what one has in hand while its source says nothing, or its function
+/// grants it nothing, gives no other the place before a third.
+#[test]
+fn operations_side_by_side_share_their_tasks_turn() {
+    let endless = endless();
+    for idle in 0..3_u16 {
+        let mut broker = Broker::new(Limits { memory_bytes: 100 << 20, ..Limits::default() });
+        broker.retrieve(Retrieve { together: true, ..order(0, 3, 1 << 20) }, 0);
+        let function = broker.function_connected(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let (mut peer, mut bytes) = (Peer::new(3, 0), Vec::new());
+        peer.say(0, &ToBroker::Open(Open { ticket: ticket(0) }), &mut bytes);
+        for stream in 0..3 {
+            peer.say(stream, &ToBroker::Credit(Credit { bytes: u64::MAX / 2 }), &mut bytes);
+        }
+        broker.function_received(function, &bytes, 0);
+        let mut busy = Vec::new();
+        while let Some(Action::Connect { source, endpoint }) = broker.next_action() {
+            broker.source_connected(source);
+            let request = broker.source_output(source).len();
+            broker.source_sent(source, request, 0);
+            let task = Busy { source, function, next: HEAD.to_vec(), at: 0, used: 0, weight: 1 };
+            busy.push((endpoint.port, task));
+        }
+        assert_eq!(busy.len(), 3);
+        for round in 0..600 {
+            for (operation, task) in &mut busy {
+                // One answers for a while only: then it has points in hand and is starved.
+                if *operation != idle || round < 3 {
+                    task.serve(&mut broker, &endless);
+                }
+            }
+            assert!(broker.work(0));
+        }
+        let used: Vec<u64> = busy.iter().filter(|(at, _)| *at != idle).map(|(_, task)| task.used).collect();
+        // Two buffers of what they only hold.
+        assert!(
+            used[0].abs_diff(used[1]) <= 2 * 128 * 1024 + 2 * QUANTUM as u64 && used[0] > 4 << 20,
+            "{used:?}"
+        );
     }
 }
 

@@ -21,6 +21,8 @@ const SUMS: f64 = 1e-11;
 /// Deviations, slopes and correlations, in which differences from a rounded mean are squared: of 1e9 with a spread of 0.3, the worst of
 /// these series, numpy's mean is off by 1e-7 where the offset is not taken off first, and that by its square relative to the spread's.
 const SPREADS: f64 = 1e-9;
+/// What is chosen from the values, or made of two of them: a rounding, and one of reading it back.
+const ROUNDING: f64 = 1e-15;
 
 fn read(name: &str) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference").join(name);
@@ -101,11 +103,10 @@ fn check_summary(summary: &Summary, expected: &Value) {
     close(summary.sum, &expected["sum"], SUMS);
     close(summary.mean, &expected["mean"], SUMS);
     close(summary.stddev, &expected["stddev"], SPREADS);
-    // Chosen from the values; where those were reckoned, to a last digit.
-    close(summary.min, &expected["min"], 1e-15);
-    close(summary.max, &expected["max"], 1e-15);
-    close(summary.first.as_ref().unwrap().value, &expected["first"], 1e-15);
-    close(summary.last.as_ref().unwrap().value, &expected["last"], 1e-15);
+    close(summary.min, &expected["min"], ROUNDING);
+    close(summary.max, &expected["max"], ROUNDING);
+    close(summary.first.as_ref().unwrap().value, &expected["first"], ROUNDING);
+    close(summary.last.as_ref().unwrap().value, &expected["last"], ROUNDING);
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn increases() {
     for (points, expected) in Reference::new().of("increase") {
         for gauge in reduced(Rate::gauge, points) {
             close(gauge.increase, &expected["gauge"], SUMS);
-            close(gauge.seconds, &expected["seconds"], 1e-15);
+            close(gauge.seconds, &expected["seconds"], ROUNDING);
         }
         for counter in reduced(Rate::counter, points) {
             assert_eq!(counter.resets, expected["resets"].as_u64().unwrap());
@@ -288,7 +289,7 @@ fn anomalies() {
             for (at, found) in outliers.strongest.iter().enumerate() {
                 assert_eq!(found.time, rfc3339(expected["times"][at].as_i64().unwrap()));
                 assert_eq!(found.value, number(&expected["values"][at]));
-                close(found.median, &expected["median"][at], 1e-15);
+                close(found.median, &expected["median"][at], ROUNDING);
                 // scipy's factor is rounded at another place.
                 close(found.z, &expected["z"][at], 1e-14);
             }

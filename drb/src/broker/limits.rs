@@ -85,6 +85,8 @@ mod tests {
             assert!(layout.points > 100, "{budget}: {layout:?}");
         }
         assert_eq!(Layout::of(Layout::MIN_BUDGET - 1), None);
+        // A join of as many operations as documents promise, at the full size of a chunk.
+        assert_eq!(Limits::default().memory_bytes / Layout::of(u64::MAX).unwrap().memory(), 16);
         assert_eq!(Layout::of(1100 * 1024).unwrap().points, MAX_POINTS_PER_BATCH);
     }
 }

@@ -63,6 +63,14 @@ pub(super) struct Step {
     pub(super) blocked: bool,
     /// Whether every point is in the outbox.
     pub(super) done: bool,
+    /// Whether there was credit for a chunk, and only the outbox had no room.
+    pub(super) crowded: bool,
+}
+
+impl Step {
+    const fn blocked(used: usize) -> Self {
+        Self { used, blocked: true, done: false, crowded: false }
+    }
 }
 
 /// An operation under way.
@@ -323,18 +331,19 @@ impl Operation {
                 if self.write_chunk(now, credit, outbox)? {
                     continue;
                 }
-                return Ok(Step { used, blocked: true, done: false });
+                let crowded = credit.available() >= self.chunk_len() as u64;
+                return Ok(Step { crowded, ..Step::blocked(used) });
             }
             if self.turning {
                 self.turn()?;
             }
             match self.phase {
                 Phase::Connecting | Phase::Requesting => {
-                    return Ok(Step { used, blocked: true, done: false });
+                    return Ok(Step::blocked(used));
                 }
-                Phase::Draining => return Ok(Step { used, blocked: false, done: true }),
+                Phase::Draining => return Ok(Step { blocked: false, done: true, ..Step::blocked(used) }),
                 Phase::Answering if used >= allowance => {
-                    return Ok(Step { used, blocked: false, done: false });
+                    return Ok(Step { blocked: false, ..Step::blocked(used) });
                 }
                 Phase::Answering => {}
             }
@@ -352,7 +361,7 @@ impl Operation {
                     return Err(self.broken_off());
                 }
                 self.starved = true;
-                return Ok(Step { used, blocked: true, done: false });
+                return Ok(Step::blocked(used));
             }
         }
     }
@@ -380,6 +389,11 @@ impl Operation {
         Ok(())
     }
 
+    /// Bytes of the chunk that all points that are held would make.
+    fn chunk_len(&self) -> usize {
+        BATCH_HEADER_LEN + self.buffers.columns.len() * POINT_LEN
+    }
+
     /// Writes all points that are held as one chunk, before it its series' description if that is new. Says whether there was
     /// room and credit for it.
     ///
@@ -396,8 +410,7 @@ impl Operation {
         let frame = HEADER_LEN + BATCH_HEADER_LEN;
         let room = outbox.room().saturating_sub(RESERVE + described + frame) / POINT_LEN;
         let points = self.buffers.columns.len();
-        let body_len = BATCH_HEADER_LEN + points * POINT_LEN;
-        if room < points || !credit.take(body_len as u64) {
+        if room < points || !credit.take(self.chunk_len() as u64) {
             return Ok(false);
         }
         if let Some(body) = self.description.take() {

@@ -221,11 +221,11 @@ impl Task {
                 break;
             };
             let index = self.current[place].operation.index();
-            used += self.step(place, allowance - used, now, tell);
+            let (count, crowded) = self.step(place, allowance - used, now, tell);
+            used += count;
             next = index.saturating_add(1);
             // Who had no room for a chunk comes first when there is some, or others might always be faster.
-            let must_wait = |serving: &mut Serving| serving.blocked && serving.operation.has_points();
-            if self.serving(index).is_some_and(must_wait) {
+            if crowded {
                 waits.get_or_insert(index);
             }
         }
@@ -233,10 +233,17 @@ impl Task {
         used
     }
 
-    fn step(&mut self, place: usize, allowance: usize, now: Micros, tell: &mut VecDeque<FromGuest>) -> usize {
+    /// Gives how many bytes of the source's answer it used, and whether the outbox had no room for its chunk.
+    fn step(
+        &mut self,
+        place: usize,
+        allowance: usize,
+        now: Micros,
+        tell: &mut VecDeque<FromGuest>,
+    ) -> (usize, bool) {
         let serving = &mut self.current[place];
         let index = serving.operation.index();
-        let Some(credit) = self.credit.get_mut(usize::from(index)) else { return 0 };
+        let Some(credit) = self.credit.get_mut(usize::from(index)) else { return (0, false) };
         match serving.operation.step(allowance, now, credit, &mut self.outbox) {
             Ok(Step { used, done: true, .. }) => {
                 if self.outbox.room() < RESERVE {
@@ -244,16 +251,16 @@ impl Task {
                 } else {
                     self.end(place, now, tell);
                 }
-                used
+                (used, false)
             }
-            Ok(Step { used, blocked, .. }) => {
+            Ok(Step { used, blocked, crowded, .. }) => {
                 serving.blocked = blocked;
                 serving.report(self.key, now, tell);
-                used
+                (used, crowded)
             }
             Err(failure) => {
                 self.fail(index, &failure, now, tell);
-                0
+                (0, false)
             }
         }
     }
