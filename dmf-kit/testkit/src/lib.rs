@@ -3,7 +3,7 @@
 //! - [`run`]: a task as a service would write it, on the points of a [`Fixture`], through the real broker's logic: its query, its
 //!   parser of InfluxDB's answer, its chunks and its flow control. Only sockets, guests and the network between them are missing.
 //! - [`reduce`]: a few points, straight into the function, in batches of every size.
-//! - [`program`]: both for the command line.
+//! - [`program()`]: both for the command line.
 
 mod broker;
 mod feed;
