@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use fades_api::http::Progress;
-use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome, PeriodEnd, Success};
+use fades_core::admit::NodeFacts;
+use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome, PeriodEnd, Prepared, Success};
 use fades_core::fault::Fault;
 use fades_core::network::{NetEvent, PortId};
 use fades_core::periods::FunctionState;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use super::guests::Guests;
+use super::prepare::prepare;
 use super::receipt::{Plan, Signer, seal};
 use super::recover::stored_state;
 use super::start::Starter;
@@ -25,7 +27,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::record::StoredState;
 use crate::store::schema::Tables;
-use crate::store::{Finished, FoundState, KeptState, PeriodEnded, Store, StoreError, StoredResult};
+use crate::store::{Finished, KeptState, PeriodEnded, Store, StoreError, StoredResult};
 use crate::trust::TrustCache;
 
 /// Messages taken in before their effects are carried out: what is to be stored then shares transactions.
@@ -55,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) starter: Starter,
     pub(crate) consumed: Consumed,
     pub(crate) signer: Signer,
+    /// What the node knows of itself now.
+    pub(crate) facts: Box<dyn Fn() -> NodeFacts + Send>,
     pub(crate) status: Arc<RwLock<Status>>,
     /// The engine's configuration but for the broker's image; `None` while there is none.
     pub(crate) engine: Box<dyn Fn() -> Option<engine::Config> + Send>,
@@ -264,9 +268,10 @@ impl Actor {
                     self.store(std::mem::take(&mut changes)).await?;
                     changes.push(Change::Period(self.period_ended(task, period, end)?));
                 }
-                Effect::LoadState { task, guest } => {
+                Effect::Prepare { task, guest } => {
                     self.store(std::mem::take(&mut changes)).await?;
-                    heard.push(Input::State(guest, self.state(Ulid::from_bytes(task.0))?));
+                    let prepared = self.prepared(Ulid::from_bytes(task.0))?;
+                    heard.push(Input::Prepared(guest, prepared));
                 }
                 Effect::Finish { task, outcome } => {
                     if matches!(outcome, Outcome::Succeeded(_)) {
@@ -408,16 +413,14 @@ impl Actor {
         Ok(ended)
     }
 
-    /// What a task's function has kept, as it is stored.
-    fn state(&self, task: Ulid) -> Result<Result<Option<FunctionState>, Fault>, RuntimeError> {
-        Ok(match self.parts.store.state(task)? {
-            FoundState::None => Ok(None),
-            FoundState::Whole(KeptState { version, bytes }) => Ok(Some(FunctionState { version, bytes })),
-            FoundState::Damaged(why) => {
-                tracing::error!(%task, why, "a function's state is damaged");
-                Err(Fault::new(fades_api::codes::STATE_DAMAGED, why))
-            }
-        })
+    /// What a period of a task needs, as things are now.
+    fn prepared(&self, id: Ulid) -> Result<Result<Prepared, Fault>, StoreError> {
+        let Parts { store, trust, clock, facts, .. } = &self.parts;
+        let prepared = prepare(store, &trust.get(), &facts(), clock.unix_us(), id)?;
+        if let Err(fault) = &prepared {
+            tracing::warn!(task = %id, code = %fault.code, why = fault.message, "a period cannot run");
+        }
+        Ok(prepared)
     }
 
     /// A result with its receipt; in words why there is none. Of a period its number and the state that it leaves.

@@ -13,6 +13,7 @@
 mod actor;
 mod guests;
 mod log;
+mod prepare;
 mod receipt;
 mod recover;
 mod start;
