@@ -11,6 +11,7 @@
 //! with it: a node that cannot remember must not go on.
 
 mod actor;
+mod ends;
 mod guests;
 mod log;
 mod prepare;
