@@ -21,6 +21,40 @@ use crate::session::parameters;
 ///
 /// The state is at most 256 KiB (the issuer's policy may allow less): bound what it grows with. It is written by postcard, so no
 /// `#[serde(flatten)]`, `untagged` or `skip_serializing_if` in it.
+///
+/// ```
+/// use dmf_reduce::{Batch, Error, Function, NoParameters, Recurring, Series};
+///
+/// /// The highest value of all periods.
+/// struct Highest(f64);
+///
+/// impl Function for Highest {
+///     type Parameters = NoParameters;
+///     type Output = f64;
+///     fn start(parameters: NoParameters) -> Result<Self, Error> {
+///         Self::resume(parameters, None)
+///     }
+///     fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
+///         self.0 = batch.values().fold(self.0, f64::max);
+///         Ok(())
+///     }
+///     fn finish(self) -> Result<f64, Error> {
+///         Ok(self.0)
+///     }
+/// }
+///
+/// impl Recurring for Highest {
+///     type State = f64;
+///     const STATE_VERSION: u32 = 1;
+///     fn resume(_: NoParameters, state: Option<f64>) -> Result<Self, Error> {
+///         Ok(Self(state.unwrap_or(f64::NEG_INFINITY)))
+///     }
+///     fn keep(&self) -> f64 {
+///         self.0
+///     }
+/// }
+/// // dmf_kit::main!(recurring Highest);
+/// ```
 pub trait Recurring: Function {
     /// What is kept.
     type State: Serialize + DeserializeOwned;

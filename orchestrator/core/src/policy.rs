@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fades_api::codes;
-use fades_api::task::Wrapper;
+use fades_api::task::{Lifetime, Wrapper};
 use fades_pack::Version;
 
 use crate::admit::Refusal;
@@ -119,11 +119,11 @@ impl Policy {
             self.operations.into(),
         )?;
         wrapper.drb.operations.iter().try_for_each(|operation| self.permits_operation(operation))?;
+        if self.periods == 0 && wrapper.dmf.lifetime != Lifetime::Ephemeral {
+            let why = format!("issuer {} may have no persistent tasks", credentials.issuer);
+            return Err(Refusal::new(codes::PERSISTENT_NOT_ALLOWED, why));
+        }
         if let Some(schedule) = Schedule::of(wrapper, self.state_bytes)? {
-            if self.periods == 0 {
-                let why = format!("issuer {} may have no persistent tasks", credentials.issuer);
-                return Err(Refusal::new(codes::PERSISTENT_NOT_ALLOWED, why));
-            }
             let periods = i64::try_from(schedule.count()).unwrap_or(i64::MAX);
             self.within(codes::PERIODS_ABOVE_POLICY, "a number of periods", periods, self.periods.into())?;
         }

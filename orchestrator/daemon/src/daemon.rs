@@ -124,7 +124,7 @@ impl Daemon {
         }
         let trust = Arc::new(TrustCache::default());
         trust.reload(&store)?;
-        let sources = Sources::new(Arc::clone(&wired.network));
+        let sources = Arc::new(Sources::new(Arc::clone(&wired.network)));
         if let Err(error) = sources.adopt(&trust.get().sources) {
             tracing::error!(%error, "a source cannot be reached by the broker");
         }
@@ -153,6 +153,11 @@ impl Daemon {
             signer: Signer { key, node: config.node.clone(), backend: wired.info.kind.clone() },
             status: Arc::clone(&status),
             engine: engine_config(&config, &trust, limits),
+            facts: {
+                let (config, trust, sources) = (config.clone(), Arc::clone(&trust), Arc::clone(&sources));
+                // No wrapper is judged by the epoch again.
+                Box::new(move || node::facts(&config, function_mib, epoch, &trust.get(), &sources))
+            },
         };
         let mut actor = Actor::new(parts, messages);
         let facts = node::facts(&config, function_mib, epoch, &trust.get(), &sources);

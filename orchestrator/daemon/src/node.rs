@@ -39,7 +39,7 @@ pub struct Node {
     /// Trust, for checking fast.
     pub trust: Arc<TrustCache>,
     /// Sources as the broker reaches them.
-    pub sources: Sources,
+    pub sources: Arc<Sources>,
     /// Both clocks.
     pub clock: Clock,
     /// Where it listens over TCP, once it does.

@@ -135,6 +135,8 @@ fn a_persistent_task_is_followed_period_by_period() {
     assert!(lines[3].contains("E3"), "{listed:?}");
     let shown = run(&node, &["task", "get", id]).done();
     assert!(shown.text().contains("3 done, 1 failed, 0 missed"), "{shown:?}");
+    let all = run(&node, &["task", "ls"]).done();
+    assert!(all.text().contains("PERIODS") && all.text().contains("3 done, 1 failed"), "{all:?}");
     let watched = run(&node, &["task", "watch", id]).done();
     assert!(watched.text().contains("waiting    period 0 done"), "{watched:?}");
     assert!(watched.text().contains("period 1 failed  E3"), "{watched:?}");

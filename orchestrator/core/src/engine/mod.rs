@@ -19,7 +19,7 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use broker::{BrokerConfig, BrokerStatus};
-pub use port::{Effect, GuestInput, GuestOrder, Input, Now, Outcome, PeriodEnd, Success};
+pub use port::{Effect, GuestInput, GuestOrder, Input, Now, Outcome, PeriodEnd, Prepared, Success};
 pub use status::{EngineStatus, GuestStatus, TaskStatus};
 
 use broker::Broker;
@@ -95,7 +95,7 @@ impl Engine {
         match input {
             Input::Accepted(spec) => self.accept(spec, now),
             Input::Recovered(spec, recorded) => self.recover(spec, recorded, now),
-            Input::State(guest, state) => self.state_loaded(guest, state, now),
+            Input::Prepared(guest, prepared) => self.prepared(guest, prepared, now),
             Input::Cancel(task) => self.finish(task, Outcome::Cancelled, "its task was cancelled"),
             Input::Guest(guest, input) => self.guest(guest, input, now),
             Input::ImagesChanged => self.forget_dormant(),

@@ -16,10 +16,9 @@ use fades_wire::control::{MAX_STATE_PART, Memory, Recall as Part, StateHead, ToG
 
 use super::Engine;
 use super::function::Recall;
-use super::port::{Effect, Now, Outcome, PeriodEnd};
+use super::port::{Effect, Now, Outcome, PeriodEnd, Prepared};
 use crate::fault::Fault;
 use crate::ids::{GuestId, TaskId};
-use crate::periods::FunctionState;
 use crate::task::TaskState;
 
 impl Engine {
@@ -163,21 +162,26 @@ impl Engine {
         self.finish(id, outcome, "its periods are over");
     }
 
-    /// What a function had kept is here; now it can be told to run, if it is awake.
-    pub(super) fn state_loaded(
-        &mut self,
-        guest: GuestId,
-        state: Result<Option<FunctionState>, Fault>,
-        now: Now,
-    ) {
+    /// What a period needs is here; now its function can be told to run, if it is awake.
+    pub(super) fn prepared(&mut self, guest: GuestId, prepared: Result<Prepared, Fault>, now: Now) {
         let Some(id) = self.running.get(&guest).copied() else { return };
-        let Some(attempt) = self.tasks.get_mut(&id).and_then(|task| task.attempt.as_mut()) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(attempt) = task.attempt.as_mut() else { return };
         if !matches!(attempt.recall, Recall::Asked) {
             return;
         }
-        let served = match state {
-            Ok(state) => {
+        let served = match prepared {
+            Ok(Prepared { operations, .. }) if operations.len() != task.spec.operations.len() => {
+                let why = format!(
+                    "{} operations were planned anew as {}",
+                    task.spec.operations.len(),
+                    operations.len()
+                );
+                Err(Fault::new(codes::INTERNAL, why))
+            }
+            Ok(Prepared { state, operations }) => {
                 attempt.recall = Recall::Here(state);
+                task.spec.operations = operations;
                 if attempt.hello_us.is_some() { self.serve(id, now) } else { Ok(()) }
             }
             Err(fault) => Err(fault),

@@ -8,7 +8,7 @@ use crate::backend::GuestExit;
 use crate::fault::Fault;
 use crate::ids::{GuestId, Role, TaskId};
 use crate::periods::FunctionState;
-use crate::task::{ImageRef, RecordedState, TaskSpec, TaskState};
+use crate::task::{ImageRef, OperationSpec, RecordedState, TaskSpec, TaskState};
 use crate::timings::Timings;
 
 /// The two clocks, read once per input.
@@ -27,8 +27,8 @@ pub enum Input {
     Accepted(TaskSpec),
     /// A task that an earlier daemon accepted and did not end, from the store. Given before the first tick.
     Recovered(TaskSpec, RecordedState),
-    /// The answer to [`Effect::LoadState`]: what a function has kept, or why that cannot be had.
-    State(GuestId, Result<Option<FunctionState>, Fault>),
+    /// The answer to [`Effect::Prepare`]: what a period needs, or why it cannot run.
+    Prepared(GuestId, Result<Prepared, Fault>),
     /// Someone entitled to it wants the task ended. Unknown and ended tasks are ignored.
     Cancel(TaskId),
     /// Something happened to a guest. Unknown and ended guests are ignored.
@@ -115,11 +115,12 @@ pub enum Effect {
         /// How it ended.
         end: PeriodEnd,
     },
-    /// Look up the state that a task's function has kept, as it is when all before is stored; answered by [`Input::State`].
-    LoadState {
+    /// Find out whether a period of this task may run as things are now, what its operations are on this node, and what its function
+    /// has kept, when all before is stored; answered by [`Input::Prepared`].
+    Prepare {
         /// The task.
         task: TaskId,
-        /// The function that wants it.
+        /// The function that waits for it.
         guest: GuestId,
     },
     /// Tell whoever watches how far a task is; not stored.
@@ -187,6 +188,15 @@ impl Outcome {
             Self::Expired => TaskState::Expired,
         }
     }
+}
+
+/// What a period needs that is not known before: its task may be months old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// What the function has kept, if anything yet.
+    pub state: Option<FunctionState>,
+    /// The task's operations, in the wrapper's order, with the sources as they are reached now.
+    pub operations: Vec<OperationSpec>,
 }
 
 /// How a period ended.

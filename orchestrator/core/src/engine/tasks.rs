@@ -264,7 +264,7 @@ impl Engine {
             self.guests.assign(guest, id);
             self.running.insert(guest, id);
             if schedule.is_some() {
-                self.out.push(Effect::LoadState { task: id, guest });
+                self.out.push(Effect::Prepare { task: id, guest });
             }
             if awake && let Err(fault) = self.serve(id, now) {
                 self.fail(id, fault, now);
@@ -284,7 +284,7 @@ impl Engine {
         let mut attempt = Attempt::new(guest, key, intake, spec.timeout_ms, now, patience);
         if schedule.is_some() {
             attempt.recall = Recall::Asked;
-            self.out.push(Effect::LoadState { task: id, guest });
+            self.out.push(Effect::Prepare { task: id, guest });
         }
         task.attempt = Some(attempt);
         self.running.insert(guest, id);

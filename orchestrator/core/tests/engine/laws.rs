@@ -140,8 +140,8 @@ impl Laws {
                     entry.next = last + 1;
                 }
                 Effect::Period { task, period, end } => self.period(*task, *period, end),
-                Effect::LoadState { task, guest } => {
-                    assert!(self.tasks[task].running.is_some(), "a state without a period");
+                Effect::Prepare { task, guest } => {
+                    assert!(self.tasks[task].running.is_some(), "nothing to prepare for");
                     assert!(!self.guests.get(guest).is_some_and(|kept| kept.stopped || kept.run));
                 }
                 Effect::Finish { task, outcome } => self.finish(*task, outcome),

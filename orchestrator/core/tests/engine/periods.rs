@@ -86,7 +86,13 @@ fn windows_move_with_their_period() {
     let broker = world.engine.status().broker.guest.unwrap();
     // At 3:30 period 2 is the latest that is due.
     assert_eq!(world.actors[&broker].windows, [(120_000_000_000, 180_000_000_000)]);
-    assert_eq!(told(&world, 1), "m0-1 +2");
+    // The next one asks for what is planned by then, moved from where period 0 is.
+    let planned = &mut world.planned.get_mut(&task(1)).expect("it is planned")[0].order;
+    (planned.from_ns, planned.to_ns) = (7, 60_000_000_007);
+    world.pass(60 * SECOND);
+    world.settle();
+    assert_eq!(world.actors[&broker].windows, [(180_000_000_007, 240_000_000_007)]);
+    assert_eq!(told(&world, 1), "m0-1 +2 +3");
 }
 
 #[test]

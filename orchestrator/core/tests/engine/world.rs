@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fades_core::backend::{ExitCause, GuestExit};
 use fades_core::engine::{
-    BrokerConfig, Config, Effect, Engine, GuestInput, Input, Now, Outcome, PeriodEnd, Success,
+    BrokerConfig, Config, Effect, Engine, GuestInput, Input, Now, Outcome, PeriodEnd, Prepared, Success,
 };
 use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
@@ -36,6 +36,8 @@ pub(crate) struct World {
     /// Periods that ended, in order: the result, or the failure's code.
     pub(crate) periods: Vec<(TaskId, u64, Result<Success, String>)>,
     loads: Vec<(TaskId, GuestId)>,
+    /// Operations of tasks as they are planned now.
+    pub(crate) planned: BTreeMap<TaskId, Vec<OperationSpec>>,
 }
 
 pub(crate) fn task(number: u8) -> TaskId {
@@ -113,6 +115,7 @@ impl World {
             damage: None,
             periods: Vec::new(),
             loads: Vec::new(),
+            planned: BTreeMap::new(),
         }
     }
 
@@ -144,11 +147,12 @@ impl World {
         self.effects.extend(effects.iter().cloned());
         let mut effects = effects;
         for (task, guest) in std::mem::take(&mut self.loads) {
-            let state = match self.damage.take() {
+            let operations = self.planned.get(&task).cloned().unwrap_or_default();
+            let prepared = match self.damage.take() {
                 Some(fault) => Err(fault),
-                None => Ok(self.kept.get(&task).cloned()),
+                None => Ok(Prepared { state: self.kept.get(&task).cloned(), operations }),
             };
-            effects.extend(self.give(Input::State(guest, state)));
+            effects.extend(self.give(Input::Prepared(guest, prepared)));
         }
         effects
     }
@@ -207,13 +211,14 @@ impl World {
                 };
                 self.periods.push((*task, *period, end));
             }
-            Effect::LoadState { task, guest } => self.loads.push((*task, *guest)),
+            Effect::Prepare { task, guest } => self.loads.push((*task, *guest)),
             Effect::Record { .. } | Effect::Missed { .. } | Effect::Progress { .. } => {}
         }
     }
 
     pub(crate) fn accept(&mut self, spec: TaskSpec) -> Vec<Effect> {
         self.laws.accepted(spec.id, TaskState::Accepted, 0);
+        self.planned.insert(spec.id, spec.operations.clone());
         self.give(Input::Accepted(spec))
     }
 
@@ -228,6 +233,7 @@ impl World {
     /// The same of a persistent task, with what was stored of it.
     pub(crate) fn recover_persistent(&mut self, spec: TaskSpec, recorded: RecordedState) -> Vec<Effect> {
         self.laws.accepted(spec.id, recorded.state, recorded.attempts);
+        self.planned.insert(spec.id, spec.operations.clone());
         self.laws.recovered(spec.id, recorded.periods);
         self.give(Input::Recovered(spec, recorded))
     }

@@ -5,17 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use fades_api::http::Progress;
-use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome, PeriodEnd, Success};
-use fades_core::fault::Fault;
+use fades_core::admit::NodeFacts;
+use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome};
 use fades_core::network::{NetEvent, PortId};
-use fades_core::periods::FunctionState;
 use fades_core::task::{ImageRef, TaskSpec};
 use fades_core::{GuestId, TaskId};
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use super::guests::Guests;
-use super::receipt::{Plan, Signer, seal};
+use super::receipt::{Plan, Signer};
 use super::recover::stored_state;
 use super::start::Starter;
 use super::{Message, Status};
@@ -25,7 +24,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::record::StoredState;
 use crate::store::schema::Tables;
-use crate::store::{Finished, FoundState, KeptState, PeriodEnded, Store, StoreError, StoredResult};
+use crate::store::{Finished, PeriodEnded, Store, StoreError};
 use crate::trust::TrustCache;
 
 /// Messages taken in before their effects are carried out: what is to be stored then shares transactions.
@@ -55,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) starter: Starter,
     pub(crate) consumed: Consumed,
     pub(crate) signer: Signer,
+    /// What the node knows of itself now.
+    pub(crate) facts: Box<dyn Fn() -> NodeFacts + Send>,
     pub(crate) status: Arc<RwLock<Status>>,
     /// The engine's configuration but for the broker's image; `None` while there is none.
     pub(crate) engine: Box<dyn Fn() -> Option<engine::Config> + Send>,
@@ -62,15 +63,15 @@ pub(crate) struct Parts {
 
 /// The shell around the engine.
 pub(crate) struct Actor {
-    parts: Parts,
+    pub(super) parts: Parts,
     inbox: mpsc::UnboundedReceiver<Message>,
     engine: Option<Engine>,
-    broker: Option<ImageRef>,
+    pub(super) broker: Option<ImageRef>,
     /// What came while there was no engine.
     early: Vec<Input>,
     guests: Guests,
     /// Of every task that the engine was told of and that has not ended.
-    plans: HashMap<TaskId, Plan>,
+    pub(super) plans: HashMap<TaskId, Plan>,
     /// Stored tasks that shall end before anybody has told of them.
     cancelled: HashSet<TaskId>,
     wake_us: Option<u64>,
@@ -264,9 +265,10 @@ impl Actor {
                     self.store(std::mem::take(&mut changes)).await?;
                     changes.push(Change::Period(self.period_ended(task, period, end)?));
                 }
-                Effect::LoadState { task, guest } => {
+                Effect::Prepare { task, guest } => {
                     self.store(std::mem::take(&mut changes)).await?;
-                    heard.push(Input::State(guest, self.state(Ulid::from_bytes(task.0))?));
+                    let prepared = self.prepared(Ulid::from_bytes(task.0))?;
+                    heard.push(Input::Prepared(guest, prepared));
                 }
                 Effect::Finish { task, outcome } => {
                     if matches!(outcome, Outcome::Succeeded(_)) {
@@ -338,107 +340,6 @@ impl Actor {
             self.plans.remove(&TaskId(task.to_bytes()));
         }
         Ok(())
-    }
-
-    fn finished(&self, task: TaskId, outcome: Outcome) -> Result<Finished, RuntimeError> {
-        let id = Ulid::from_bytes(task.0);
-        let at_us = self.parts.clock.unix_us();
-        let mut end = Finished {
-            id,
-            state: stored_state(outcome.state()),
-            at_us,
-            code: None,
-            detail: String::new(),
-            result: None,
-        };
-        match outcome {
-            Outcome::PeriodsOver => {}
-            Outcome::Succeeded(success) => match self.sealed(task, id, None, success, at_us)? {
-                Ok(result) => {
-                    self.count(&result);
-                    end.result = Some(result);
-                }
-                Err(why) => {
-                    end.state = StoredState::Failed;
-                    end.code = Some(fades_api::codes::INTERNAL.to_string());
-                    end.detail = why;
-                }
-            },
-            Outcome::Failed(fault) => {
-                end.code = Some(fault.code.to_string());
-                end.detail = fault.message;
-            }
-            Outcome::Cancelled => end.code = Some(fades_api::codes::TASK_CANCELLED.to_string()),
-            Outcome::Expired => end.code = Some(fades_api::codes::TASK_EXPIRED.to_string()),
-        }
-        Ok(end)
-    }
-
-    fn count(&self, result: &StoredResult) {
-        let read = result.outcome.operations.iter();
-        self.parts.metrics.points_read.add(read.clone().map(|op| op.points).sum());
-        self.parts.metrics.bytes_read.add(read.map(|op| op.bytes).sum());
-        self.parts.metrics.bytes_out.add(result.bytes.len() as u64);
-    }
-
-    fn period_ended(&self, task: TaskId, number: u64, end: PeriodEnd) -> Result<PeriodEnded, RuntimeError> {
-        let id = Ulid::from_bytes(task.0);
-        let at_us = self.parts.clock.unix_us();
-        let (code, detail) = (None, String::new());
-        let windows = self.plans.get(&task).map(|plan| plan.windows(number)).unwrap_or_default();
-        let mut ended = PeriodEnded { id, number, at_us, code, detail, windows, result: None, state: None };
-        let fault = match end {
-            PeriodEnd::Done(mut success) => {
-                let state = success.state.take();
-                let kept = state.as_ref();
-                match self.sealed(task, id, Some((number, kept)), success, at_us)? {
-                    Ok(result) => {
-                        self.count(&result);
-                        ended.result = Some(result);
-                        ended.state =
-                            state.map(|FunctionState { version, bytes }| KeptState { version, bytes });
-                        return Ok(ended);
-                    }
-                    Err(why) => Fault::new(fades_api::codes::INTERNAL, why),
-                }
-            }
-            PeriodEnd::Failed(fault) => fault,
-        };
-        (ended.code, ended.detail) = (Some(fault.code.to_string()), fault.message);
-        Ok(ended)
-    }
-
-    /// What a task's function has kept, as it is stored.
-    fn state(&self, task: Ulid) -> Result<Result<Option<FunctionState>, Fault>, RuntimeError> {
-        Ok(match self.parts.store.state(task)? {
-            FoundState::None => Ok(None),
-            FoundState::Whole(KeptState { version, bytes }) => Ok(Some(FunctionState { version, bytes })),
-            FoundState::Damaged(why) => {
-                tracing::error!(%task, why, "a function's state is damaged");
-                Err(Fault::new(fades_api::codes::STATE_DAMAGED, why))
-            }
-        })
-    }
-
-    /// A result with its receipt; in words why there is none. Of a period its number and the state that it leaves.
-    fn sealed(
-        &self,
-        task: TaskId,
-        id: Ulid,
-        period: Option<(u64, Option<&FunctionState>)>,
-        success: Success,
-        at_us: i64,
-    ) -> Result<Result<StoredResult, String>, RuntimeError> {
-        let record = self.parts.store.task(id)?;
-        let (Some(record), Some(plan), Some(broker)) = (record, self.plans.get(&task), &self.broker) else {
-            return Ok(Err("the task's record is gone".to_owned()));
-        };
-        let period = match period.map(|(number, kept)| plan.period(number, &record, kept)).transpose() {
-            Ok(period) => period.flatten(),
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let sealed = seal(&self.parts.signer, &id.to_string(), &record, plan, broker, period, success, at_us);
-        Ok(sealed.map_err(|error| error.to_string()))
     }
 
     fn tell_status(&self) {

@@ -11,8 +11,10 @@
 //! with it: a node that cannot remember must not go on.
 
 mod actor;
+mod ends;
 mod guests;
 mod log;
+mod prepare;
 mod receipt;
 mod recover;
 mod start;

@@ -2,7 +2,7 @@
 
 use fades_api::codes::{self, Code};
 use fades_api::task::Wrapper;
-use fades_core::admit::{self, Allowed, NodeFacts, Received};
+use fades_core::admit::{self, Allowed, NodeFacts, Received, Refusal};
 use fades_core::periods::PeriodsSoFar;
 use fades_core::task::{RecordedState, TaskSpec, TaskState};
 use ulid::Ulid;
@@ -21,19 +21,9 @@ pub(crate) enum Recovered {
 /// store since, so only what it names is looked for.
 pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &NodeFacts) -> Recovered {
     let lost = |code: Code, why: String| Recovered::Lost(code, format!("taken up after a restart: {why}"));
-    let payload = match fades_envelope::parse(envelope) {
-        Ok(envelope) => envelope.unverified_payload(),
-        Err(error) => return lost(codes::STORE_RECORD_MALFORMED, error.to_string()),
-    };
-    if fades_envelope::Digest::of(payload).to_string() != record.payload_digest {
-        return lost(
-            codes::STORE_RECORD_MALFORMED,
-            format!("the stored wrapper of {id} is not the accepted one"),
-        );
-    }
-    let wrapper = match Wrapper::from_json(payload) {
+    let wrapper = match stored_wrapper(id, record, envelope) {
         Ok(wrapper) => wrapper,
-        Err(error) => return lost(error.code, error.to_string()),
+        Err(refusal) => return lost(refusal.code, refusal.message),
     };
     let received = Received {
         unix_us: u64::try_from(record.accepted_us).unwrap_or(0),
@@ -55,6 +45,20 @@ pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &No
         }
         Err(refusal) => lost(refusal.code, refusal.message),
     }
+}
+
+/// The wrapper of a task, out of the envelope that it was accepted in.
+///
+/// # Errors
+/// It is not the accepted one any more.
+pub(super) fn stored_wrapper(id: Ulid, record: &TaskRecord, envelope: &[u8]) -> Result<Wrapper, Refusal> {
+    let malformed = |why: String| Refusal::new(codes::STORE_RECORD_MALFORMED, why);
+    let parsed = fades_envelope::parse(envelope).map_err(|error| malformed(error.to_string()))?;
+    let payload = parsed.unverified_payload();
+    if fades_envelope::Digest::of(payload).to_string() != record.payload_digest {
+        return Err(malformed(format!("the stored wrapper of {id} is not the accepted one")));
+    }
+    Wrapper::from_json(payload).map_err(|error| Refusal::new(error.code, error.to_string()))
 }
 
 /// The engine's state for a stored one.

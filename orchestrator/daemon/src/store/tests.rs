@@ -156,6 +156,38 @@ async fn an_end_is_told_once() {
     assert_eq!(states, [(1, StoredState::Accepted), (2, StoredState::Succeeded)]);
 }
 
+/// Records as the first program wrote them, before there were persistent tasks.
+#[tokio::test]
+async fn what_was_stored_before_still_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = Ulid::from_parts(9, 9);
+    let record = br#"{"issuer":"pollution.example","key_id":"aa","payload_digest":"07","epoch":"bb",
+        "image":"stats@sha256:00","sources":["edison"],"result_limit":1000,"priority":5,"state":"queued","attempts":1,
+        "accepted_us":1,"changed_us":2,"started_us":2,"ended_us":null,"expires_us":3,"verify_us":50,"code":null,"detail":""}"#;
+    let event =
+        br#"{"task":"00000000090000000000000009","issuer":"pollution.example","state":"queued","code":null,
+        "detail":"","at_us":2}"#;
+    let written = move |tables: &mut Tables<'_>| {
+        tables.tasks.insert(id.0, record.as_slice())?;
+        tables.envelopes.insert(id.0, b"envelope".as_slice())?;
+        tables.open.insert(id.0, ())?;
+        tables.events.insert(1, event.as_slice())?;
+        tables.newest_event = 1;
+        Ok(())
+    };
+    store.write(written).await.unwrap();
+    let (store, _) = reopen(dir.path(), store).await;
+    let [(found, record, _)] = &store.unfinished().unwrap()[..] else { panic!("one task is open") };
+    assert_eq!((*found, record.state, &record.periods), (id, StoredState::Queued, &None));
+    assert_eq!(store.events_after(0, None, 9).unwrap().events[0].1.period, None);
+    assert!(store.periods(id, None, 9).unwrap().is_empty());
+    assert!(store.write(move |t| t.advance(id, StoredState::Starting, 2, None, "", NOW)).await.unwrap());
+    assert_eq!(store.task(id).unwrap().unwrap().attempts, 2);
+    // It has no periods, whoever says so.
+    assert!(!store.write(move |t| t.miss_periods(id, 0, 1, NOW)).await.unwrap());
+}
+
 #[tokio::test]
 async fn many_writers_share_few_commits() {
     let dir = tempfile::tempdir().unwrap();

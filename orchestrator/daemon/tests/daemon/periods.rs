@@ -24,7 +24,7 @@ fn counting() -> Script {
 /// Submits a persistent task whose period 0 was due so many seconds ago, one every thousand seconds.
 async fn submit(node: &TestNode, number: u32, past_s: i64, until_s: i64, missed: &str) {
     let envelope = node.signed(&id(number), |wrapper| {
-        wrapper["credentials"]["expires_at"] = json!(node.in_seconds(3_000));
+        wrapper["credentials"]["expires_at"] = json!(node.in_seconds(3_500));
         let operation = &mut wrapper["drb"]["operations"][0];
         operation["from"] = json!(node.in_seconds(-past_s - 500));
         operation["to"] = json!(node.in_seconds(-past_s));
@@ -284,4 +284,44 @@ async fn who_may_nothing_of_the_kind_is_refused() {
     let view = node.ended(&id(2)).await;
     assert_eq!(view["code"], "E5017", "{view}");
     assert_eq!(get(&node, 2, "/periods").await["periods"][0]["code"], "E5014");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_period_is_judged_by_what_holds_then() {
+    let mut dir = {
+        let node = TestNode::with(counting(), |_| {}).await;
+        submit(&node, 1, 10, 2_995, "skip").await;
+        over(&node, 1, 1).await;
+        // A source at another place, and a policy with less in it.
+        let source = json!({ "kind": "influxdb1", "host": "127.0.0.1", "port": 8087, "database": "other" });
+        assert_eq!(node.admin("PUT", "/v1/admin/sources/edison", &source).await.status, 200);
+        let mut less = policy();
+        less["sources"] = json!({});
+        let path = format!("/v1/admin/issuers/{ISSUER}");
+        assert_eq!(node.admin("PUT", &path, &json!({ "policy": less })).await.status, 200);
+        node.stop().await
+    };
+    for (period, told) in [(1, "failed 1"), (2, "done 2"), (3, "failed 3")] {
+        let clock = Clock::default();
+        clock.shift_us(period * 1_000_000_000 - 100_000_000);
+        let node = TestNode::start(dir, counting(), clock, |_| {}).await;
+        if period == 2 {
+            let path = format!("/v1/admin/issuers/{ISSUER}");
+            assert_eq!(node.admin("PUT", &path, &json!({ "policy": policy() })).await.status, 200);
+        } else if period == 3 {
+            let path = format!("/v1/admin/issuers/{ISSUER}");
+            assert_eq!(node.local("DELETE", &path, b"").await.status, 200);
+        }
+        assert_eq!(get(&node, 1, "").await["state"], "waiting");
+        let later = Clock::default();
+        later.shift_us(period * 1_000_000_000);
+        dir = node.stop().await;
+        let node = TestNode::start(dir, counting(), later, |_| {}).await;
+        over(&node, 1, u64::try_from(period).unwrap() + 1).await;
+        assert_eq!(list(&node, 1).await.last().unwrap(), told);
+        let row = &get(&node, 1, "/periods").await["periods"][0];
+        let code = [None, Some("E1401"), None, Some("E1205")][usize::try_from(period).unwrap()];
+        assert_eq!(row["code"].as_str(), code, "{row}");
+        dir = node.stop().await;
+    }
 }

@@ -127,10 +127,10 @@ impl Shell {
                 assert!(self.outcomes.insert(task, outcome).is_none(), "{task} ended twice");
             }
             Effect::WakeAt { mono_us } => self.wake_us = mono_us,
-            Effect::LoadState { guest, .. } => return Some(Input::State(guest, Ok(None))),
             Effect::Record { .. }
             | Effect::Missed { .. }
             | Effect::Period { .. }
+            | Effect::Prepare { .. }
             | Effect::Progress { .. } => {}
         }
         None

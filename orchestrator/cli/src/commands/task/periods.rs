@@ -72,10 +72,16 @@ pub(super) fn news(news: &PeriodNews) -> String {
     format!("{what} {} {}", numbers(news.number, news.through), news.state.as_str())
 }
 
+/// How many of its periods became what.
+pub(super) fn counts(periods: &PeriodsView) -> String {
+    let PeriodsView { done, failed, missed, .. } = periods;
+    format!("{done} done, {failed} failed, {missed} missed")
+}
+
 /// How far a persistent task is, line by line.
 pub(super) fn facts(periods: &PeriodsView) -> Vec<(&'static str, String)> {
-    let PeriodsView { done, failed, missed, running, next_due, state } = periods;
-    let mut facts = vec![("periods", format!("{done} done, {failed} failed, {missed} missed"))];
+    let PeriodsView { running, next_due, state, .. } = periods;
+    let mut facts = vec![("periods", counts(periods))];
     facts.extend(running.map(|number| ("runs", format!("period {number}"))));
     facts.extend(next_due.map(|due| ("next due", due.to_string())));
     facts.extend(state.as_ref().map(|state| {

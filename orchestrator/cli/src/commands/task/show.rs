@@ -51,9 +51,13 @@ impl Ls {
 }
 
 fn table(tasks: &[TaskView]) -> String {
-    let mut table = Table::new(&["task", "state", "code", "issuer", "image", ">prio", "accepted"]);
+    let mut head = vec!["task", "state", "code", "issuer", "image", ">prio", "accepted"];
+    // A column of their own only where there are any.
+    let persistent = tasks.iter().any(|task| task.periods.is_some());
+    head.extend(persistent.then_some("periods"));
+    let mut table = Table::new(&head);
     for task in tasks {
-        table.row([
+        let mut row = vec![
             task.task.to_string(),
             task.state.to_string(),
             task.code.map(|code| code.to_string()).unwrap_or_default(),
@@ -61,7 +65,9 @@ fn table(tasks: &[TaskView]) -> String {
             task.image.name.to_string(),
             task.priority.to_string(),
             format!("{:.0}", task.accepted_at),
-        ]);
+        ];
+        row.extend(persistent.then(|| task.periods.as_ref().map(periods::counts).unwrap_or_default()));
+        table.row(row);
     }
     table.text_or("no tasks")
 }
