@@ -1,4 +1,5 @@
 //! The device tree that a hypervisor hands over on aarch64: what is read of it, what the kernel gets, and what is wrong with it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 use fades_loader_core::start_info::PhysicalMemory;
 use fades_loader_core::tree::Tree;

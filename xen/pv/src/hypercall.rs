@@ -149,6 +149,7 @@ unsafe impl Call for Processor {
 unsafe impl Call for Processor {
     /// These are instructions of x86-64, and [`crate::detect::here`] finds no Xen elsewhere: "no such function".
     unsafe fn call(&self, _number: u64, _arguments: [u64; 3]) -> i64 {
+        let Self(Instruction::Vmcall | Instruction::Vmmcall) = self;
         -38
     }
 }

@@ -135,7 +135,11 @@ fn nodes(_: &Options, _: &Budgets, wanted: &[&str]) -> Result<Vec<Measured>> {
     let images = building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     stage("programs", || {
         check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))?;
-        check(&mut cargo(&["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"]))
+        if line || memory || !compared.is_empty() {
+            let plain = ["build", "--profile", "bench", "--package", "fades-bench", "--example", "plain"];
+            check(&mut cargo(&plain))?;
+        }
+        Ok(())
     })?;
     if line || memory {
         measured.extend(stage("the whole line", || line::measure(&images, line, memory))?);

@@ -303,3 +303,54 @@ impl Backend for QemuBackend {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    use fades_core::network::PortId;
+    use fades_wire::address::{CONTROL_PORT, Endpoint, GATEWAY};
+
+    use super::*;
+
+    fn backend() -> QemuBackend {
+        QemuBackend::new(Accelerator::Tcg, "/bin/true", "unit-tests", None).unwrap()
+    }
+
+    #[test]
+    fn images_for_arm_are_run_where_that_is_said_and_possible() {
+        assert_eq!(backend().architectures(), [Architecture::X86_64]);
+        let both = backend().emulating_arm("/bin/true").unwrap();
+        assert_eq!(both.architectures(), Architecture::ALL);
+        assert_eq!(both.accelerator(Architecture::Aarch64), Accelerator::Tcg);
+        for (program, words) in [("/nowhere/qemu", "No such file"), ("/bin/false", "exit status: 1")] {
+            let refusal = backend().emulating_arm(program).err().unwrap().to_string();
+            assert!(refusal.contains(program) && refusal.contains(words), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_guest_for_a_processor_that_is_not_run_is_not_started() {
+        let file = || OwnedFd::from(File::open("/dev/null").unwrap());
+        let spec = GuestSpec {
+            name: "a".to_owned(),
+            role: Role::Function,
+            image: [0; 32],
+            architecture: Architecture::Aarch64,
+            memory_mib: 64,
+            command_line: String::new(),
+            seed: [0; 32],
+            time_unix_us: 0,
+            loader: file(),
+            application: file(),
+            port: PortId(1),
+            control: Control::Network(Endpoint::new(GATEWAY, CONTROL_PORT)),
+            link: file(),
+            mac: [2, 0, 0, 0, 0, 7],
+            time_limit: None,
+        };
+        let refusal = backend().start(spec).err().unwrap();
+        assert!(matches!(refusal, BackendError::Spec { .. }), "{refusal}");
+    }
+}

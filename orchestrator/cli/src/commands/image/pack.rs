@@ -15,8 +15,8 @@ use crate::files;
 pub(crate) struct Pack {
     /// The image to make.
     file: PathBuf,
-    /// The loader, an ELF.
-    #[arg(long, value_name = "ELF")]
+    /// The loader: an ELF, for aarch64 a flat image.
+    #[arg(long, value_name = "FILE")]
     loader: PathBuf,
     /// Kernel and program, an ELF.
     #[arg(long, value_name = "ELF")]
@@ -30,6 +30,9 @@ pub(crate) struct Pack {
     /// What it is for.
     #[arg(long)]
     role: RoleWord,
+    /// The processor that it is for.
+    #[arg(long, value_enum, default_value_t = Target::X86_64)]
+    target: Target,
     /// Least memory that it starts with, MiB.
     #[arg(long, value_name = "MIB", default_value_t = 32)]
     memory_mib: u32,
@@ -50,6 +53,16 @@ pub(crate) enum RoleWord {
     Dmf,
 }
 
+/// Processors that images are for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Target {
+    /// 64-bit x86.
+    #[value(name = "x86_64")]
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+}
+
 impl Pack {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let key = SigningKey::read(&self.key)?;
@@ -63,7 +76,10 @@ impl Pack {
                 RoleWord::Drb => Role::Drb,
                 RoleWord::Dmf => Role::Dmf,
             },
-            architecture: Architecture::X86_64,
+            architecture: match self.target {
+                Target::X86_64 => Architecture::X86_64,
+                Target::Aarch64 => Architecture::Aarch64,
+            },
             minimum_memory_mib: self.memory_mib,
             function,
         };
