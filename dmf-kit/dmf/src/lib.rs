@@ -99,9 +99,9 @@ pub use run::{run as main, run_recurring as recurring};
 pub mod prelude {
     pub use dmf_reduce::{
         Align, Anomalies, Batch, Correlation, Distinct, Error, Events, Function, Group, Groups, Histogram,
-        How, JoinFunction, Joined, Moments, NoParameters, NotFinite, Pipe, Quantiles, Rate, Recurring, Reducer,
-        Row, Series, Summary, TopK, Trend, Unused, Window, WindowFunction, Windowed, Windows, duration_ns, pipe,
-        rfc3339,
+        How, JoinFunction, Joined, Moments, NoParameters, NotFinite, Pipe, Quantiles, Rate, Recurring,
+        Reducer, Row, Series, Summary, TopK, Trend, Unused, Window, WindowFunction, Windowed, Windows,
+        duration_ns, pipe, rfc3339,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

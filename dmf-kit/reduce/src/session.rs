@@ -71,12 +71,7 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
     ///
     /// # Errors
     /// [`Code::Function`] if it cannot work on these operations.
-    pub fn of(
-        mut function: F,
-        operations: &[OperationName],
-        window: u64,
-        clock: C,
-    ) -> Result<Self, Failure> {
+    pub fn of(mut function: F, operations: &[OperationName], window: u64, clock: C) -> Result<Self, Failure> {
         let ids: Vec<&str> = operations.iter().map(|operation| operation.id.0.as_str()).collect();
         function.operations(&ids).map_err(|error| Failure::new(Code::Function, error.to_string()))?;
         let window = (window / operations.len().max(1) as u64).max(2 * MAX_BATCH_LEN as u64);

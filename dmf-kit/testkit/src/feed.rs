@@ -20,6 +20,8 @@
 //! assert_eq!(result, 43.0);
 //! ```
 
+use std::collections::VecDeque;
+
 use dmf_reduce::Function;
 use dmf_reduce::session::Session;
 use fades_wire::batch::{Batch, BatchBuilder};
@@ -59,7 +61,8 @@ const RESULT_LIMIT: u64 = 1 << 20;
 const WINDOW: u64 = 1 << 20;
 
 /// Gives `feeds` to a function in batches of at most `1, 2, 3, …` points, so that every boundary is met, and returns its
-/// result.
+/// result. Operations come as a broker sends them: one after another, or side by side if the function takes them together, and
+/// none beyond the credit that the function gives.
 ///
 /// # Errors
 /// As the orchestrator would see it.
@@ -70,19 +73,61 @@ pub fn reduce<F: Function>(parameters: &str, feeds: &[Feed]) -> Result<serde_jso
         operations.iter().zip(0..).map(|(id, index)| OperationName { index, id: Name::from(*id) }).collect();
     let mut session = Session::<F, _>::new(parameters, &names, WINDOW, || 0)?;
     let (mut encoder, mut decoder) = (Encoder::data(), Decoder::data());
-    for (operation, stream) in operations.iter().zip(0u32..) {
-        let mut meter = Meter::default();
-        for feed in feeds.iter().filter(|feed| feed.operation == *operation) {
-            for (kind, body) in frames_of(feed, meter.series_count()) {
-                count(&mut meter, kind, &body);
-                carry(&mut session, &mut encoder, &mut decoder, stream, kind, &body)?;
-            }
+    let of = |(operation, number): (&&str, u16)| {
+        Stream::new(feeds.iter().filter(|feed| feed.operation == **operation), number)
+    };
+    let mut streams: Vec<Stream> = operations.iter().zip(0..).map(of).collect();
+    let mut turn = 0;
+    while streams.iter().any(|stream| !stream.frames.is_empty()) {
+        for (number, credit) in session.due() {
+            streams[usize::try_from(number).unwrap_or(usize::MAX)].credit += credit.bytes;
         }
-        let end = body(&End(meter.summary(u16::try_from(stream).unwrap_or(u16::MAX))));
-        carry(&mut session, &mut encoder, &mut decoder, stream, Kind::End, &end)?;
+        let count = streams.len();
+        let mut order = (turn..count).chain(0..turn);
+        let next = order.find(|&at| streams[at].may_go()).expect("a function lets one of its streams go on");
+        let (kind, body) = streams[next].take();
+        let number = u32::try_from(next).unwrap_or(u32::MAX);
+        carry(&mut session, &mut encoder, &mut decoder, number, kind, &body)?;
+        // Whoever takes them together gets them by turns; else each to its end.
+        turn = if F::TOGETHER { (next + 1) % count } else { 0 };
     }
     let outcome = session.finish(RESULT_LIMIT)?;
     serde_json::from_slice(&outcome.result).map_err(|error| Failure::new(Code::Function, error.to_string()))
+}
+
+/// What is still to be sent of one operation.
+struct Stream {
+    frames: VecDeque<(Kind, Vec<u8>)>,
+    credit: u64,
+}
+
+impl Stream {
+    fn new<'a>(feeds: impl Iterator<Item = &'a Feed>, number: u16) -> Self {
+        let (mut meter, mut frames) = (Meter::default(), VecDeque::new());
+        for feed in feeds {
+            for (kind, body) in frames_of(feed, meter.series_count()) {
+                count(&mut meter, kind, &body);
+                frames.push_back((kind, body));
+            }
+        }
+        frames.push_back((Kind::End, body(&End(meter.summary(number)))));
+        Self { frames, credit: 0 }
+    }
+
+    /// Only chunks take credit.
+    fn may_go(&self) -> bool {
+        self.frames
+            .front()
+            .is_some_and(|(kind, body)| *kind != Kind::Chunk || body.len() as u64 <= self.credit)
+    }
+
+    fn take(&mut self) -> (Kind, Vec<u8>) {
+        let (kind, body) = self.frames.pop_front().expect("one that may go has a frame");
+        if kind == Kind::Chunk {
+            self.credit -= body.len() as u64;
+        }
+        (kind, body)
+    }
 }
 
 fn frames_of(feed: &Feed, id: u32) -> Vec<(Kind, Vec<u8>)> {
@@ -123,8 +168,6 @@ fn carry<F: Function, C: FnMut() -> u64>(
     kind: Kind,
     body: &[u8],
 ) -> Result<(), Failure> {
-    // Credit is granted as a running function would; a feed never waits, so the grants only have to be made.
-    let _ = session.due();
     let mut bytes = Vec::new();
     encoder.frame(kind, stream, body, &mut bytes).expect("a frame of our own making fits");
     decoder.push(&bytes);

@@ -66,7 +66,8 @@ fn elf() -> Vec<u8> {
 
 /// A signed image file of a function that says what it takes.
 pub(crate) fn described(name: &str, function: Option<fades_pack::Function>, signer: &SigningKey) -> Vec<u8> {
-    let description = fades_pack::Description { function, ..description(name, "1.0.0", fades_pack::Role::Dmf, 32) };
+    let description =
+        fades_pack::Description { function, ..description(name, "1.0.0", fades_pack::Role::Dmf, 32) };
     fades_pack::pack(&description, &elf(), &elf(), signer).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fades_envelope::{SigningKey, prove};
 use fades_image_build::Builder;
-use fades_pack::{Architecture, Description, Function, MAX_IMAGE, Role};
+use fades_pack::{Description, Function, MAX_IMAGE, Role};
 use serde::Serialize;
 
 use super::project::{Project, Where, built};
@@ -50,7 +50,7 @@ pub(super) struct Built {
 impl Build {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let project = self.place.project()?;
-        let builder = project.kit.builder(!context.output().is_json());
+        let builder = project.builder(!context.output().is_json());
         let key = Key::open(self.key.as_deref(), context)?;
         let image = packed(&project, &builder, &key.key)?;
         let path = match &self.image {
@@ -133,7 +133,7 @@ pub(crate) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> 
         name: author.name().parse().map_err(|error: fades_pack::NameError| refused(&error))?,
         version: author.version().parse().map_err(|error: fades_pack::VersionError| refused(&error))?,
         role: Role::Dmf,
-        architecture: Architecture::X86_64,
+        architecture: project.packed_for(),
         minimum_memory_mib: MEMORY_MIB,
         function: Some(function.clone()),
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fades_api::codes;
-use fades_image_build::{Author, BuildError, Builder};
+use fades_image_build::{Architecture, Author, BuildError, Builder};
 use fades_pack::Function;
 
 use crate::failure::{Failure, Result, chain};
@@ -22,6 +22,9 @@ pub(crate) struct Where {
     pub(super) dir: PathBuf,
     #[command(flatten)]
     pub(super) kit: KitOption,
+    /// The processor that its image is for: x86_64 or aarch64.
+    #[arg(long, value_name = "PROCESSOR", default_value_t)]
+    target: Architecture,
 }
 
 /// Where the kit is.
@@ -84,6 +87,7 @@ fn cache() -> PathBuf {
 
 /// A function's crate with its kit.
 pub(crate) struct Project {
+    pub(crate) target: Architecture,
     pub(crate) author: Author,
     pub(crate) kit: Kit,
 }
@@ -91,11 +95,24 @@ pub(crate) struct Project {
 impl Where {
     pub(crate) fn project(&self) -> Result<Project> {
         let author = Author::at(&self.dir).map_err(|error| built(&error))?;
-        Ok(Project { author, kit: self.kit.find()? })
+        Ok(Project { author, kit: self.kit.find()?, target: self.target })
     }
 }
 
 impl Project {
+    /// The same processor in the words of manifests.
+    pub(super) const fn packed_for(&self) -> fades_pack::Architecture {
+        match self.target {
+            Architecture::X86_64 => fades_pack::Architecture::X86_64,
+            Architecture::Aarch64 => fades_pack::Architecture::Aarch64,
+        }
+    }
+
+    /// A builder for the processor that is asked for, which tells what takes long.
+    pub(crate) fn builder(&self, loud: bool) -> Builder {
+        self.kit.builder(loud).architecture(self.target)
+    }
+
     /// What the function takes and gives, by its program on the host.
     pub(super) fn function(&self, builder: &Builder) -> Result<Function> {
         let said = builder.describe_author(&self.author).map_err(|error| built(&error))?;

@@ -52,11 +52,11 @@ impl Run {
         let output = context.output();
         let (task, data) = (project.file(&self.task), project.file(&self.data));
         let here = host::run(&project, &task, &data)?;
-        let builder = project.kit.builder(!output.is_json());
+        let builder = project.builder(!output.is_json());
         // Nobody else sees this node, so the key lives as long as it.
         let key = SigningKey::generate()?;
         let image = packed(&project, &builder, &key)?;
-        let mut trial = Trial::start(&project.kit, self.backend, &key)?;
+        let mut trial = Trial::start(&project, self.backend, &key)?;
         trial.function(project.author.name(), &image.bytes)?;
         let there = trial.submit(&task, &data)?;
         let ran = compare(here, there, image.bytes.len() as u64);

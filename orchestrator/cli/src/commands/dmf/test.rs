@@ -78,7 +78,7 @@ impl Test {
         let key = SigningKey::generate()?;
         let image = match guests.is_empty() || self.replay.is_empty() {
             true => None,
-            false => Some(packed(&project, &project.kit.builder(!context.output().is_json()), &key)?),
+            false => Some(packed(&project, &project.builder(!context.output().is_json()), &key)?),
         };
         for data in &self.replay {
             let file = project.file(data);
@@ -91,7 +91,7 @@ impl Test {
             });
             for (on, image) in guests.iter().zip(std::iter::repeat(image.as_ref())) {
                 let Some(image) = image else { continue };
-                let mut trial = Trial::start(&project.kit, on.backend(), &key)?;
+                let mut trial = Trial::start(&project, on.backend(), &key)?;
                 trial.function(project.author.name(), &image.bytes)?;
                 let there = trial.submit(&task, &file)?;
                 let same = there.result == here.result && there.points == here.read.points;

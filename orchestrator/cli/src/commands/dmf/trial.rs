@@ -10,12 +10,13 @@ use clap::ValueEnum;
 use fades_api::codes;
 use fades_api::task::TaskDraft;
 use fades_envelope::{SigningKey, prove};
-use fades_pack::{Architecture, Description, MAX_IMAGE, Role};
+use fades_image_build::Architecture;
+use fades_pack::{Description, MAX_IMAGE, Role};
 use fades_points::Fixture;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::project::{Kit, built};
+use super::project::{Project, built};
 use super::replay;
 use crate::commands::init::Backend;
 use crate::commands::up::beside;
@@ -54,8 +55,8 @@ pub(super) struct Outcome {
 
 impl Trial {
     /// Starts one with a broker that `key` has signed.
-    pub(super) fn start(kit: &Kit, backend: Backend, key: &SigningKey) -> Result<Self> {
-        let builder = kit.builder(false);
+    pub(super) fn start(project: &Project, backend: Backend, key: &SigningKey) -> Result<Self> {
+        let builder = project.builder(false);
         let read = |path: PathBuf| files::read(&path, MAX_IMAGE);
         let loader = read(builder.loader().map_err(|error| built(&error))?)?;
         let broker = read(builder.guest("fades-drb").map_err(|error| built(&error))?)?;
@@ -66,14 +67,20 @@ impl Trial {
         let node = folder.path().join("node");
         let word = backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
+        allow(project.target, &node)?;
         let daemon = daemon(&node)?;
         let trial = Self { folder, daemon, image: String::new() };
         trial.answers()?;
-        trial.broker(&loader, &broker, key)?;
+        trial.broker((&loader, &broker), project, key)?;
         Ok(trial)
     }
 
-    fn broker(&self, loader: &[u8], application: &[u8], key: &SigningKey) -> Result<()> {
+    fn broker(
+        &self,
+        (loader, application): (&[u8], &[u8]),
+        project: &Project,
+        key: &SigningKey,
+    ) -> Result<()> {
         let refused =
             |error: &dyn std::error::Error| Failure::usage(format!("the broker's image: {}", chain(error)));
         let description = Description {
@@ -82,7 +89,7 @@ impl Trial {
                 .parse()
                 .map_err(|error: fades_pack::VersionError| refused(&error))?,
             role: Role::Drb,
-            architecture: Architecture::X86_64,
+            architecture: project.packed_for(),
             minimum_memory_mib: BROKER_MIB,
             function: None,
         };
@@ -204,6 +211,17 @@ impl Drop for Trial {
         let _gone = self.daemon.kill();
         let _gone = self.daemon.wait();
     }
+}
+
+/// Lets the node run images for another processor than its own.
+fn allow(target: Architecture, node: &Path) -> Result<()> {
+    if target == Architecture::X86_64 {
+        return Ok(());
+    }
+    let file = node.join("fades.toml");
+    let settings =
+        files::read_text(&file, MAX_IMAGE)?.replace("# emulate = []", &format!("emulate = [\"{target}\"]"));
+    std::fs::write(&file, settings).map_err(|error| Failure::system(file.display(), &error))
 }
 
 fn daemon(node: &Path) -> Result<Child> {

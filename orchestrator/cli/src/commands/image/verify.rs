@@ -48,7 +48,7 @@ impl Verify {
             false => None,
             true => {
                 let project = self.place.project()?;
-                let builder = project.kit.builder(!context.output().is_json());
+                let builder = project.builder(!context.output().is_json());
                 // Signatures are compared with their keys, and bytes here: whose key it is does not matter.
                 let key = SigningKey::generate()?;
                 let again = packed(&project, &builder, &key)?;
