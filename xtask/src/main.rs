@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, images, lab, prepush, setup, test};
+use xtask::{bench, demo, docs, images, lab, package, prepush, setup, test};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -19,6 +19,8 @@ cargo xtask COMMAND
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
                          a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
+  docs                   build the book of docs/ into target/book, with its reference, and check its links
+  package                a Debian package: programs, images, kit, completions, man pages; into target/package
   images                 build, pack and sign the images into target/images
   bench [FILTER] [--check] [--record]
                          every figure beside its promise in bench/budgets.toml; `bench compare`: those of
@@ -60,15 +62,21 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["demo", options @ ..] if options.iter().any(|word| is_help(word)) => return Ok(help(DEMO_HELP)),
         // Options of `test` go to cargo, which has a help of its own.
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
-        ["setup" | "images" | "prepush" | "bench" | "figures" | "machines", options @ ..]
-            if options.iter().any(|word| is_help(word)) =>
-        {
+        [
+            "setup" | "images" | "docs" | "package" | "prepush" | "bench" | "figures" | "machines",
+            options @ ..,
+        ] if options.iter().any(|word| is_help(word)) => {
             return Ok(help(HELP));
         }
         ["setup"] => setup::run()?,
         ["images"] => {
             stage("setup", setup::run)?;
             building("images", "2 minutes", images::build)?;
+        }
+        ["docs"] => docs::run()?,
+        ["package"] => {
+            stage("setup", setup::run)?;
+            package::run()?;
         }
         ["demo", options @ ..] => match demo::Options::parse(options) {
             Ok(options) => demo::run(&options)?,
