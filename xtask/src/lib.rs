@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod demo;
+pub mod docs;
 pub mod images;
 pub mod lab;
 pub mod layers;
+pub mod package;
 pub mod prepush;
 pub mod setup;
 pub mod stage;

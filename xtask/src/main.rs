@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, images, lab, prepush, setup, test};
+use xtask::{bench, demo, docs, images, lab, package, prepush, setup, test};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -20,6 +20,8 @@ cargo xtask COMMAND
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
                          a console never is
   prepush                fmt, clippy with warnings denied, layers, docs
+  docs                   build the book of docs/ into target/book, with its reference, and check its links
+  package                a Debian package: programs, images, kit, completions, man pages; into target/package
   images [--target x86_64|aarch64]
                          build, pack and sign the images into target/images, or target/images-aarch64
   bench [FILTER] [--check] [--record]
@@ -62,9 +64,10 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["demo", options @ ..] if options.iter().any(|word| is_help(word)) => return Ok(help(DEMO_HELP)),
         // Options of `test` go to cargo, which has a help of its own.
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
-        ["setup" | "images" | "prepush" | "bench" | "figures" | "machines", options @ ..]
-            if options.iter().any(|word| is_help(word)) =>
-        {
+        [
+            "setup" | "images" | "docs" | "package" | "prepush" | "bench" | "figures" | "machines",
+            options @ ..,
+        ] if options.iter().any(|word| is_help(word)) => {
             return Ok(help(HELP));
         }
         ["setup"] => setup::run()?,
@@ -73,6 +76,11 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             Ok(architecture) => build_images(architecture)?,
             Err(error) => return Ok(misused(&format!("{error}"), HELP)),
         },
+        ["docs"] => docs::run()?,
+        ["package"] => {
+            stage("setup", setup::run)?;
+            package::run()?;
+        }
         ["demo", options @ ..] => match demo::Options::parse(options) {
             Ok(options) => demo::run(&options)?,
             Err(error) => return Ok(misused(&error.to_string(), DEMO_HELP)),

@@ -3,6 +3,7 @@
 mod dmf;
 mod doctor;
 mod explain;
+mod generate;
 mod image;
 pub(crate) mod init;
 mod issuer;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Say what a code means.
     #[command(arg = without_node())]
     Explain(explain::Explain),
+    /// Make completions, man pages and the book's reference.
+    #[command(subcommand, hide = true, arg = without_node())]
+    Generate(generate::Generate),
 }
 
 impl Command {
@@ -68,6 +72,7 @@ impl Command {
             Self::Doctor(command) => command.run(context),
             Self::Up(command) => command.run(),
             Self::Explain(command) => command.run(context),
+            Self::Generate(command) => command.run(context),
         }
     }
 }

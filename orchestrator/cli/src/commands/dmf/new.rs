@@ -28,6 +28,10 @@ const MOST: f64 = 1e9;
 /// Longest file of a template.
 const LONGEST: usize = 1 << 20;
 
+/// What a template is made of.
+const FILES: [&str; 7] =
+    ["Cargo.toml", "README.md", "gitignore", "config.toml", "task.toml", "src/main.rs", "data/points.lp"];
+
 /// Arguments of `fades dmf new`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  fades dmf new pollution-peaks --defaults")]
@@ -92,9 +96,14 @@ impl New {
         let answers = self.answers(kit.root.join("dmf-kit/dmf").display().to_string())?;
         let template = kit.root.join("dmf-kit/template");
         let mut made = Made { folder, files: Vec::new() };
-        for name in ["Cargo.toml", "README.md", "gitignore", "task.toml", "src/main.rs", "data/points.lp"] {
+        for name in FILES {
             let text = files::read_text(&template.join(name), LONGEST)?;
-            let target = made.folder.join(if name == "gitignore" { ".gitignore" } else { name });
+            let target = made.folder.join(match name {
+                // In the kit they would hold for the kit.
+                "gitignore" => ".gitignore",
+                "config.toml" => ".cargo/config.toml",
+                name => name,
+            });
             make_parent(&target)?;
             files::create(&target, answers.render(name, &text).as_bytes(), 0o644)?;
             made.files.push(target);
@@ -260,7 +269,7 @@ mod tests {
             threshold: THRESHOLD,
             kit: "../dmf".into(),
         };
-        for name in ["Cargo.toml", "task.toml", "src/main.rs", "README.md", "gitignore"] {
+        for name in FILES.into_iter().filter(|name| *name != "data/points.lp") {
             assert_eq!(own.render(name, &template(name)), template(name), "{name}");
         }
         let read = |text: &str| Fixture::from_line_protocol(text).unwrap();
