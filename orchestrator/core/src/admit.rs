@@ -157,8 +157,12 @@ pub fn check(
     Ok(())
 }
 
-/// An image that the node does not have is left to [`plan`]. Tells no version of an image that the policy does not name.
-fn check_floor(wrapper: &Wrapper, policy: &Policy, node: &NodeFacts) -> Result<(), Refusal> {
+/// Whether the image is as new as the policy wants it. One that the node does not have is left to [`plan`]. Tells no version of an
+/// image that the policy does not name.
+///
+/// # Errors
+/// It is older.
+pub fn check_floor(wrapper: &Wrapper, policy: &Policy, node: &NodeFacts) -> Result<(), Refusal> {
     let image = &wrapper.dmf.image;
     let facts = node.images.get(&image.digest).filter(|facts| facts.name == image.name.as_str());
     match (facts, policy.floor(image.name.as_str())) {

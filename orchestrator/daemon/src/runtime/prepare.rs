@@ -60,6 +60,7 @@ fn judge(
     }
     let policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
     policy.permits(&wrapper)?;
+    admit::check_floor(&wrapper, &policy, facts)?;
     let allowed = Allowed {
         result_bytes: record.result_limit,
         state_bytes: record.periods.as_ref().map_or(0, |periods| periods.state_limit),
