@@ -15,7 +15,7 @@ mod test;
 mod trial;
 
 pub(crate) use build::packed;
-pub(crate) use project::Where;
+pub(crate) use project::{KitOption, Where};
 
 use clap::Subcommand;
 

@@ -38,13 +38,13 @@ pub(crate) struct KitOption {
 /// The kit: this project's sources, out of which kernel, loader and runtime of a function come.
 #[derive(Debug, Clone)]
 pub(crate) struct Kit {
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Where what is built lies.
     pub(super) target: PathBuf,
 }
 
 impl KitOption {
-    pub(super) fn find(&self) -> Result<Kit> {
+    pub(crate) fn find(&self) -> Result<Kit> {
         if let Some(root) = &self.kit {
             return Kit::at(root)
                 .ok_or_else(|| no_kit(format!("{} holds no kit: it has no {MARK}", root.display())));

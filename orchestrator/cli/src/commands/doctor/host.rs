@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use super::mend::Mend;
 use crate::failure::chain;
 use crate::output::bytes;
 
@@ -29,11 +30,13 @@ const EARLIEST: &str = "2026-01-01T00:00:00Z";
 pub(super) struct Settings {
     qemu: String,
     wanted: Wanted,
+    /// Whether images for aarch64 are to run, translated.
+    aarch64: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { qemu: PROGRAM.to_owned(), wanted: Wanted::Auto }
+        Self { qemu: PROGRAM.to_owned(), wanted: Wanted::Auto, aarch64: false }
     }
 }
 
@@ -43,9 +46,11 @@ impl Settings {
         let text = std::fs::read_to_string(folder.join("fades.toml")).unwrap_or_default();
         let table: toml::Table = text.parse().unwrap_or_default();
         let backend = |key: &str| table.get("backend")?.get(key)?.as_str();
+        let emulated = table.get("backend").and_then(|backend| backend.get("emulate")?.as_array());
         Self {
             qemu: backend("qemu").unwrap_or(PROGRAM).to_owned(),
             wanted: backend("kind").and_then(BackendKind::named).map_or(Wanted::Auto, Wanted::Only),
+            aarch64: emulated.into_iter().flatten().any(|word| word.as_str() == Some("aarch64")),
         }
     }
 }
@@ -61,6 +66,9 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
     if findings.iter().all(|finding| finding.verdict != super::Verdict::Fail) {
         findings.extend(backend(settings));
     }
+    if settings.aarch64 {
+        findings.push(translator());
+    }
     findings.extend([memory(), open_files(), clock()]);
     findings
 }
@@ -68,7 +76,13 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
 fn qemu(program: &str) -> Finding {
     let output = match Command::new(program).arg("--version").output() {
         Ok(output) => output,
-        Err(error) => return Finding::coded("qemu", codes::QEMU_MISSING, format!("{program}: {error}")),
+        Err(error) => {
+            let mend = (program == PROGRAM).then(|| Mend::Packages(vec!["qemu-system-x86"]));
+            return Finding {
+                mend,
+                ..Finding::coded("qemu", codes::QEMU_MISSING, format!("{program}: {error}"))
+            };
+        }
     };
     let text = String::from_utf8_lossy(&output.stdout);
     let first = text.lines().next().unwrap_or_default().to_owned();
@@ -76,6 +90,22 @@ fn qemu(program: &str) -> Finding {
         Some(version) if version >= QEMU_LEAST => Finding::ok("qemu", first),
         Some(_) => Finding::coded("qemu", codes::QEMU_TOO_OLD, first),
         None => Finding::coded("qemu", codes::QEMU_MISSING, format!("{program} does not say its version")),
+    }
+}
+
+/// What runs images for aarch64.
+fn translator() -> Finding {
+    let program = "qemu-system-aarch64";
+    match Command::new(program).arg("--version").output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            Finding::ok(program, text.lines().next().unwrap_or_default())
+        }
+        Err(error) => Finding {
+            mend: Some(Mend::Packages(vec!["qemu-system-arm"])),
+            advice: "Install it: `apt-get install qemu-system-arm`, or take aarch64 out of `emulate` in fades.toml.".to_owned(),
+            ..Finding::coded(program, codes::QEMU_MISSING, format!("{program}: {error}"))
+        },
     }
 }
 
@@ -174,7 +204,10 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
     let mode = std::fs::metadata(folder).map(|metadata| metadata.mode() & 0o777).unwrap_or(0);
     let mut findings = vec![match mode & 0o077 {
         0 => Finding::ok("folder", shown.to_string()),
-        _ => Finding::coded("folder", codes::FOLDER_OPEN_TO_OTHERS, format!("{shown} has mode {mode:04o}")),
+        _ => Finding {
+            mend: Some(Mend::Run(vec!["chmod".to_owned(), "700".to_owned(), shown.to_string()])),
+            ..Finding::coded("folder", codes::FOLDER_OPEN_TO_OTHERS, format!("{shown} has mode {mode:04o}"))
+        },
     }];
     findings.push(match SigningKey::read(&folder.join("node.key")) {
         Ok(key) => Finding::ok("node key", key.public().id().to_string()),
@@ -207,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_fails_with_what_to_do() {
-        let settings = Settings { qemu: "/nowhere/qemu".to_owned(), wanted: Wanted::Auto };
+        let settings = Settings { qemu: "/nowhere/qemu".to_owned(), ..Settings::default() };
         let findings = examine(&settings);
         assert_eq!((findings[0].verdict, findings[0].code), (Verdict::Fail, Some(codes::QEMU_MISSING)));
         assert!(findings[0].advice.contains("apt-get install"));
@@ -219,7 +252,7 @@ mod tests {
         if XenBackend::is_dom0() {
             return;
         }
-        let settings = Settings { qemu: PROGRAM.to_owned(), wanted: Wanted::Only(BackendKind::Xen) };
+        let settings = Settings { wanted: Wanted::Only(BackendKind::Xen), ..Settings::default() };
         let findings = backend(&settings);
         let last = findings.last().unwrap();
         assert_eq!((last.verdict, last.code), (Verdict::Fail, Some(codes::XEN_NOT_DOM0)), "{last:?}");

@@ -1,6 +1,8 @@
 //! `fades doctor`: looks at everything a node needs, and says what to do about what is missing.
 
+mod building;
 mod host;
+mod mend;
 mod node;
 
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use clap::Args;
 use fades_api::codes::Code;
 use serde::Serialize;
 
+use self::mend::Mend;
+use crate::commands::dmf::KitOption;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -20,6 +24,11 @@ use crate::output::Table;
 pub(crate) struct Doctor {
     /// The node's folder, where --node does not name it.
     dir: Option<PathBuf>,
+    /// Mend what can be mended from here, without asking; what is run is shown first.
+    #[arg(long)]
+    mend: bool,
+    #[command(flatten)]
+    kit: KitOption,
 }
 
 /// How one thing looks.
@@ -44,6 +53,9 @@ struct Finding {
     /// What to do; empty when all is well.
     #[serde(rename = "do", skip_serializing_if = "String::is_empty")]
     advice: String,
+    /// What mends it, where that can be done from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<Mend>,
 }
 
 impl Finding {
@@ -70,7 +82,14 @@ impl Finding {
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { what: what.into(), verdict, detail: detail.into(), code: None, advice: advice.into() }
+        Self {
+            what: what.into(),
+            verdict,
+            detail: detail.into(),
+            code: None,
+            advice: advice.into(),
+            mend: None,
+        }
     }
 }
 
@@ -82,6 +101,17 @@ struct Report {
 
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        let findings = self.examine(context)?;
+        let commands = mend::commands(&findings, rustix::process::geteuid().is_root());
+        // What was mended is looked at again; what was found before is no longer of interest.
+        let findings = match mend::offer(context.output(), &commands, self.mend)? {
+            true => self.examine(context)?,
+            false => findings,
+        };
+        tell(context, findings)
+    }
+
+    fn examine(&self, context: &Context) -> Result<Vec<Finding>> {
         let folder = match &self.dir {
             Some(dir) => Some(dir.clone()),
             None => context.folder()?,
@@ -96,19 +126,23 @@ impl Doctor {
             None => context.address()?,
         };
         findings.extend(context.run(async { Ok(node::examine(address).await) })?);
-        let faults: Vec<&str> =
-            findings.iter().filter(|f| f.verdict == Verdict::Fail).map(|f| f.what.as_str()).collect();
-        let words = format!("not ready: {}", faults.join(", "));
-        let ready = faults.is_empty();
-        let report = Report { ready, findings };
-        context.output().show(&report, describe)?;
-        if ready {
-            return Ok(());
-        }
-        let code =
-            report.findings.iter().filter(|f| f.verdict == Verdict::Fail).find_map(|finding| finding.code);
-        Err(Failure { exit: Exit::NotReady, code, message: words, hint: String::new(), task: None })
+        findings.extend(building::examine(&self.kit));
+        Ok(findings)
     }
+}
+
+fn tell(context: &Context, findings: Vec<Finding>) -> Result<()> {
+    let faults: Vec<&str> =
+        findings.iter().filter(|f| f.verdict == Verdict::Fail).map(|f| f.what.as_str()).collect();
+    let words = format!("not ready: {}", faults.join(", "));
+    let ready = faults.is_empty();
+    let report = Report { ready, findings };
+    context.output().show(&report, describe)?;
+    if ready {
+        return Ok(());
+    }
+    let code = report.findings.iter().filter(|f| f.verdict == Verdict::Fail).find_map(|finding| finding.code);
+    Err(Failure { exit: Exit::NotReady, code, message: words, hint: String::new(), task: None })
 }
 
 fn describe(report: &Report) -> String {
