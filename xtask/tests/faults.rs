@@ -120,15 +120,21 @@ fn each_fault_has_its_cause_and_leaves_nothing() {
         misbehave(&bed, &fault);
         only_the_broker_is_left(&bed, broker);
     }
+    // What its image says of its parameters, before any guest; and what only the function knows.
     for (parameters, words) in [
-        ("", "missing field `mode`"),
-        ("mode = \"dance\"", "unknown variant `dance`"),
-        ("mode = \"nothing\"\ncolour = 3", "unknown field `colour`"),
-        ("mode = \"nothing\"\nafter = \"noon\"", "invalid type: string \"noon\""),
+        ("", "dmf.parameters.mode"),
+        ("mode = \"dance\"", "dmf.parameters.mode"),
+        ("mode = \"nothing\"\ncolour = 3", "dmf.parameters.colour"),
+        ("mode = \"nothing\"\nafter = \"noon\"", "dmf.parameters.after"),
     ] {
-        misbehave(&bed, &Fault { parameters, exit: 1, code: "E3012", words: &[words], ..USUAL });
+        misbehave(&bed, &Fault { parameters, exit: 2, code: "E1327", words: &[words], ..USUAL });
         only_the_broker_is_left(&bed, broker);
     }
+    let refused = bed.wrapper("window", "every = \"banana\"", 64, patience_ms(30_000));
+    let (ended, failure) = bed.submit_and_wait(&refused);
+    assert_eq!((ended, failure["code"].as_str()), (1, Some("E3012")), "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains("\"banana\" is no duration"), "{failure}");
+    only_the_broker_is_left(&bed, broker);
     behave(&bed);
     only_the_broker_is_left(&bed, broker);
 }

@@ -15,8 +15,8 @@ catalogue! {
         "The same function was given the same points in two places, and gave two results. A result must follow from its data alone.";
     TRIAL_NODE_FAILED = 8006, 503, "the node for this run did not come up", "Read its last words in the message, and run `fades doctor`.",
         "A run has a node of its own, which lives as long as it does.";
-    IMAGE_NOT_REPRODUCED = 8008, 409, "image is not what its source gives", "Build with the toolchain, the kit and the lock file that it was made with; if they are, do not trust it.",
-        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes wherever they lie.";
     FOLDER_TAKEN = 8007, 409, "folder is taken", "Choose another name, or remove the folder.",
         "Nothing that is there is written over.";
+    IMAGE_NOT_REPRODUCED = 8008, 409, "image is not what its source gives", "Build with the toolchain, the kit and the lock file that it was made with; if they are, do not trust it.",
+        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes wherever they lie.";
 }

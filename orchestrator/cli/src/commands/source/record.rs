@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::Args;
@@ -27,6 +28,10 @@ const IMAGE: &str = "record";
 const MEMORY_MIB: u32 = 128;
 /// Shortest range that is halved, nanoseconds: a millisecond.
 const SHORTEST_NS: i128 = 1_000_000;
+
+/// Time before the next try where the issuer's rate is used up, and how often in a row: a rate of one task in two minutes.
+const WAIT: Duration = Duration::from_secs(1);
+const MOST_WAITS: u32 = 120;
 
 /// Arguments of `fades source record`.
 #[derive(Debug, Args)]
@@ -87,14 +92,23 @@ impl Record {
             let message = format!("no operation of {} reads source {}", self.task.display(), self.name);
             return Err(Failure::usage(message));
         }
-        let (mut fixture, mut tasks) = (Fixture::default(), 0);
+        let (mut fixture, mut tasks, mut waits) = (Fixture::default(), 0, 0);
         while let Some(operation) = left.pop() {
-            tasks += 1;
             match carry_out(context, &asked(&operation)?, &self.key, &self.completing) {
-                Ok(document) => take(document.result, &mut fixture)?,
+                Ok(document) => {
+                    (tasks, waits) = (tasks + 1, 0);
+                    take(document.result, &mut fixture)?;
+                }
                 Err(failure) => match (failure.code, halves(&operation)) {
                     (Some(codes::RESULT_TOO_LARGE | codes::FUNCTION_FAILED), Some(halves)) => {
-                        left.extend(halves)
+                        (tasks, waits) = (tasks + 1, 0);
+                        left.extend(halves);
+                    }
+                    // One task a range may be faster than the policy allows.
+                    (Some(codes::RATE_ABOVE_POLICY), _) if waits < MOST_WAITS => {
+                        waits += 1;
+                        std::thread::sleep(WAIT);
+                        left.push(operation);
                     }
                     _ => return Err(failure),
                 },
