@@ -329,7 +329,7 @@ async fn images_go_unless_an_unfinished_task_names_them_and_their_use_with_them(
     }
     store.accept(task).await.unwrap();
     assert!(store.image_uses().unwrap().is_empty());
-    assert!(store.write(move |t| t.advance(id, StoredState::Starting, 1, "", NOW + 3)).await.unwrap());
+    assert!(store.write(move |t| t.advance(id, StoredState::Starting, 1, None, "", NOW + 3)).await.unwrap());
     assert_eq!(store.image_uses().unwrap(), [(named.clone(), NOW + 3)].into());
     let all = vec![named.clone(), other.clone(), "e".repeat(64)];
     assert_eq!(store.remove_images(all.clone()).await.unwrap(), [other]);
