@@ -212,7 +212,7 @@ fn build_into(
                 Architecture::Aarch64 => fades_pack::Architecture::Aarch64,
             },
             minimum_memory_mib: recipe.minimum_memory_mib,
-            function: described(builder, recipe)?,
+            function: described(&builder, recipe)?,
         };
         let image = fades_pack::pack(&description, &loader, &application, &key)?;
         if image.len() as u64 > MAX_PACKED {

@@ -178,6 +178,9 @@ fn recorded(author: &Author, node: &Node, task: &Path, key: &Path, result: &Valu
     let out = ["--out", fixture.to_str().unwrap(), "--key", key.to_str().unwrap()];
     let told = author.done(author.folder.path(), &[&words[..], &out[..]].concat());
     assert_eq!((&told["points"], &told["series"]), (&10_000.into(), &5.into()));
+    // What is there is not recorded over, and that is said before anything is asked.
+    let (exit, _, said) = author.fails(author.folder.path(), &[&words[..], &out[..]].concat());
+    assert!(exit == 2 && said.contains("is there already") && !said.contains("accepted"), "{said}");
     let dev =
         ["dmf", "dev", "--runs", "1", "--task", task.to_str().unwrap(), "--data", fixture.to_str().unwrap()];
     let here = author.done(crate_, &dev);

@@ -6,8 +6,8 @@
 //!                       function/    what the author wrote, `dmf-kit` found at ../kit
 //!                       kit ->       this workspace
 //! ```
-//! Cargo and compiler put paths into what they make. Here every path below the stage is the same, wherever author and kit have
-//! their folders, and so are the bytes that come out.
+//! Cargo and compiler put paths into what they make. Here every path below the stage is the same, wherever the author's crate has
+//! its folder, and so are the bytes that come out. A kit in another folder still gives other bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

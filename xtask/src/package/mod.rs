@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fades_image_build::Architecture;
 
 use crate::images::{self, Images, RECIPES};
 use crate::stage::{building, cargo, check, root, stage, target};
@@ -33,7 +34,7 @@ const SHELLS: [(&str, &str); 3] = [
 /// # Errors
 /// A build failed, or `dpkg-deb` did.
 pub fn run() -> Result<()> {
-    let images = building("images", "2 minutes", images::build)?;
+    let images = building("images", "2 minutes", || images::build(Architecture::X86_64))?;
     building("programs", "4 minutes", || {
         check(&mut cargo(&["build", "--release", "--package", "fades-daemon", "--package", "fades-cli"]))
     })?;

@@ -65,7 +65,8 @@ impl Baseline {
     fn by_group(&self) -> BTreeMap<Group, Moments> {
         let mut all: BTreeMap<Group, Moments> = BTreeMap::new();
         for (group, moments) in self.now.clone().into_rows() {
-            all.entry(group).or_default().join(&moments);
+            // Moments can always be joined.
+            let _joined = all.entry(group).or_default().join(&moments);
         }
         all
     }
@@ -117,7 +118,7 @@ impl Recurring for Baseline {
         for (group, moments) in self.by_group() {
             let long = after.entry(group).or_default();
             long.periods += u64::from(moments.count() > 0);
-            long.moments.join(&moments);
+            let _joined = long.moments.join(&moments);
         }
         after
     }

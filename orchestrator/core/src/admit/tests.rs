@@ -248,9 +248,9 @@ fn a_stored_task_is_planned_again_without_being_judged() {
     let late = Received { unix_us: NOW_US * 2, mono_us: None, verify_us: 0 };
     assert_eq!(plan(&wrapper(&[]), ALLOWED, &node(), late).unwrap().result_limit, 9);
     let mut node = node();
-    assert!(!plan(&wrapper(&[]), 9, &node, late).unwrap().together);
+    assert!(!plan(&wrapper(&[]), ALLOWED, &node, late).unwrap().together);
     node.images.get_mut(&STATS).unwrap().together = true;
-    assert!(plan(&wrapper(&[]), 9, &node, late).unwrap().together, "as its image says");
+    assert!(plan(&wrapper(&[]), ALLOWED, &node, late).unwrap().together, "as its image says");
     node.sources.clear();
     assert_eq!(plan(&wrapper(&[]), ALLOWED, &node, late).unwrap_err().code, SOURCE_UNKNOWN);
 }

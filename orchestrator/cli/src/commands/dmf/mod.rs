@@ -33,7 +33,7 @@ pub(crate) enum Dmf {
     Run(run::Run),
     /// Run the crate's tests, and recorded data on the backends that are named; the results must be equal.
     Test(test::Test),
-    /// Build the image: signed, the same bytes wherever it is built.
+    /// Build the image: signed, the same bytes from whatever folder.
     Build(build::Build),
 }
 

@@ -50,7 +50,7 @@ pub(super) fn offer(output: Output, commands: &[Vec<String>], yes: bool) -> Resu
         output.note(&format!("  {}", command.join(" ")));
     }
     let asks = !output.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !yes && !(asks && agreed()) {
+    if !(yes || asks && agreed()) {
         if !asks {
             output.note("`fades doctor --mend` runs it");
         }

@@ -84,6 +84,10 @@ struct Group {
 
 impl Record {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        // Now, and not when everything is recorded.
+        if self.out.exists() {
+            return Err(Failure::usage(format!("{} is there already", self.out.display())));
+        }
         let draft = TaskDraft::from_toml(&files::read_text(&self.task, limits::DOCUMENT_BYTES)?)?;
         let wrapper = draft.on_trial()?;
         let operations = wrapper.drb.operations.iter().filter(|operation| operation.source == self.name);
