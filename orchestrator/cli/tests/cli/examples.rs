@@ -21,7 +21,7 @@ fn the_tasks_are_signed_and_taken() {
         node.tcp(&["task", "submit", file.to_str().unwrap(), "--key", "service.key", "--wait"]).done();
         seen += 1;
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 5);
 }
 
 /// A program with `fades` in its PATH.

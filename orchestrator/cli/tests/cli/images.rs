@@ -55,7 +55,7 @@ fn the_list_says_who_signed_who_may_and_what_runs() {
     assert!(node.local(&["image", "ls", "--full"]).done().text().contains(digest));
     // whoever is not the operator is told what everybody is
     let public = node.tcp(&["image", "ls", "-o", "json"]).done().json();
-    assert_eq!((public.as_array().unwrap().len(), &public[0]["issuers"]), (4, &Value::Null));
+    assert_eq!((public.as_array().unwrap().len(), &public[0]["issuers"]), (images.len(), &Value::Null));
 }
 
 #[test]
@@ -97,6 +97,7 @@ fn floors_are_set_by_the_issuers_policy_and_shown_in_the_tree() {
 #[test]
 fn what_a_task_needs_is_removed_only_with_the_task() {
     let node = TestNode::equipped(Script::default().functions([FunctionAct::Loops]));
+    let before = node.images().len();
     let other = node.added("stats", "1.1.0", 32);
     let task = node.submit("stats:1.0.0").exit;
     assert_ne!(task, 0, "a task names an image by its name or its digest");
@@ -119,29 +120,32 @@ fn what_a_task_needs_is_removed_only_with_the_task() {
     assert!(node.local(&["image", "rm", short]).done().text().contains(other.as_str().unwrap()));
     node.local(&["image", "rm", short]).refused(3, "E1500");
     node.local(&["image", "rm", "drb", "--cancel"]).refused(4, "E1515");
-    assert_eq!(node.images().len(), 3);
+    assert_eq!(node.images().len(), before - 1);
 }
 
 #[test]
 fn garbage_goes_after_it_was_shown() {
     let node = TestNode::equipped(Script::default());
+    // `stats` with one version more than is kept, `unknown` with two, which the policy of nobody names.
     for version in ["1.1.0", "1.2.0"] {
         node.added("stats", version, 32);
         node.added("unknown", version, 32);
     }
+    let all = node.images().len();
     let gc = |words: &[&str]| node.local(&[&["image", "gc", "-o", "json"], words].concat()).done().json();
     let shown = gc(&["--dry-run"]);
     assert_eq!((&shown["dry_run"], shown["removed"].as_array().unwrap().len()), (&true.into(), 1));
-    assert_eq!((&shown["removed"][0]["version"], node.images().len()), (&"1.1.0".into(), 8));
+    assert_eq!((&shown["removed"][0]["version"], node.images().len()), (&"1.1.0".into(), all));
     let text = node.local(&["image", "gc", "--dry-run", "--keep", "1"]).done();
-    assert!(text.text().contains("3 images would go, ") && text.text().contains("5 kept"), "{text:?}");
+    assert!(text.text().contains("3 images would go, "), "{text:?}");
+    assert!(text.text().contains(&format!("{} kept", all - 3)), "{text:?}");
     assert!(text.text().contains("2 newer ones are kept"), "{text:?}");
     let gone = gc(&["--keep", "2"]);
     let versions: Vec<&str> =
         gone["removed"].as_array().unwrap().iter().map(|image| image["version"].as_str().unwrap()).collect();
-    assert_eq!((versions, &gone["kept"]), (vec!["1.0.0", "1.1.0"], &6.into()), "{gone}");
+    assert_eq!((versions, &gone["kept"]), (vec!["1.0.0", "1.1.0"], &(all - 2).into()), "{gone}");
     assert!(gone["bytes"].as_u64().unwrap() > 0);
-    assert_eq!((gc(&[])["removed"].as_array().unwrap().len(), node.images().len()), (0, 6));
+    assert_eq!((gc(&[])["removed"].as_array().unwrap().len(), node.images().len()), (0, all - 2));
     assert_eq!(node.local(&["image", "gc", "--keep", "0"]).exit, 2);
 }
 

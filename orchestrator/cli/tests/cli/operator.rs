@@ -52,7 +52,7 @@ fn issuers_sources_and_images() {
     node.local(&["source", "rm", "testbed"]).refused(3, "E1418");
 
     let images = node.tcp(&["image", "ls", "-o", "json"]).done().json();
-    assert_eq!(images.as_array().unwrap().len(), 5);
+    assert_eq!(images.as_array().unwrap().len(), 6);
     let window = images
         .as_array()
         .unwrap()
