@@ -84,12 +84,7 @@ impl Author {
         if lock.is_file() {
             put(&stage.join("Cargo.lock"), &files::read(&lock)?)?;
         }
-        let kit = stage.join("kit");
-        if fs::read_link(&kit).ok().as_deref() != Some(builder.workspace_root()) {
-            let _ = fs::remove_file(&kit);
-            std::os::unix::fs::symlink(builder.workspace_root(), &kit)
-                .map_err(BuildError::file("link", &kit))?;
-        }
+        files::link(builder.workspace_root(), &stage.join("kit"))?;
         Ok(stage)
     }
 }

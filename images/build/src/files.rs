@@ -60,6 +60,15 @@ pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), BuildError> {
     fs::rename(from, to).map_err(BuildError::file("replace", to))
 }
 
+/// Makes `link` a symbolic link to the folder `to`, if it is none yet.
+pub(crate) fn link(to: &Path, link: &Path) -> Result<(), BuildError> {
+    if fs::read_link(link).ok().as_deref() != Some(to) {
+        let _ = fs::remove_file(link);
+        std::os::unix::fs::symlink(to, link).map_err(BuildError::file("link", link))?;
+    }
+    Ok(())
+}
+
 /// Waits until nobody else holds the lock `path`, and holds it until the value is dropped, or the process ends.
 pub(crate) fn lock(path: &Path) -> Result<fs::File, BuildError> {
     if let Some(folder) = path.parent() {

@@ -15,21 +15,23 @@ use crate::{Builder, archive, run};
 /// `fsgsbase` is of x86-64 alone, and nothing elsewhere.
 const FEATURES: &str = "pci,tcp,fsgsbase";
 /// To be changed when the steps below change what comes out of the same inputs.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 /// Limits of the network stack, which its build script reads: a broker talks to more than 8 functions at once, and an evicted
 /// neighbour costs up to a second; and after a loss many pieces may be waiting for the missing one.
 const LIMITS: [(&str, &str); 2] =
     [("SMOLTCP_IFACE_NEIGHBOR_CACHE_COUNT", "256"), ("SMOLTCP_ASSEMBLER_MAX_SEGMENT_COUNT", "32")];
 
-/// The crates that are patched: their name, the folder of their patches, and the name of their copy.
-const PATCHED: [(&str, &str, &str); 2] =
-    [("hermit-kernel", "images/kernel/patches", "source"), ("smoltcp", "images/kernel/smoltcp", "smoltcp")];
+/// The crates that are patched: their name, the folder of their patches, and where their copy lies.
+const PATCHED: [(&str, &str, &str); 2] = [
+    ("hermit-kernel", "images/kernel/patches", "source"),
+    ("smoltcp", "images/kernel/smoltcp", "source/smoltcp"),
+];
 
 /// Crates of this workspace that the patched kernel is built with: its drivers in a Xen domain.
 const LINKED: [&str; 3] = ["xen/pv", "xen/store", "proto/ring"];
-/// Stands for this workspace's folder in the patched manifest, as a path relative to the copy would depend on where the
-/// target folder is.
-const WORKSPACE: &str = "FADES-WORKSPACE";
+/// The link below the kernel's copy by which it finds them. What cargo makes of a crate depends on its path, relative to the
+/// workspace where it lies in it: so all of them do, and the same kernel comes of any checkout.
+const LINK: &str = "fades";
 
 /// Builds the kernel if its key has not been built yet. Returns `libhermit.a` and whether it was there.
 pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
@@ -55,7 +57,7 @@ pub(crate) fn build(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
             apply(&patch, &copy)?;
         }
     }
-    name_workspace(builder, &folder.join("source/Cargo.toml"))?;
+    files::link(builder.workspace_root(), &folder.join("source").join(LINK))?;
     let built = compile(builder, &folder.join("source"), true)?;
     archive::make(builder.toolchain()?, builder.architecture, &built, &folder)?;
     Ok((library, false))
@@ -156,14 +158,6 @@ fn apply(patch: &Path, folder: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Tells the patched manifest where this workspace is.
-fn name_workspace(builder: &Builder, manifest: &Path) -> Result<(), BuildError> {
-    let text = files::read(manifest)?;
-    let root = builder.workspace_root().display().to_string();
-    let text = String::from_utf8_lossy(&text).replace(WORKSPACE, &root);
-    files::write(manifest, text.as_bytes())
-}
-
 /// Compiles the kernel to a static library with the target that it is written for.
 fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, BuildError> {
     let toolchain = builder.toolchain()?;
@@ -185,17 +179,8 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     let mut flags = OsString::from("--cap-lints=warn");
     flags.push(builder.architecture.kernel_flags());
     let crates = run::cargo_home().join("registry/src");
-    let patched = source.parent().unwrap_or(source);
     // The last one that fits counts.
-    let [xen, proto] = ["xen", "proto"].map(|folder| builder.workspace_root().join(folder));
-    for (from, to) in [
-        (patched, "patched"),
-        (source, "kernel"),
-        (&xen, "xen"),
-        (&proto, "proto"),
-        (&crates, "crates"),
-        (&toolchain.library, "rust"),
-    ] {
+    for (from, to) in [(source, "kernel"), (&crates, "crates"), (&toolchain.library, "rust")] {
         flags.push(" --remap-path-prefix=");
         flags.push(from);
         flags.push("=");
