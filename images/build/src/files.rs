@@ -32,13 +32,17 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(all)
 }
 
-/// Adds the files of a folder, with their names, to a key.
+/// Adds the files of a folder, with their paths in it, to a key. An empty folder is nothing, as to git.
 pub(crate) fn add_folder(key: &mut Key, folder: &Path) -> Result<(), BuildError> {
+    add_below(key, folder, folder)
+}
+
+fn add_below(key: &mut Key, root: &Path, folder: &Path) -> Result<(), BuildError> {
     for entry in entries(folder)? {
-        key.add(entry.file_name().unwrap_or_default().as_encoded_bytes());
         if entry.is_dir() {
-            add_folder(key, &entry)?;
+            add_below(key, root, &entry)?;
         } else {
+            key.add(entry.strip_prefix(root).unwrap_or(&entry).as_os_str().as_encoded_bytes());
             key.add(&read(&entry)?);
         }
     }
