@@ -71,6 +71,7 @@ impl<F: Recurring> Habit<F> for Remembers {
 
 fn live<F: Function, H: Habit<F>>(image: &'static str) -> ! {
     let guest = boot(Identity { role: Role::Function, image });
+    fades_guest::crash::data(|| dmf_reduce::last_chunk()?.to_json());
     let control = guest.control;
     let sender = control.sender();
     let mut busy = false;

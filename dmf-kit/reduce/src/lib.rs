@@ -19,6 +19,7 @@ mod groups;
 mod joined;
 mod merge;
 mod pipe;
+mod place;
 pub mod recurring;
 mod reducer;
 mod reducers;
@@ -31,6 +32,7 @@ pub use groups::{Group, Groups};
 pub use joined::{JoinFunction, Joined, Row, Unused};
 pub use merge::Align;
 pub use pipe::{How, Pipe, pipe};
+pub use place::{Place, last_chunk};
 pub use recurring::Recurring;
 pub use reducer::{NotFinite, Reducer};
 pub use reducers::{

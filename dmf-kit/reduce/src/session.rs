@@ -11,6 +11,8 @@
 //! operations together, when it holds the chunk's points no longer ([`Function::held`]). So a stream that is ahead of the others
 //! waits at the broker, and what is held never exceeds the window.
 
+use std::rc::Rc;
+
 use fades_wire::batch::{Batch, MAX_BATCH_LEN, POINT_LEN};
 use fades_wire::control::OperationName;
 use fades_wire::data::{Abort, Credit, End, FromBroker, MAX_SERIES, StreamSummary};
@@ -20,6 +22,7 @@ use fades_wire::flow::Receiver;
 use fades_wire::frame::{BodyHash, Frame};
 
 use crate::function::{Function, Series};
+use crate::place;
 
 /// A task under way. `C` tells the time in microseconds, for `compute`.
 pub struct Session<F, C> {
@@ -33,7 +36,9 @@ pub struct Session<F, C> {
 struct Stream {
     operation: String,
     /// The series whose points come now, and the last time of it.
-    series: Option<(Series, i64)>,
+    series: Option<(Rc<Series>, i64)>,
+    /// Chunks that came.
+    chunks: u64,
     meter: Meter,
     credit: Receiver,
     /// Bytes of chunks that the function has not dealt with.
@@ -80,6 +85,7 @@ impl<F: Function, C: FnMut() -> u64> Session<F, C> {
             .map(|operation| Stream {
                 operation: operation.id.0.clone(),
                 series: None,
+                chunks: 0,
                 meter: Meter::default(),
                 credit: Receiver::new(window),
                 kept: 0,
@@ -233,7 +239,7 @@ impl Stream {
             field: told.field,
             tags: told.tags.into_iter().map(|tag| (tag.key.0, tag.value.0)).collect(),
         };
-        self.series = Some((series, i64::MIN));
+        self.series = Some((Rc::new(series), i64::MIN));
         *in_all += 1;
         Ok(())
     }
@@ -264,6 +270,9 @@ impl Stream {
             return Err(failed(Code::Protocol, words));
         }
         *last = latest.unwrap_or(*last);
+        let span = (first.unwrap_or(*last), *last);
+        place::enter(series, self.chunks, batch.len(), span);
+        self.chunks += 1;
         Ok(series)
     }
 

@@ -19,6 +19,7 @@ const USAGE: &str = "Usage:
 pub fn program<F: Function>(image: &str, arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    tell_of_panics();
     let done = match words.as_slice() {
         ["describe"] => serde_json::to_string(&Description::of::<F>()).map_err(|error| error.to_string()),
         ["run", task, data] => run_files::<F>(Path::new(task), Path::new(data)),
@@ -38,6 +39,20 @@ pub fn program<F: Function>(image: &str, arguments: impl Iterator<Item = OsStrin
             1
         }
     }
+}
+
+/// Has a panic say at which of the data it was, after its own words.
+fn tell_of_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        if let Some(at) = dmf_reduce::last_chunk() {
+            eprintln!(
+                "its data: operation {}, chunk {} of {} points, {} to {}, of {}",
+                at.operation, at.chunk, at.points, at.first, at.last, at.series
+            );
+        }
+    }));
 }
 
 fn run_files<F: Function>(task: &Path, data: &Path) -> Result<String, String> {

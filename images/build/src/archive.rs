@@ -73,6 +73,17 @@ pub(crate) fn flatten(architecture: Architecture, path: &Path) -> Result<(), Bui
     run::output("making a flat image of the loader", &mut copy, false).map(drop)
 }
 
+/// Takes out of an ELF file what only a debugger reads. All of it is kept in the file `debug`; both have the same build id.
+pub(crate) fn split(architecture: Architecture, path: &Path, debug: &Path) -> Result<(), BuildError> {
+    let tools = architecture.tools();
+    let new = path.with_extension("whole");
+    files::write(&new, &files::read(path)?)?;
+    files::publish(&new, debug)?;
+    let mut strip = Command::new(run::need(tools.objcopy, tools.package)?);
+    strip.arg("--strip-all").arg(path);
+    run::output("taking out what only a debugger reads", &mut strip, false).map(drop)
+}
+
 /// Marks an ELF file as Hermit's: OS ABI 255, "standalone".
 pub(crate) fn set_abi(path: &Path) -> Result<(), BuildError> {
     const OS_ABI: usize = 7;

@@ -51,10 +51,16 @@ fn build_in(
     package: &str,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
-    let target = builder.architecture.guest_target();
-    let mut cargo = cargo(builder, folder, target, "std,panic_abort", package)?;
-    cargo.arg("--").arg(prefixed("-Clink-arg=", kernel));
-    finish(builder, package, &mut cargo, &format!("{package}.elf"), archive::set_abi)
+    let architecture = builder.architecture;
+    let mut cargo = cargo(builder, folder, architecture.guest_target(), "std,panic_abort", package)?;
+    // With what tells which line an address is of, until that has gone to a file of its own.
+    cargo.env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
+    cargo.arg("--").arg(prefixed("-Clink-arg=", kernel)).arg("-Clink-arg=--build-id=sha1");
+    finish(builder, package, &mut cargo, &format!("{package}.elf"), |file| {
+        archive::split(architecture, file, &file.with_file_name(format!("{package}.debug")))?;
+        archive::set_abi(file)
+    })
 }
 
 fn prefixed(prefix: &str, path: &Path) -> OsString {
@@ -112,6 +118,8 @@ fn cargo(
         flags.push(to);
         flags.push(" ");
     }
+    // A guest that panics follows them to say how it came there.
+    flags.push("-Cforce-frame-pointers=yes");
     cargo.env("RUSTFLAGS", flags);
     Ok(cargo)
 }

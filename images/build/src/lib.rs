@@ -127,7 +127,8 @@ impl Builder {
         self.stage("loader", guest::build_loader)
     }
 
-    /// The ELF of the workspace member `package`, which must have one binary, linked with the kernel and stripped.
+    /// The ELF of the workspace member `package`, which must have one binary, linked with the kernel and stripped. What only a
+    /// debugger reads is beside it, in a file ending in `.debug` with the same build id.
     ///
     /// # Errors
     /// Any [`BuildError`].
@@ -136,7 +137,7 @@ impl Builder {
         self.stage(&format!("guest {package}"), |builder| guest::build_guest(builder, package, &kernel))
     }
 
-    /// The ELF of a function of somebody else's, linked with the kernel and stripped.
+    /// The same of a function of somebody else's.
     ///
     /// # Errors
     /// Any [`BuildError`].

@@ -28,6 +28,7 @@ pub mod heap;
 pub mod log;
 #[cfg(target_os = "hermit")]
 pub mod region;
+mod trace;
 #[cfg(target_os = "hermit")]
 mod wait;
 #[cfg(target_os = "hermit")]

@@ -3,7 +3,7 @@
 use crate::{
     ImageError, Manifest,
     image::{PackedImage, open},
-    sections::{Section, sections},
+    sections::{Section, build_id, sections},
 };
 use fades_envelope::{Digest, KeyId, PublicKey};
 use serde::Serialize;
@@ -25,6 +25,9 @@ pub struct Inspection {
     pub signature: Signature,
     /// What the signer says.
     pub manifest: Manifest,
+    /// The application's build id, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
     /// The loader's sections, largest first.
     pub loader_sections: Vec<Section>,
     /// The application's sections, largest first.
@@ -58,6 +61,7 @@ pub fn inspect(
         file_size: bytes.len() as u64,
         key_id: packed.key_id(),
         signature,
+        build_id: build_id(contents.application),
         // Both were read as ELF files on opening; a section table that cannot be read shows as empty.
         loader_sections: sections(contents.loader).unwrap_or_default(),
         application_sections: sections(contents.application).unwrap_or_default(),

@@ -22,5 +22,5 @@ pub use manifest::{Architecture, Function, Manifest, Part, PartName, Role};
 pub use name::{ImageName, NameError};
 pub use pack::{Description, pack};
 pub use reference::{Reference, ReferenceError};
-pub use sections::{Section, sections};
+pub use sections::{Section, build_id, sections};
 pub use version::{Version, VersionError};

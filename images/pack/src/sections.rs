@@ -66,6 +66,15 @@ pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, String> {
     Ok(list)
 }
 
+/// The build id of an ELF, in hexadecimal: a hash by which a file with what only a debugger reads is known to be of the same build.
+pub fn build_id(bytes: &[u8]) -> Option<String> {
+    /// GNU's is a SHA-1 of 20 bytes; others may be longer, and none needs to fill the screen.
+    const LONGEST: usize = 64;
+    let file = parse(bytes).ok()?;
+    let id = file.build_id().ok()??;
+    Some(id.iter().take(LONGEST).map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn parse(bytes: &[u8]) -> Result<File<'_>, String> {
     let file = File::parse(bytes).map_err(|error| error.to_string())?;
     if file.format() == BinaryFormat::Elf { Ok(file) } else { Err(format!("it is {:?}", file.format())) }

@@ -21,7 +21,7 @@ pub use periods::{
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use result::{OperationResult, ResultDocument, TimingsUs};
-pub use task::{Accepted, EventView, Progress, TaskList, TaskState, TaskView};
+pub use task::{Accepted, EventView, Progress, TaskConsole, TaskList, TaskState, TaskView};
 
 /// Media type of an envelope as a body.
 pub const ENVELOPE_MEDIA_TYPE: &str = "application/cose; cose-type=\"cose-sign1\"";

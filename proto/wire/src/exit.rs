@@ -5,6 +5,10 @@
 
 /// Starts the console line of a panic; a JSON object `{"message", "file", "line"}` follows.
 pub const PANIC_MARK: &str = "FADES-PANIC ";
+/// Starts the console line after a panic's, which says how it came there; a JSON object `{"frames", "chunk"}` follows: return
+/// addresses from the innermost on, in hexadecimal and counted from the image's first byte, and what the application says of the
+/// data that it was at, or `null`.
+pub const TRACE_MARK: &str = "FADES-TRACE ";
 /// Starts the console line of a failed allocation; a JSON object `{"message", "requested"}` follows.
 pub const OOM_MARK: &str = "FADES-OOM ";
 /// Starts the console line of any other end but success; a JSON object `{"message", "code", "name"}` follows.

@@ -111,6 +111,15 @@ fn a_panic_is_told_on_the_console_and_over_the_control_channel() {
         let ended = machine.end_within(PATIENCE);
         assert_eq!(ended.status, status(10), "{ended:?}");
         assert_eq!(ended.json("FADES-PANIC ")["message"], words);
+        let trace = ended.json("FADES-TRACE ");
+        let frames = trace["frames"].as_array().unwrap();
+        // What asked for the panic, the hook and the machinery between them, each within the image.
+        assert!((4..=64).contains(&frames.len()), "{trace}");
+        for frame in frames {
+            let at = u64::from_str_radix(frame.as_str().unwrap(), 16).unwrap();
+            assert!((0x1000..16 << 20).contains(&at), "{trace}");
+        }
+        assert_eq!(trace["chunk"], serde_json::Value::Null);
     }
 }
 

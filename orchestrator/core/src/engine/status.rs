@@ -54,6 +54,12 @@ pub struct TaskStatus {
 }
 
 impl Engine {
+    /// The task of a guest that is not known to be gone.
+    #[must_use]
+    pub fn task_of(&self, guest: GuestId) -> Option<TaskId> {
+        self.guests.get(guest)?.task
+    }
+
     /// How everything is.
     #[must_use]
     pub fn status(&self) -> EngineStatus {

@@ -63,6 +63,7 @@ fn admin_routes() -> Routes {
         ("/v1/admin/images", post(admin_images::add).get(admin_image_care::list)),
         ("/v1/admin/images/gc", post(admin_image_care::gc)),
         ("/v1/admin/images/{digest}", get(admin_image_care::file).delete(admin_images::remove)),
+        ("/v1/admin/tasks/{id}/console", get(tasks::console)),
         ("/v1/admin/refusals", get(admin::refusals)),
         ("/v1/admin/epoch", post(admin::renew_epoch)),
     ]

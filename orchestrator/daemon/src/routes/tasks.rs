@@ -9,7 +9,8 @@ use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use fades_api::codes;
 use fades_api::http::{
-    Accepted, OperationResult, PeriodResult, Problem, ResultDocument, TaskList, TaskState, TimingsUs,
+    Accepted, OperationResult, PeriodResult, Problem, ResultDocument, TaskConsole, TaskList, TaskState,
+    TimingsUs,
 };
 use fades_api::task::TaskId;
 use ulid::Ulid;
@@ -17,6 +18,7 @@ use ulid::Ulid;
 use super::asked::Asked;
 use super::{periods, view};
 use crate::admission::{self, Caller};
+use crate::clock::timestamp;
 use crate::node::Node;
 use crate::reply::{Refused, json};
 use crate::serve::{Peer, body};
@@ -156,6 +158,16 @@ pub(super) async fn cancel(
         node.runtime.cancel(id);
     }
     Ok(json(StatusCode::ACCEPTED, &view::task(id, &record, &node.live)?))
+}
+
+pub(super) async fn console(State(node): State<Arc<Node>>, asked: Asked) -> Result<Response, Refused> {
+    let kept = node.store.console(asked.id)?;
+    let console = TaskConsole {
+        task: TaskId(asked.id),
+        ended_at: kept.as_ref().map(|kept| timestamp(kept.at_us)),
+        console: kept.map(|kept| kept.text),
+    };
+    Ok(json(StatusCode::OK, &console))
 }
 
 pub(super) async fn result(

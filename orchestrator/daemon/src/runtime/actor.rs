@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fades_api::http::Progress;
 use fades_core::admit::NodeFacts;
+use fades_core::backend::GuestExit;
 use fades_core::engine::{self, Effect, Engine, GuestInput, Input, Outcome};
 use fades_core::network::{NetEvent, PortId};
 use fades_core::task::{ImageRef, TaskSpec};
@@ -75,6 +76,8 @@ pub(crate) struct Actor {
     /// Stored tasks that shall end before anybody has told of them.
     cancelled: HashSet<TaskId>,
     wake_us: Option<u64>,
+    /// What guests of tasks had on their consoles when they ended, to be stored.
+    consoles: Vec<Change>,
 }
 
 /// One change to be stored.
@@ -83,6 +86,7 @@ enum Change {
     Missed { task: Ulid, first: u64, last: u64 },
     Period(PeriodEnded),
     Finish(Finished),
+    Console { task: Ulid, text: String },
 }
 
 impl Actor {
@@ -98,6 +102,7 @@ impl Actor {
             plans: HashMap::new(),
             cancelled: HashSet::new(),
             wake_us: None,
+            consoles: Vec::new(),
         }
     }
 
@@ -202,10 +207,18 @@ impl Actor {
             }
             Message::Exited(guest, exit) => {
                 self.parts.metrics.guests_ended.add(cause_label(&exit.cause));
+                self.consoles.extend(self.console(guest, &exit));
                 self.guests.exited(guest, exit, now_us)
             }
         };
         heard.into_iter().map(guest_input).collect()
+    }
+
+    /// What is kept of a function's guest that has ended: a healthy one writes nothing.
+    fn console(&self, guest: GuestId, exit: &GuestExit) -> Option<Change> {
+        let task = self.engine.as_ref()?.task_of(guest)?;
+        let text = exit.console_tail.trim();
+        (!text.is_empty()).then(|| Change::Console { task: Ulid::from_bytes(task.0), text: text.to_owned() })
     }
 
     /// A task can be asked to end as soon as it is stored, which is before the engine hears of it: kept until it does.
@@ -228,6 +241,8 @@ impl Actor {
 
     /// Gives inputs to the engine and carries out what it says, until nothing more follows.
     async fn decide(&mut self, mut inputs: Vec<Input>) -> Result<(), RuntimeError> {
+        let consoles = std::mem::take(&mut self.consoles);
+        self.store(consoles).await?;
         while !inputs.is_empty() {
             let Some(engine) = self.engine.as_mut() else { return Ok(()) };
             let mut effects = Vec::new();
@@ -329,7 +344,7 @@ impl Actor {
                     let state = if end.result.is_some() { "done" } else { "failed" };
                     self.parts.metrics.periods_ended.add(state);
                 }
-                Change::Record { .. } | Change::Finish(_) => {}
+                Change::Record { .. } | Change::Finish(_) | Change::Console { .. } => {}
             }
         }
         let ended = self.parts.store.write(move |tables| apply(tables, &changes, now_us)).await?;
@@ -407,6 +422,7 @@ fn apply(
             Change::Period(end) => {
                 tables.end_period(end)?;
             }
+            Change::Console { task, text } => tables.keep_console(*task, text, now_us)?,
             Change::Finish(end) => {
                 if let Some(issuer) = tables.finish(end)? {
                     ended.push((end.id, end.state, issuer));

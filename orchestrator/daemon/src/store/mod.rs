@@ -11,6 +11,7 @@
 //! ignored, new ones get `#[serde(default)]`). To change what a field means: raise [`schema::VERSION`] and convert on
 //! opening.
 
+mod consoles;
 mod error;
 mod events;
 mod images;

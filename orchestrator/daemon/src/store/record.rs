@@ -218,6 +218,15 @@ pub struct SignerRecord {
     pub added_us: i64,
 }
 
+/// What a guest wrote on its console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleRecord {
+    /// When the guest had ended.
+    pub at_us: i64,
+    /// The end of it.
+    pub text: String,
+}
+
 /// An image in the images folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageRecord {

@@ -48,7 +48,13 @@ impl Tables<'_> {
             self.ended.remove(key)?;
             kept = kept.saturating_sub(self.size(key.1)?);
             self.tasks.remove(key.1)?;
-            for table in [&mut self.envelopes, &mut self.results, &mut self.receipts, &mut self.outcomes] {
+            for table in [
+                &mut self.envelopes,
+                &mut self.results,
+                &mut self.receipts,
+                &mut self.outcomes,
+                &mut self.consoles,
+            ] {
                 table.remove(key.1)?;
             }
             self.drop_periods(key.1)?;
@@ -56,7 +62,7 @@ impl Tables<'_> {
         self.set_number(KEPT, kept)
     }
 
-    /// Bytes that a task takes, its record of bounded size aside.
+    /// Bytes that a task takes, its record and its console aside, whose sizes are bounded.
     fn size(&self, id: u128) -> Result<u64, StoreError> {
         let mut size = self.periods_size(id)?;
         for table in [&self.envelopes, &self.results, &self.receipts, &self.outcomes] {

@@ -25,6 +25,8 @@ pub(crate) const PERIOD_RECEIPTS: TableDefinition<'_, (u128, u64), &[u8]> =
     TableDefinition::new("period_receipts");
 /// States of functions of persistent tasks that have not ended.
 pub(crate) const STATES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("states");
+/// What the last guest of a task that had something to say wrote on its console.
+pub(crate) const CONSOLES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("consoles");
 /// Tasks that have not ended; what recovery walks.
 pub(crate) const OPEN: TableDefinition<'_, u128, ()> = TableDefinition::new("open");
 /// Tasks that have ended, by when; what retention walks.
@@ -54,6 +56,7 @@ pub struct Tables<'t> {
     pub(crate) period_results: Table<'t, (u128, u64), &'static [u8]>,
     pub(crate) period_receipts: Table<'t, (u128, u64), &'static [u8]>,
     pub(crate) states: Table<'t, u128, &'static [u8]>,
+    pub(crate) consoles: Table<'t, u128, &'static [u8]>,
     pub(crate) open: Table<'t, u128, ()>,
     pub(crate) ended: Table<'t, (i64, u128), ()>,
     pub(crate) replay: Table<'t, u128, ([u8; 32], i64)>,
@@ -89,6 +92,7 @@ impl<'t> Tables<'t> {
             period_results: txn.open_table(PERIOD_RESULTS)?,
             period_receipts: txn.open_table(PERIOD_RECEIPTS)?,
             states: txn.open_table(STATES)?,
+            consoles: txn.open_table(CONSOLES)?,
             open: txn.open_table(OPEN)?,
             ended: txn.open_table(ENDED)?,
             replay: txn.open_table(REPLAY)?,

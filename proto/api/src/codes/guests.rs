@@ -1,7 +1,7 @@
 //! E30xx: guests: the broker and the functions.
 
 catalogue! {
-    GUEST_PANICKED = 3000, 500, "guest panicked", "Read the message and the place, and correct the function.",
+    GUEST_PANICKED = 3000, 500, "guest panicked", "Correct the function at that place; on the node `fades task debug ID` shows the way to it and the last data.",
         "The program in the guest stopped at a fault that it found itself. Its message and its place in the source are in the detail.";
     GUEST_OUT_OF_MEMORY = 3001, 500, "guest ran out of memory", "Ask for more in dmf.resources.memory_mib, or hold less state.",
         "An allocation failed inside the guest. Memory should follow the function's state, never the amount of data.";

@@ -189,3 +189,16 @@ pub struct EventView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 }
+
+/// Answer of `GET /v1/admin/tasks/{id}/console`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskConsole {
+    /// The task.
+    pub task: TaskId,
+    /// When the guest had ended that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// The end, at most 16 KiB, of what the last guest of this task wrote that wrote anything, in its own words. Absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
+}

@@ -6,7 +6,7 @@ use super::{Auth, Body, Parameter, Place, Route, SchemaOf, json};
 use crate::codes::{self, Code};
 use crate::http::{
     EpochRenewed, GarbageReport, GarbageRequest, ImageInfo, ImageList, IssuerList, IssuerUpdate, IssuerView,
-    RefusalList, SignerDocument, SignerList, SourceDocument, SourceList, SourceTest,
+    RefusalList, SignerDocument, SignerList, SourceDocument, SourceList, SourceTest, TaskConsole,
 };
 use crate::task::Name;
 
@@ -176,6 +176,15 @@ pub const OPERATOR_ROUTES: &[Route] = &[
         codes::IMAGE_UNKNOWN,
         codes::IMAGE_IN_USE,
     ]),
+    row(
+        "GET",
+        "/v1/admin/tasks/{id}/console",
+        "getConsole",
+        "What the last guest of a task wrote on its console that wrote anything.",
+        json(Generator::subschema_for::<TaskConsole>),
+    )
+    .at(&[super::ID])
+    .or(&[codes::TASK_NOT_FOUND, codes::TASK_ID_IN_PATH_MALFORMED]),
     row(
         "GET",
         "/v1/admin/refusals",

@@ -44,6 +44,8 @@ pub(super) struct Built {
     minimum_memory_mib: u32,
     /// What a task must and may say under `dmf.parameters`.
     parameters: serde_json::Value,
+    /// What tells the lines of a panic in it: for `fades task debug`.
+    debug: PathBuf,
     signer: PathBuf,
 }
 
@@ -59,6 +61,8 @@ impl Build {
         };
         let before = files::read(&path, MAX_IMAGE).ok();
         std::fs::write(&path, &image.bytes).map_err(|error| Failure::system(path.display(), &error))?;
+        let debug = path.with_extension("debug");
+        std::fs::copy(&image.debug, &debug).map_err(|error| Failure::system(debug.display(), &error))?;
         let now = inspect(&image.bytes, &key.key)?;
         let old = before.and_then(|bytes| fades_pack::inspect(&bytes, |_| None).ok());
         let built = Built {
@@ -68,6 +72,7 @@ impl Build {
             grew: old.map(|old| growth(&old.application_sections, &now.application_sections)),
             minimum_memory_mib: now.manifest.minimum_memory_mib,
             parameters: image.function.parameters,
+            debug,
             signer: key.public,
             image: path,
         };
@@ -108,6 +113,7 @@ fn text(built: &Built) -> String {
         ),
         ("memory at least", format!("{} MiB", built.minimum_memory_mib)),
         ("parameters", or(asks, "none")),
+        ("for `task debug`", built.debug.display().to_string()),
         ("for nodes to trust", built.signer.display().to_string()),
     ])
     .text()
@@ -117,6 +123,8 @@ fn text(built: &Built) -> String {
 pub(crate) struct Packed {
     pub(crate) bytes: Vec<u8>,
     pub(super) function: Function,
+    /// What a debugger reads of it.
+    pub(super) debug: PathBuf,
 }
 
 /// Builds and signs the function's image.
@@ -125,7 +133,9 @@ pub(crate) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> 
     // On the host first: the compiler's words about the author's code come sooner.
     let function = project.function(builder)?;
     let loader = read(builder.loader().map_err(|error| built(&error))?)?;
-    let application = read(builder.author(&project.author).map_err(|error| built(&error))?)?;
+    let application = builder.author(&project.author).map_err(|error| built(&error))?;
+    let debug = application.with_extension("debug");
+    let application = read(application)?;
     let author = &project.author;
     let refused =
         |error: &dyn std::error::Error| Failure::usage(format!("{}: {}", author.name(), chain(error)));
@@ -139,7 +149,7 @@ pub(crate) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> 
     };
     let bytes =
         fades_pack::pack(&description, &loader, &application, key).map_err(|error| refused(&error))?;
-    Ok(Packed { bytes, function })
+    Ok(Packed { bytes, function, debug })
 }
 
 fn inspect(bytes: &[u8], key: &SigningKey) -> Result<fades_pack::Inspection> {

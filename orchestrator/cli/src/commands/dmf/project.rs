@@ -70,6 +70,14 @@ impl Kit {
         Some(Self { root, target })
     }
 
+    /// Folders in which what was built lies, with debug files beside it.
+    pub(crate) fn built(&self) -> impl Iterator<Item = PathBuf> {
+        let guests = self.target.join("guest");
+        [Architecture::X86_64, Architecture::Aarch64]
+            .into_iter()
+            .map(move |architecture| guests.join(architecture.folder("images")))
+    }
+
     /// A builder that tells what takes long.
     pub(crate) fn builder(&self, loud: bool) -> Builder {
         Builder::new(&self.root, &self.target).verbose(loud)

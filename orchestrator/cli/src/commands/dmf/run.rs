@@ -57,7 +57,7 @@ impl Run {
         let key = SigningKey::generate()?;
         let image = packed(&project, &builder, &key)?;
         let mut trial = Trial::start(&project, self.backend, &key)?;
-        trial.function(project.author.name(), &image.bytes)?;
+        trial.function(project.author.name(), &image)?;
         let there = trial.submit(&task, &data)?;
         let ran = compare(here, there, image.bytes.len() as u64);
         output.show(&ran, text)?;

@@ -16,9 +16,11 @@ use fades_points::Fixture;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::build::Packed;
 use super::project::{Project, built};
 use super::replay;
 use crate::commands::init::Backend;
+use crate::commands::task::{DebugReport, debug_text};
 use crate::commands::up::beside;
 use crate::context::SOCKET;
 use crate::exit::Exit;
@@ -42,6 +44,8 @@ pub(super) struct Trial {
     folder: TempDir,
     daemon: Child,
     image: String,
+    /// The debug file of its function.
+    debug: PathBuf,
 }
 
 /// What a task gave.
@@ -69,7 +73,7 @@ impl Trial {
         own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
         allow(project.target, &node)?;
         let daemon = daemon(&node)?;
-        let trial = Self { folder, daemon, image: String::new() };
+        let trial = Self { folder, daemon, image: String::new(), debug: PathBuf::new() };
         trial.answers()?;
         trial.broker((&loader, &broker), project, key)?;
         Ok(trial)
@@ -107,9 +111,10 @@ impl Trial {
     }
 
     /// Gives it the function that tasks are for, and an issuer who may ask for it.
-    pub(super) fn function(&mut self, name: &str, image: &[u8]) -> Result<()> {
-        self.add(name, image)?;
+    pub(super) fn function(&mut self, name: &str, image: &Packed) -> Result<()> {
+        self.add(name, &image.bytes)?;
         name.clone_into(&mut self.image);
+        self.debug.clone_from(&image.debug);
         self.fades(&["key", "new", text(&self.path("issuer.key"))?, "--name", "trial.example"])?;
         self.wait(
             "have its broker ready",
@@ -117,7 +122,8 @@ impl Trial {
         )
     }
 
-    /// Submits the task with these readings as each of its sources, and waits for its end.
+    /// Submits the task with these readings as each of its sources, and waits for its end. If its guest dies, the failure says where
+    /// in the source, by the image's debug file.
     pub(super) fn submit(&self, task: &Path, data: &Path) -> Result<Outcome> {
         let draft = TaskDraft::from_toml(&files::read_text(task, MAX_IMAGE)?)?;
         let wrapper = draft.on_trial()?;
@@ -146,7 +152,9 @@ impl Trial {
         std::fs::write(&file, policy).map_err(|error| Failure::system(file.display(), &error))?;
         let public = files::proof_path(&key);
         self.fades(&["issuer", "add", text(&public)?, "--policy", text(&file)?])?;
-        let done = self.fades(&["task", "submit", text(task)?, "--key", text(&key)?, "--wait"])?;
+        let done = self
+            .fades(&["task", "submit", text(task)?, "--key", text(&key)?, "--wait"])
+            .map_err(|failure| self.explained(failure))?;
         let status = self.fades(&["status"])?;
         let points = done["operations"]
             .as_array()
@@ -160,6 +168,22 @@ impl Trial {
             memory_mib: wrapper.dmf.resources.memory_mib.into(),
             timings_us: done["timings_us"].clone(),
         })
+    }
+
+    /// A failure with what is known of the guest that died, if one did.
+    fn explained(&self, failure: Failure) -> Failure {
+        let report = || -> Result<DebugReport> {
+            let tasks = self.fades(&["task", "ls"])?;
+            let id = tasks["tasks"][0]["task"].as_str().unwrap_or_default();
+            let report = self.fades(&["task", "debug", id, "--elf", text(&self.debug)?])?;
+            serde_json::from_value(report).map_err(|error| Failure::system("what is known of it", &error))
+        };
+        match report() {
+            Ok(report) if report.speaks() => {
+                Failure { message: format!("{}\n\n{}", failure.message, debug_text(&report)), ..failure }
+            }
+            _ => failure,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

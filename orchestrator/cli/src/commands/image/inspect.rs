@@ -73,6 +73,7 @@ pub(super) fn describe(image: &Inspection) -> String {
         ("memory at least", format!("{} MiB", manifest.minimum_memory_mib)),
         ("signed by", image.key_id.to_string()),
         ("signature", signature.to_owned()),
+        ("build id", image.build_id.clone().unwrap_or_else(|| "none".to_owned())),
         ("file", format!("{} bytes, sha256 {}", count(image.file_size), image.file_sha256)),
     ])
     .text();

@@ -1,5 +1,6 @@
 //! `fades task`: sign, submit, follow, read, cancel.
 
+mod debug;
 mod draft;
 mod follow;
 mod periods;
@@ -9,6 +10,7 @@ mod rows;
 mod show;
 mod submit;
 
+pub(crate) use debug::{Report as DebugReport, text as debug_text};
 pub(crate) use draft::Completing;
 pub(crate) use submit::carry_out;
 
@@ -48,6 +50,11 @@ pub(crate) enum Task {
     /// List the periods of a persistent task that are over, newest first.
     #[command(after_help = "Example:\n  fades task periods 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key")]
     Periods(periods::Periods),
+    /// Show why a task's guest died (on the node): its panic with the way to it in the source, its last data, its console.
+    #[command(
+        after_help = "Example:\n  fades task debug 01ARZ3NDEKTSV4RRFFQ69G5FAV --elf pollution-peaks.debug"
+    )]
+    Debug(debug::Debug),
     /// Print events of a task until it ends, or of all tasks.
     #[command(after_help = "Example:\n  fades task watch 01ARZ3NDEKTSV4RRFFQ69G5FAV --key service.key")]
     Watch(follow::Watch),
@@ -93,6 +100,7 @@ impl Task {
             Self::Get(command) => show::get(context, &command),
             Self::Result(command) => command.run(context),
             Self::Periods(command) => command.run(context),
+            Self::Debug(command) => command.run(context),
             Self::Watch(command) => command.run(context),
             Self::Cancel(command) => show::cancel(context, &command),
         }
