@@ -114,6 +114,36 @@ fn a_function_goes_from_template_to_task() {
     assert_eq!(author.fails(&elsewhere, &verify).1, "E8008");
 
     on_a_node(&author, &elsewhere.join("again.fdmf"), &signer);
+    a_panic_is_the_authors_to_read(&author, &elsewhere);
+}
+
+/// A fault that only the unikernel has: told with the way to it in the author's source, and with the data it was at.
+fn a_panic_is_the_authors_to_read(author: &Author, crate_: &Path) {
+    let fault =
+        "assert!(self.readings < 100 || cfg!(not(target_os = \"hermit\")), \"one hundred readings\");";
+    edit(crate_, "        self.readings += 1;\n", &format!("        self.readings += 1;\n        {fault}\n"));
+    let source = fs::read_to_string(crate_.join("src/main.rs")).unwrap();
+    let line = source.lines().position(|line| line.contains(fault)).unwrap() + 1;
+    let (exit, code, said) = author.fails(crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
+    assert_eq!((exit, code.as_str()), (4, "E3000"), "{said}");
+    let failure: Value =
+        serde_json::from_str(said.lines().rev().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let told = failure["message"].as_str().unwrap();
+    for words in [
+        "one hundred readings",
+        &format!("State::reading  at src/main.rs:{line}"),
+        "Function>::batch  at src/main.rs:",
+        "operation readings, chunk 0 of 144 points, ",
+        "FADES-PANIC",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // From the innermost on, and the machinery of the panic is not the author's to read.
+    let way = told.split_once("from the innermost on:\n").unwrap().1;
+    assert!(
+        way.trim_start().starts_with("0  ") && way.lines().next().unwrap().contains("State::reading"),
+        "{told}"
+    );
 }
 
 /// The image on a node with a real InfluxDB: its tasks run, and what does not fit its parameters is refused before a guest boots.

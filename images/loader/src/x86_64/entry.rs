@@ -110,12 +110,12 @@ pub(crate) unsafe fn jump(root: u64, stack: u64, boot_info: u64, entry: u64) -> 
             "mov cr3, {root}",
             "mov rsp, {stack}",
             "xor ebp, ebp",
-            "xor esi, esi",
             "jmp {entry}",
             root = in(reg) root,
             stack = in(reg) stack,
             entry = in(reg) entry,
             in("rdi") boot_info,
+            in("rsi") 0_u64,
             options(noreturn, nostack),
         )
     }
