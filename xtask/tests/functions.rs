@@ -125,15 +125,15 @@ fn a_panic_is_the_authors_to_read(author: &Author, crate_: &Path) {
     let source = fs::read_to_string(crate_.join("src/main.rs")).unwrap();
     let line = source.lines().position(|line| line.contains(fault)).unwrap() + 1;
     let (exit, code, said) = author.fails(crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
-    assert_eq!((exit, code.as_str()), (4, "E3000"), "{said}");
+    assert_eq!((exit, code.as_str()), (8, "E3000"), "{said}");
     let failure: Value =
         serde_json::from_str(said.lines().rev().find(|line| line.starts_with('{')).unwrap()).unwrap();
     let told = failure["message"].as_str().unwrap();
     for words in [
         "one hundred readings",
-        &format!("State::reading  at src/main.rs:{line}"),
+        &format!("State>::reading  at src/main.rs:{line}"),
         "Function>::batch  at src/main.rs:",
-        "operation readings, chunk 0 of 144 points, ",
+        "operation air, chunk 0 of 144 points, ",
         "FADES-PANIC",
     ] {
         assert!(told.contains(words), "{words}: {told}");
@@ -141,7 +141,7 @@ fn a_panic_is_the_authors_to_read(author: &Author, crate_: &Path) {
     // From the innermost on, and the machinery of the panic is not the author's to read.
     let way = told.split_once("from the innermost on:\n").unwrap().1;
     assert!(
-        way.trim_start().starts_with("0  ") && way.lines().next().unwrap().contains("State::reading"),
+        way.trim_start().starts_with("0  ") && way.lines().next().unwrap().contains("State>::reading"),
         "{told}"
     );
 }

@@ -55,9 +55,9 @@ fn build_in(
     // A guest that panics follows frame pointers to say how it came there.
     let flags = "-Cforce-frame-pointers=yes";
     let mut cargo = cargo(builder, folder, architecture.guest_target(), "std,panic_abort", package, flags)?;
-    // With what tells which line an address is of, until that has gone to a file of its own.
+    // With what tells which function and line an address is of, until that has gone to a file of its own.
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "none");
-    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "limited");
     cargo.arg("--").arg(prefixed("-Clink-arg=", kernel)).arg("-Clink-arg=--build-id=sha1");
     finish(builder, package, &mut cargo, &format!("{package}.elf"), |file| {
         archive::split(architecture, file, &file.with_file_name(format!("{package}.debug")))?;

@@ -152,7 +152,8 @@ pub(super) fn resolved(frames: &[u64], symbols: Option<&Symbols>) -> Vec<Frame> 
 pub(super) fn shown(file: &str) -> String {
     let own = file.strip_prefix("function/").or_else(|| file.split_once("/function/").map(|(_, own)| own));
     let kit = || Some(file.split_once("/kit/")?.1);
-    own.or_else(kit).unwrap_or(file).trim_start_matches("fades/").to_owned()
+    let rust = || file.rfind("/rust/").map(|at| &file[at + 1..]);
+    own.or_else(kit).or_else(rust).unwrap_or(file).trim_start_matches("fades/").to_owned()
 }
 
 #[cfg(test)]
@@ -179,7 +180,7 @@ mod tests {
             ("fades/target/stage/peaks/function/src/main.rs", "src/main.rs"),
             ("fades/target/stage/peaks/kit/dmf-kit/dmf/src/run.rs", "dmf-kit/dmf/src/run.rs"),
             ("fades/dmf-kit/functions/stats/src/main.rs", "dmf-kit/functions/stats/src/main.rs"),
-            ("rust/core/src/option.rs", "rust/core/src/option.rs"),
+            ("/usr/lib/library/std/rust/std/src/panicking.rs", "rust/std/src/panicking.rs"),
         ] {
             assert_eq!(shown(file), name);
         }
