@@ -12,7 +12,7 @@ use common::Bed;
 use fades_backends::ARM_PROGRAM;
 use serde_json::Value;
 use xtask::demo::{Question, ask};
-use xtask::images::{self, Images, arm_probe};
+use xtask::images::{self, Images, RECIPES, arm_probe};
 use xtask::setup::program;
 use xtask::stage::target;
 
@@ -124,8 +124,9 @@ fn the_whole_line_answers_as_with_images_for_this_processor() {
     // Broker and function share memory, whatever processor each of them has.
     let mixed = Images { folder: target().join("beds/mixed-images"), signer: native.signer.clone() };
     fs::create_dir_all(&mixed.folder).unwrap();
-    for (name, images) in [("drb", &native), ("stats", &arm), ("window", &arm), ("quantiles", &arm)] {
-        fs::copy(images.file(name), mixed.file(name)).unwrap();
+    for recipe in RECIPES {
+        let images = if recipe.name == "drb" { &native } else { &arm };
+        fs::copy(images.file(recipe.name), mixed.file(recipe.name)).unwrap();
     }
     let (theirs, _) = answers(&mixed, "mixed", &emulates);
     assert_eq!(ours, theirs);

@@ -70,10 +70,10 @@ impl Architecture {
     }
 
     /// Flags of the compiler for the kernel, each behind a space: it is linked into a position-independent application.
-    pub(crate) const fn kernel_flags(self) -> &'static str {
+    pub(crate) const fn kernel_flags(self) -> &'static [&'static str] {
         match self {
-            Self::X86_64 => "",
-            Self::Aarch64 => " -Crelocation-model=pic",
+            Self::X86_64 => &[],
+            Self::Aarch64 => &["-Crelocation-model=pic"],
         }
     }
 

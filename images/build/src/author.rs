@@ -7,7 +7,7 @@
 //!                       kit ->       this workspace
 //! ```
 //! Cargo and compiler put paths into what they make. Here every path below the stage is the same, wherever the author's crate has
-//! its folder, and so are the bytes that come out. A kit in another folder still gives other bytes.
+//! its folder, and so are the bytes that come out. The kit lies below the stage for the same reason: it may be anywhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::{Builder, archive, files, run};
 /// The loader: linked to one fixed place by its own script.
 pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildError> {
     let (architecture, root) = (builder.architecture, builder.workspace_root());
-    let mut cargo = cargo(builder, root, architecture.bare_target(), "core", "fades-loader", "")?;
+    let mut cargo = cargo(builder, root, architecture.bare_target(), "core", "fades-loader", &[])?;
     let script = root.join(format!("images/loader/{architecture}.ld"));
     cargo.args(["--", "-Crelocation-model=static", "-Clink-arg=--no-pie", "-Clink-arg=-static"]);
     cargo.arg(prefixed("-Clink-arg=-T", &script));
@@ -53,8 +53,8 @@ fn build_in(
 ) -> Result<(PathBuf, bool), BuildError> {
     let architecture = builder.architecture;
     // A guest that panics follows frame pointers to say how it came there.
-    let flags = "-Cforce-frame-pointers=yes";
-    let mut cargo = cargo(builder, folder, architecture.guest_target(), "std,panic_abort", package, flags)?;
+    let flags = ["-Cforce-frame-pointers=yes"];
+    let mut cargo = cargo(builder, folder, architecture.guest_target(), "std,panic_abort", package, &flags)?;
     // With what tells which function and line an address is of, until that has gone to a file of its own.
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "none");
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "limited");
@@ -78,7 +78,7 @@ fn cargo(
     target: &str,
     std: &str,
     package: &str,
-    flags: &str,
+    flags: &[&str],
 ) -> Result<Command, BuildError> {
     let toolchain = builder.toolchain()?;
     let mut cargo = toolchain.cargo();
@@ -106,7 +106,7 @@ fn cargo(
     }
     let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
     cargo.env(linker, &toolchain.linker);
-    let mut flags = OsString::from(flags);
+    let mut flags: Vec<OsString> = flags.iter().map(Into::into).collect();
     let registry = run::cargo_home().join("registry/src");
     // The last one that fits counts: the target folder may lie in the workspace, and need not.
     for (from, to) in [
@@ -115,12 +115,9 @@ fn cargo(
         (&registry, "crates"),
         (&toolchain.library, "rust"),
     ] {
-        flags.push(" --remap-path-prefix=");
-        flags.push(from);
-        flags.push("=");
-        flags.push(to);
+        flags.push(run::remapped(from, to));
     }
-    cargo.env("RUSTFLAGS", flags);
+    run::set_flags(&mut cargo, &flags);
     Ok(cargo)
 }
 

@@ -176,17 +176,15 @@ fn compile(builder: &Builder, source: &Path, locked: bool) -> Result<PathBuf, Bu
     if locked {
         cargo.arg("--locked");
     }
-    let mut flags = OsString::from("--cap-lints=warn");
-    flags.push(builder.architecture.kernel_flags());
+    let mut flags: Vec<OsString> = vec!["--cap-lints=warn".into()];
+    flags.extend(builder.architecture.kernel_flags().iter().map(Into::into));
     let crates = run::cargo_home().join("registry/src");
     // The last one that fits counts.
     for (from, to) in [(source, "kernel"), (&crates, "crates"), (&toolchain.library, "rust")] {
-        flags.push(" --remap-path-prefix=");
-        flags.push(from);
-        flags.push("=");
-        flags.push(to);
+        flags.push(run::remapped(from, to));
     }
-    cargo.env("RUSTFLAGS", flags).envs(LIMITS);
+    run::set_flags(&mut cargo, &flags);
+    cargo.envs(LIMITS);
     run::output("building the kernel", &mut cargo, builder.verbose)?;
     Ok(target_dir.join(target).join("release/libhermit.a"))
 }

@@ -1,6 +1,6 @@
 //! Running other programs.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +35,20 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 /// [`find`], or an error that names the package.
 pub(crate) fn need(program: &'static str, package: &'static str) -> Result<PathBuf, BuildError> {
     find(program).ok_or(BuildError::NoProgram { program, package })
+}
+
+/// The flag by which what is built says `to` where a source lay in `from`.
+pub(crate) fn remapped(from: &Path, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+/// Has cargo give these flags to the compiler; unlike in `RUSTFLAGS`, spaces may be in them.
+pub(crate) fn set_flags(cargo: &mut Command, flags: &[OsString]) {
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\u{1f}")));
 }
 
 /// Takes away what an outer cargo or rustup has put into the environment: it is meant for another toolchain.

@@ -18,5 +18,5 @@ catalogue! {
     FOLDER_TAKEN = 8007, 409, "folder is taken", "Choose another name, or remove the folder.",
         "Nothing that is there is written over.";
     IMAGE_NOT_REPRODUCED = 8008, 409, "image is not what its source gives", "Build with the toolchain, the kit and the lock file that it was made with; if they are, do not trust it.",
-        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes from whatever folder the crate lies in; a kit at another place is not the same yet.";
+        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes, from whatever folders and on whatever day.";
 }
