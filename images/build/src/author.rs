@@ -80,9 +80,10 @@ impl Author {
         // The kit is a workspace of its own.
         let workspace = b"[workspace]\nmembers = [\"function\"]\nexclude = [\"kit\"]\nresolver = \"3\"\n";
         put(&stage.join("Cargo.toml"), workspace)?;
-        let lock = self.folder.join("Cargo.lock");
-        if lock.is_file() {
-            put(&stage.join("Cargo.lock"), &files::read(&lock)?)?;
+        let (lock, staged) = (self.folder.join("Cargo.lock"), stage.join("Cargo.lock"));
+        match lock.is_file() {
+            true => put(&staged, &files::read(&lock)?)?,
+            false => files::remove(&staged)?,
         }
         files::link(builder.workspace_root(), &stage.join("kit"))?;
         Ok(stage)

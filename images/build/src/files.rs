@@ -83,6 +83,16 @@ pub(crate) fn lock(path: &Path) -> Result<fs::File, BuildError> {
     Ok(file)
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), BuildError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(BuildError::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a folder, if it is there.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), BuildError> {
     if path.exists() { fs::remove_dir_all(path).map_err(BuildError::file("remove", path)) } else { Ok(()) }
