@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 use crate::architecture::Architecture;
 use crate::error::BuildError;
 use crate::toolchain::Toolchain;
@@ -73,15 +75,31 @@ pub(crate) fn flatten(architecture: Architecture, path: &Path) -> Result<(), Bui
     run::output("making a flat image of the loader", &mut copy, false).map(drop)
 }
 
-/// Takes out of an ELF file what only a debugger reads. All of it is kept in the file `debug`; both have the same build id.
+/// Has the linker leave room for a build id, which [`split`] writes.
+pub(crate) const BUILD_ID: &str = "--build-id=0x0000000000000000000000000000000000000000";
+/// What stands before a build id of 20 bytes: the lengths of name and id, the note's type, its name.
+const BUILD_ID_NOTE: &[u8; 16] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+
+/// Takes out of an ELF file what only a debugger reads. All of it is kept in the file `debug`; both have the same build id, a hash of
+/// what is left. The linker's own would be one of the debugger's part as well, in which there are paths.
 pub(crate) fn split(architecture: Architecture, path: &Path, debug: &Path) -> Result<(), BuildError> {
     let tools = architecture.tools();
-    let new = path.with_extension("whole");
-    files::write(&new, &files::read(path)?)?;
-    files::publish(&new, debug)?;
+    let mut whole = files::read(path)?;
     let mut strip = Command::new(run::need(tools.objcopy, tools.package)?);
     strip.arg("--strip-all").arg(path);
-    run::output("taking out what only a debugger reads", &mut strip, false).map(drop)
+    run::output("taking out what only a debugger reads", &mut strip, false)?;
+    let mut stripped = files::read(path)?;
+    let hash = Sha256::digest(&stripped);
+    for (bytes, file) in [(&mut stripped, path), (&mut whole, debug)] {
+        let note = bytes.windows(BUILD_ID_NOTE.len()).position(|window| window == BUILD_ID_NOTE);
+        let id = note.and_then(|at| bytes.get_mut(at + BUILD_ID_NOTE.len()..)?.get_mut(..20));
+        let Some(id) = id else { return Err(BuildError::NotElf { path: file.to_owned() }) };
+        id.copy_from_slice(&hash[..20]);
+    }
+    files::write(path, &stripped)?;
+    let new = path.with_extension("whole");
+    files::write(&new, &whole)?;
+    files::publish(&new, debug)
 }
 
 /// Marks an ELF file as Hermit's: OS ABI 255, "standalone".

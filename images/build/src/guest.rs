@@ -58,7 +58,10 @@ fn build_in(
     // With what tells which function and line an address is of, until that has gone to a file of its own.
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "none");
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "limited");
-    cargo.arg("--").arg(prefixed("-Clink-arg=", kernel)).arg("-Clink-arg=--build-id=sha1");
+    cargo
+        .arg("--")
+        .arg(prefixed("-Clink-arg=", kernel))
+        .arg(prefixed("-Clink-arg=", Path::new(archive::BUILD_ID)));
     finish(builder, package, &mut cargo, &format!("{package}.elf"), |file| {
         archive::split(architecture, file, &file.with_file_name(format!("{package}.debug")))?;
         archive::set_abi(file)
