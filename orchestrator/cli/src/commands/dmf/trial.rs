@@ -31,6 +31,8 @@ use crate::files;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Time for the daemon to end its guests.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// Time for a guest that has failed its task to end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// Least memory of the broker, MiB, as its shipped image has it.
@@ -178,12 +180,18 @@ impl Trial {
             let report = self.fades(&["task", "debug", id, "--elf", text(&self.debug)?])?;
             serde_json::from_value(report).map_err(|error| Failure::system("what is known of it", &error))
         };
-        match report() {
-            Ok(report) if report.speaks() => {
-                Failure { message: format!("{}\n\n{}", failure.message, debug_text(&report)), ..failure }
+        // The task has failed by its function's word; the guest's console is kept when the guest has ended, which is a little later.
+        let begun = Instant::now();
+        while begun.elapsed() < LAST_WORDS {
+            if let Ok(report) = report()
+                && report.speaks()
+            {
+                let message = format!("{}\n\n{}", failure.message, debug_text(&report));
+                return Failure { message, ..failure };
             }
-            _ => failure,
+            std::thread::sleep(LOOK);
         }
+        failure
     }
 
     fn path(&self, name: &str) -> PathBuf {
