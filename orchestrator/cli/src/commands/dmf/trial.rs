@@ -182,7 +182,7 @@ impl Trial {
         };
         // The task has failed by its function's word; the guest's console is kept when the guest has ended, which is a little later.
         let begun = Instant::now();
-        while begun.elapsed() < LAST_WORDS {
+        while failure.exit == Exit::GuestCrashed && begun.elapsed() < LAST_WORDS {
             if let Ok(report) = report()
                 && report.speaks()
             {
