@@ -13,7 +13,7 @@ impl From<ImageError> for Failure {
     }
 }
 
-/// As the node has them.
+/// As the node has them, but that a file which is not the image that was asked for is no image that is unknown.
 fn image_code(error: &ImageError) -> Code {
     match error {
         ImageError::TooLarge { .. } => codes::IMAGE_TOO_LARGE,
