@@ -64,7 +64,14 @@ fn take(run: &Run) -> Result<Finished, Failure> {
     }
     let transfer = taking.chunks.map_or_else(Default::default, |(first, last)| last - first);
     let transfer_us = u64::try_from(transfer.as_micros()).unwrap_or(u64::MAX);
-    Ok(Finished { summaries: vec![summary], transfer_us, compute_us: 0, result_len: 2, state: None })
+    Ok(Finished {
+        summaries: vec![summary],
+        transfer_us,
+        compute_us: 0,
+        result_len: 2,
+        state: None,
+        heap_peak: 0,
+    })
 }
 
 impl Taking {

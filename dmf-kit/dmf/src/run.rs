@@ -155,7 +155,8 @@ fn publish(sender: &ControlSender, outcome: Outcome, kept: Option<Kept>, transfe
     for (part, index) in bytes.chunks(MAX_STATE_PART).zip(0..) {
         tell(sender, Keep { index, bytes: part.to_vec() });
     }
-    tell(sender, Finished { summaries, transfer_us, compute_us, result_len: result.len() as u64, state });
+    let (result_len, heap_peak) = (result.len() as u64, fades_guest::heap::peak());
+    tell(sender, Finished { summaries, transfer_us, compute_us, result_len, state, heap_peak });
 }
 
 /// Tells the orchestrator something. If that is impossible, the guest has nobody to work for and ends.

@@ -13,8 +13,8 @@ use super::reason;
 use crate::columns::Columns;
 use crate::influx1::answer::Answer;
 use crate::influx1::document::{Asked, Stop};
-use crate::influx1::query::Query;
 use crate::influx1::request::request;
+use fades_influxql::Query;
 use fades_wire::batch::{BATCH_HEADER_LEN, POINT_LEN};
 use fades_wire::control::{self, OperationTimes, SourceKind};
 use fades_wire::data::{MAX_SERIES, Series};
@@ -441,17 +441,8 @@ pub(super) fn put(
 
 /// Writes the request to the start of `buffer` and gives its length.
 fn write_request(spec: &control::Operation, buffer: &mut [u8]) -> Result<usize, Failure> {
-    let SourceKind::InfluxDb1 { database, retention, credentials } = &spec.source;
-    let query = Query {
-        retention: retention.as_ref().map(|name| name.0.as_str()),
-        measurement: &spec.measurement,
-        field: &spec.field,
-        tags: &spec.tags,
-        from_ns: spec.from_ns,
-        to_ns: spec.to_ns,
-        group_by: &spec.group_by,
-    };
-    let influxql = query.to_influxql().map_err(|error| reason::query(&error))?;
+    let SourceKind::InfluxDb1 { database, credentials, .. } = &spec.source;
+    let influxql = Query::from(spec).to_influxql().map_err(|error| reason::query(&error))?;
     let credentials = credentials.as_ref().map(|known| (known.user.0.as_str(), known.password.0.as_str()));
     let bytes = request(&spec.endpoint.to_string(), &database.0, credentials, &influxql);
     let (length, room) = (bytes.len(), buffer.len());

@@ -2,7 +2,7 @@
 
 use crate::influx1::answer::AnswerError;
 use crate::influx1::document::DocumentError;
-use crate::influx1::query::QueryError;
+use fades_influxql::QueryError;
 use fades_wire::failure::{Code, Failure};
 use fades_wire::frame::FrameError;
 

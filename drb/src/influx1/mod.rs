@@ -8,7 +8,6 @@ pub mod answer;
 pub mod document;
 pub mod http;
 mod place;
-pub mod query;
 pub mod request;
 mod token;
 

@@ -1,15 +1,30 @@
-//! Counts the bytes that the application has on its heap, for heartbeats and for the report of a failed
-//! allocation. The allocator itself is the system's.
+//! Counts the bytes that the application has on its heap, for heartbeats, for the most that a function needed, and for the report of a
+//! failed allocation. The allocator itself is the system's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static USED: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes allocated now. 0 where [`Counting`] is not the allocator: on the host.
 #[must_use]
 pub fn used() -> u64 {
     USED.load(Ordering::Relaxed) as u64
+}
+
+/// Most bytes that were allocated at once. 0 where [`Counting`] is not the allocator.
+#[must_use]
+pub fn peak() -> u64 {
+    PEAK.load(Ordering::Relaxed) as u64
+}
+
+fn add(bytes: usize) {
+    let used = USED.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    // Mostly a read: a peak is seldom a new one.
+    if used > PEAK.load(Ordering::Relaxed) {
+        PEAK.fetch_max(used, Ordering::Relaxed);
+    }
 }
 
 /// The system's allocator with a count.
@@ -27,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `alloc`.
         let block = unsafe { System.alloc(layout) };
         if !block.is_null() {
-            USED.fetch_add(layout.size(), Ordering::Relaxed);
+            add(layout.size());
         }
         block
     }
@@ -36,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         let block = unsafe { System.alloc_zeroed(layout) };
         if !block.is_null() {
-            USED.fetch_add(layout.size(), Ordering::Relaxed);
+            add(layout.size());
         }
         block
     }
@@ -51,7 +66,8 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `realloc`.
         let moved = unsafe { System.realloc(block, layout, size) };
         if !moved.is_null() {
-            USED.fetch_add(size, Ordering::Relaxed);
+            // Both were there while it was moved, if it was.
+            add(size);
             USED.fetch_sub(layout.size(), Ordering::Relaxed);
         }
         moved
@@ -75,9 +91,10 @@ mod tests {
             assert_eq!((used() - before, *zeroed), (2000, 0));
             let plain = Counting.realloc(plain, layout, grown.size());
             assert_eq!(used() - before, 6000);
+            assert_eq!(peak(), before + 7000);
             Counting.dealloc(plain, grown);
             Counting.dealloc(zeroed, layout);
         }
-        assert_eq!(used(), before);
+        assert_eq!((used(), peak()), (before, before + 7000));
     }
 }

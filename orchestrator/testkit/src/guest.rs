@@ -128,6 +128,7 @@ fn runs(line: &mut Line, act: &FunctionAct, run: &Run) -> Result<(), Over> {
         summaries,
         transfer_us: 20,
         compute_us: 30,
+        heap_peak: 65_536,
         result_len: result.len() as u64,
         state: None,
     });
@@ -165,5 +166,5 @@ fn counts(
         line.say(Keep { index, bytes: part.to_vec() });
     }
     let (transfer_us, compute_us, result_len) = (20, 30, result.len() as u64);
-    line.say(Finished { summaries, transfer_us, compute_us, result_len, state: head });
+    line.say(Finished { summaries, transfer_us, compute_us, result_len, state: head, heap_peak: 0 });
 }

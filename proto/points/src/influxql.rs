@@ -1,4 +1,4 @@
-//! Reads the one form of InfluxQL that a broker writes (`drb/src/influx1/query.rs`), and nothing more:
+//! Reads the one form of InfluxQL that a broker writes (`proto/influxql`), and nothing more:
 //!
 //! ```text
 //! SELECT "field" FROM ["policy".]"measurement" WHERE time >= N AND time < N

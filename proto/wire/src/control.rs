@@ -156,6 +156,8 @@ pub struct Finished {
     pub result_len: u64,
     /// The state to be kept for the next period, if the function keeps one.
     pub state: Option<StateHead>,
+    /// Most bytes that were on the guest's heap at once, 0 if not measured. The function's own word: no verdict rests on it.
+    pub heap_peak: u64,
 }
 
 /// What a state says of itself beside its bytes.

@@ -43,7 +43,7 @@ const GUEST: &[&str] = &[
     "xen/pv",
 ];
 /// What both worlds share.
-const SHARED: &[&str] = &["proto/wire", "proto/ring", "xen/store"];
+const SHARED: &[&str] = &["proto/wire", "proto/ring", "proto/influxql", "xen/store"];
 /// Host programs that run guest code as plain host code, for functions' tests and for figures.
 const BOTH: &[&str] = &["dmf-kit/testkit", "bench", "bench/reduction"];
 

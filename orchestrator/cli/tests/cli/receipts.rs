@@ -28,7 +28,10 @@ fn a_genuine_document_holds() {
     assert!(held.stderr.contains("stats made this of 1 operation for pollution.example"), "{held:?}");
     // the key alone says that it is to be checked; init left it in a file
     let held = check(&node, &document, &["--node-key", "n/node.pub", "-o", "json"]).done();
-    assert!(held.stderr.contains("signed but operations[].series and operations[].chunks"), "{held:?}");
+    assert!(
+        held.stderr.contains("signed but operations[].series, operations[].chunks and heap_peak_bytes"),
+        "{held:?}"
+    );
     assert_eq!(held.json(), document);
 }
 

@@ -219,4 +219,6 @@ pub struct Success {
     pub timings: Timings,
     /// What the function wants kept, of a period of a persistent task.
     pub state: Option<FunctionState>,
+    /// Most bytes on the function's heap at once, by its own word; 0 if not measured.
+    pub heap_peak: u64,
 }

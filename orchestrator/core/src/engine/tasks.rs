@@ -308,8 +308,8 @@ impl Engine {
 
     fn succeed(&mut self, id: TaskId, agreed: Agreed, now: Now) {
         let Some(timings) = self.tasks.get(&id).and_then(|task| timings(task, &agreed, now)) else { return };
-        let Agreed { result, summaries, state, .. } = agreed;
-        let (success, why) = (Success { result, summaries, timings, state }, "its work is done");
+        let Agreed { result, summaries, state, heap_peak, .. } = agreed;
+        let (success, why) = (Success { result, summaries, timings, state, heap_peak }, "its work is done");
         match self.is_in_period(id) {
             true => self.end_period(id, PeriodEnd::Done(success), why, now),
             false => self.finish(id, Outcome::Succeeded(success), why),

@@ -40,6 +40,7 @@ pub(super) struct Agreed {
     pub(super) compute_us: u64,
     pub(super) first_part_us: u64,
     pub(super) state: Option<FunctionState>,
+    pub(super) heap_peak: u64,
 }
 
 impl Intake {
@@ -229,6 +230,7 @@ impl Intake {
             state: finished
                 .state
                 .map(|head| FunctionState { version: head.version, bytes: self.kept.clone() }),
+            heap_peak: finished.heap_peak,
         })
     }
 }

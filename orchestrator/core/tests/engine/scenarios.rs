@@ -15,7 +15,7 @@ use fades_wire::control::{
 use fades_wire::failure::{Code, Failure};
 use fades_wire::ids::Role as WireRole;
 
-use crate::actors::{RESULT, finished, place, truth};
+use crate::actors::{HEAP_PEAK, RESULT, finished, place, truth};
 use crate::world::{LIMITS, SECOND, World, exited, spec, task};
 
 pub(crate) fn panicked() -> ExitCause {
@@ -60,7 +60,7 @@ fn a_task_goes_through_its_states_to_its_result() {
     let Some(Outcome::Succeeded(success)) = world.outcomes.get(&task(1)) else {
         panic!("{:?}", world.outcomes)
     };
-    assert_eq!(success.result.as_bytes(), RESULT);
+    assert_eq!((success.result.as_bytes(), success.heap_peak), (RESULT, HEAP_PEAK));
     assert_eq!(success.summaries, [truth(task(1), 0), truth(task(1), 1)]);
     let timings = success.timings;
     assert_eq!((timings.verify, timings.retrieve, timings.transfer, timings.compute), (11, 5, 7, 3));

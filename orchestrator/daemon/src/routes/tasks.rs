@@ -215,6 +215,7 @@ pub(super) fn document(
         bytes_read: operations.iter().map(|operation| operation.bytes).sum(),
         operations,
         bytes_sent: stored.bytes.len() as u64,
+        heap_peak_bytes: Some(stored.outcome.heap_peak_bytes).filter(|bytes| *bytes > 0),
     })
 }
 

@@ -154,6 +154,7 @@ pub(crate) fn seal(
     let outcome = OutcomeRecord {
         timings_us: stages.into_iter().map(|(name, us)| (name.to_owned(), us)).collect(),
         operations: reads.map(|(operation, read)| stored_read(operation, read)).collect(),
+        heap_peak_bytes: success.heap_peak,
     };
     Ok(StoredResult { receipt: receipt.sign(&signer.key)?, bytes, outcome })
 }

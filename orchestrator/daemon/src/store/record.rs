@@ -269,6 +269,9 @@ pub struct OutcomeRecord {
     pub timings_us: std::collections::BTreeMap<String, u64>,
     /// Per operation, in the wrapper's order.
     pub operations: Vec<ReadRecord>,
+    /// Most bytes on the function's heap at once; 0 where that was not measured.
+    #[serde(default)]
+    pub heap_peak_bytes: u64,
 }
 
 /// What one operation read.

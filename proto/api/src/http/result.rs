@@ -33,6 +33,9 @@ pub struct ResultDocument {
     pub bytes_read: u64,
     /// Bytes that leave the edge: the result's.
     pub bytes_sent: u64,
+    /// Most bytes that the function had on its heap at once, by its own word; absent where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heap_peak_bytes: Option<u64>,
 }
 
 /// Monotonic times, microseconds.

@@ -130,10 +130,10 @@ pub(crate) fn from_guest() -> impl Strategy<Value = FromGuest> {
             bytes
         }
         .into()),
-        (vec(summary(), 0..4), any::<(u64, u64, u64)>(), option::of(state_head())).prop_map(
-            |(summaries, times, state)| {
-                let (transfer_us, compute_us, result_len) = times;
-                Finished { summaries, transfer_us, compute_us, result_len, state }.into()
+        (vec(summary(), 0..4), any::<(u64, u64, u64, u64)>(), option::of(state_head())).prop_map(
+            |(summaries, numbers, state)| {
+                let (transfer_us, compute_us, result_len, heap_peak) = numbers;
+                Finished { summaries, transfer_us, compute_us, result_len, state, heap_peak }.into()
             }
         ),
         piece().prop_map(|(index, bytes)| Keep { index, bytes }.into()),

@@ -41,6 +41,7 @@ struct Ran {
     backend: String,
     image_bytes: u64,
     memory_mib: u64,
+    heap_peak_bytes: Option<u64>,
     points: u64,
     timings_us: serde_json::Value,
     compute_here_us: u64,
@@ -78,6 +79,7 @@ fn compare(here: HostRun, there: Outcome, image_bytes: u64) -> Ran {
         backend: there.backend,
         image_bytes,
         memory_mib: there.memory_mib,
+        heap_peak_bytes: there.heap_peak_bytes,
         points: there.points,
         timings_us: there.timings_us,
         compute_here_us: here.compute_us,
@@ -91,7 +93,14 @@ fn text(ran: &Ran) -> String {
         ("as on this machine", if ran.same_as_on_this_machine { "yes, equal" } else { "NO" }.to_owned()),
         ("read", counted(ran.points, "point")),
         ("image", bytes(ran.image_bytes)),
-        ("memory", format!("{} MiB given", ran.memory_mib)),
+        (
+            "memory",
+            format!(
+                "{} MiB given, heap {} at most",
+                ran.memory_mib,
+                ran.heap_peak_bytes.map_or("-".to_owned(), bytes)
+            ),
+        ),
         ("boot", time("boot")),
         ("retrieve", time("retrieve")),
         ("transfer", time("transfer")),

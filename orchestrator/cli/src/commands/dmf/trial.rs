@@ -56,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) backend: String,
     pub(super) points: u64,
     pub(super) memory_mib: u64,
+    /// Most bytes on the function's heap at once, where it counts them.
+    pub(super) heap_peak_bytes: Option<u64>,
     pub(super) timings_us: Value,
 }
 
@@ -168,6 +170,7 @@ impl Trial {
             backend: status["backend"]["kind"].as_str().unwrap_or_default().to_owned(),
             points: points.sum(),
             memory_mib: wrapper.dmf.resources.memory_mib.into(),
+            heap_peak_bytes: done["heap_peak_bytes"].as_u64(),
             timings_us: done["timings_us"].clone(),
         })
     }

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::files;
 
 /// What a document holds and no receipt of this version states.
-pub(super) const UNSIGNED: &str = "operations[].series and operations[].chunks";
+pub(super) const UNSIGNED: &str = "operations[].series, operations[].chunks and heap_peak_bytes";
 
 /// SHA-256 of the payload in an envelope.
 pub(super) fn wrapper_digest(path: &Path) -> Result<Digest> {
@@ -71,6 +71,7 @@ fn figures(document: &ResultDocument, receipt: &Receipt) -> Result<()> {
         result: _,
         result_bytes: _,
         receipt: _,
+        heap_peak_bytes: _,
     } = document;
     same("task", &task.to_string(), &receipt.task)?;
     same("period", &period.is_some(), &receipt.period.is_some())?;

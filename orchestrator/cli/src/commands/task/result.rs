@@ -132,8 +132,9 @@ fn describe(document: &ResultDocument) -> String {
     facts.extend([
         ("read at the edge", format!("{}, {}", counted(points, "point"), bytes(document.bytes_read))),
         ("sent out", bytes(document.bytes_sent)),
-        ("times", times(&document.timings_us)),
     ]);
+    facts.extend(document.heap_peak_bytes.map(|peak| ("heap at most", bytes(peak))));
+    facts.push(("times", times(&document.timings_us)));
     text += &Table::facts(facts).text();
     text
 }

@@ -1,11 +1,20 @@
-//! Writes the InfluxQL for one operation. Every name and value comes from a wrapper that somebody else wrote,
+//! Writes the InfluxQL for one operation: for the broker, who asks for the points, and for the daemon, who asks beforehand how many there
+//! are. Every name and value comes from a wrapper that somebody else wrote,
 //! so each is quoted for the place where it stands, and what cannot be quoted is refused.
 //!
 //! InfluxQL's scanner knows the escapes `\\`, `\"`, `\'` and `\n` inside quotes and nothing else; it takes a carriage
 //! return for a line feed and NUL for the end of the query, so these two cannot be said and are refused.
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt::Write;
-use fades_wire::control::{Name, TagSelection};
+
+use fades_wire::control::{Name, Operation, SourceKind, TagSelection};
 
 /// What one operation asks of an InfluxDB 1.x: one field of one measurement, within `[from_ns, to_ns)`.
 #[derive(Clone, Copy, Debug)]
@@ -56,19 +65,46 @@ pub enum QueryError {
     },
 }
 
+impl<'a> From<&'a Operation> for Query<'a> {
+    fn from(operation: &'a Operation) -> Self {
+        let SourceKind::InfluxDb1 { retention, .. } = &operation.source;
+        Self {
+            retention: retention.as_ref().map(|name| name.0.as_str()),
+            measurement: &operation.measurement,
+            field: &operation.field,
+            tags: &operation.tags,
+            from_ns: operation.from_ns,
+            to_ns: operation.to_ns,
+            group_by: &operation.group_by,
+        }
+    }
+}
+
 impl Query<'_> {
-    /// The InfluxQL text.
+    /// The InfluxQL text that asks for the points.
     ///
     /// # Errors
     /// A [`QueryError`] naming the part that cannot be written.
     pub fn to_influxql(&self) -> Result<String, QueryError> {
+        self.select(false)
+    }
+
+    /// The InfluxQL text that asks how many there are, per series.
+    ///
+    /// # Errors
+    /// A [`QueryError`] naming the part that cannot be written.
+    pub fn counting(&self) -> Result<String, QueryError> {
+        self.select(true)
+    }
+
+    fn select(&self, counts: bool) -> Result<String, QueryError> {
         if self.from_ns >= self.to_ns {
             return Err(QueryError::EmptyRange { from_ns: self.from_ns, to_ns: self.to_ns });
         }
         let mut text = String::with_capacity(256);
-        text.push_str("SELECT ");
+        text.push_str(if counts { "SELECT COUNT(" } else { "SELECT " });
         column(&mut text, "field", self.field)?;
-        text.push_str(" FROM ");
+        text.push_str(if counts { ") FROM " } else { " FROM " });
         if let Some(retention) = self.retention {
             quoted(&mut text, "retention policy", retention, '"')?;
             text.push('.');
@@ -136,6 +172,8 @@ fn escaped(text: &mut String, what: &'static str, name: &str, quote: char) -> Re
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     const PLAIN: Query<'static> = Query {
@@ -153,6 +191,14 @@ mod tests {
         assert_eq!(
             PLAIN.to_influxql().unwrap(),
             r#"SELECT "value" FROM "temperature" WHERE time >= -5 AND time < 9"#
+        );
+    }
+
+    #[test]
+    fn counting_asks_the_same_of_a_count() {
+        assert_eq!(
+            Query { group_by: &["room".into()], ..PLAIN }.counting().unwrap(),
+            r#"SELECT COUNT("value") FROM "temperature" WHERE time >= -5 AND time < 9 GROUP BY "room""#
         );
     }
 
