@@ -184,12 +184,15 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
             ],
         )
     };
+    fs::write(&file, task("threshold = 21.5")).unwrap();
+    let before = planned(node, &file, &key);
     let done = submit(task("threshold = 21.5"));
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let result: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(result["result"]["groups"].as_array().unwrap().len(), 5);
     // Five classes in five rooms.
     assert_eq!(result["result"]["groups"][0]["readings"], 50_000 / 25);
+    foreseen(&before, &planned(node, &file, &key), &result);
     recorded(author, node, &file, &key, &result["result"], image.parent().unwrap());
     let refused = submit(task("treshold = 21.5"));
     let said = String::from_utf8_lossy(&refused.stderr);
@@ -199,6 +202,34 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
             && said.contains("did you mean `threshold`"),
         "{said}"
     );
+    // The same is told of it without submitting it.
+    let plan = ["dmf", "plan", file.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let told = node.try_fades(&plan).unwrap();
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(!told.status.success() && said.contains("E1327") && said.contains("treshold"), "{said}");
+}
+
+/// What the node says of the task without running it.
+fn planned(node: &Node, task: &Path, key: &Path) -> Value {
+    let words = ["-o", "json", "dmf", "plan", task.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    serde_json::from_str(&node.fades(&words).unwrap()).unwrap()
+}
+
+/// What was counted beforehand is what the task read, and what it took is expected of the next one.
+fn foreseen(before: &Value, after: &Value, result: &Value) {
+    assert_eq!(before["verdict"]["accepted"], true, "{before}");
+    let read = &result["operations"][0];
+    for count in ["series", "points", "bytes", "chunks"] {
+        assert_eq!(before["operations"][0]["read"][count], read[count], "{count}: {before}");
+    }
+    assert!(before["expected"].is_null(), "{before}");
+    let (expected, memory) = (&after["expected"], &after["memory"]);
+    assert_eq!((&expected["tasks"], &expected["same_image"]), (&1.into(), &true.into()), "{after}");
+    assert_eq!(expected["boot_us"], result["timings_us"]["boot"]);
+    // The unikernel counts its heap, and it fits into what was given.
+    let peak = memory["heap_peak_bytes"].as_u64().unwrap();
+    assert_eq!(result["heap_peak_bytes"], peak);
+    assert!((1..memory["asked_mib"].as_u64().unwrap() << 20).contains(&peak), "{after}");
 }
 
 /// The same readings as a fixture: recorded of the source by the node, given to the function on this machine.

@@ -220,7 +220,7 @@ pub fn plan(
 ) -> Result<TaskSpec, Refusal> {
     let (image, together) = plan_image(wrapper, node)?;
     let operations = wrapper.drb.operations.iter().enumerate();
-    let operations = operations.map(|(at, operation)| plan_operation(at, operation, node));
+    let operations = operations.map(|(at, operation)| plan_operation(at, operation, &node.sources));
     let credentials = &wrapper.credentials;
     Ok(TaskSpec {
         id: TaskId(credentials.task_id.to_bytes()),
@@ -267,9 +267,17 @@ fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<(ImageRef, bool), R
     Ok((ImageRef { name: facts.name.clone(), digest: wanted.digest }, facts.together))
 }
 
-fn plan_operation(at: usize, operation: &Operation, node: &NodeFacts) -> Result<OperationSpec, Refusal> {
+/// Finds the source of the operation that stands at `at`.
+///
+/// # Errors
+/// It is not registered.
+pub fn plan_operation(
+    at: usize,
+    operation: &Operation,
+    sources: &BTreeMap<String, SourceFacts>,
+) -> Result<OperationSpec, Refusal> {
     let source = operation.source.as_str();
-    let Some(facts) = node.sources.get(source) else {
+    let Some(facts) = sources.get(source) else {
         let why = format!("operation {}: source {source} is not registered", operation.id);
         return Err(Refusal::new(codes::SOURCE_UNKNOWN, why));
     };

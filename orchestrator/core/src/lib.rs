@@ -6,6 +6,7 @@ pub mod admit;
 pub mod backend;
 pub mod engine;
 pub mod fault;
+pub mod forecast;
 pub mod garbage;
 pub mod ids;
 pub mod limits;

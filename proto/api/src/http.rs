@@ -4,6 +4,7 @@ mod admin;
 mod image;
 mod node;
 mod periods;
+mod plan;
 mod problem;
 mod result;
 mod task;
@@ -19,6 +20,7 @@ pub use node::{
 pub use periods::{
     PeriodList, PeriodNews, PeriodResult, PeriodState, PeriodView, PeriodWindow, PeriodsView, StateView,
 };
+pub use plan::{ExpectedTime, PlannedMemory, PlannedOperation, PlannedRead, TaskPlan, Verdict};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use result::{OperationResult, ResultDocument, TimingsUs};
 pub use task::{Accepted, EventView, Progress, TaskConsole, TaskList, TaskState, TaskView};

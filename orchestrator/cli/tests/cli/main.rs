@@ -7,6 +7,7 @@ mod images;
 mod node;
 mod operator;
 mod places;
+mod plan;
 mod proxy;
 mod receipts;
 mod registry;

@@ -3,8 +3,10 @@
 use fades_api::codes;
 use fades_api::http::Problem;
 use fades_api::task::{TaskId, Wrapper};
-use fades_core::admit::{self, Allowed, Received, Refusal};
+use fades_core::admit::{self, Allowed, NodeFacts, Received, Refusal};
 use fades_core::periods::Schedule;
+use fades_core::policy::Policy;
+use fades_core::task::TaskSpec;
 use fades_envelope::{Digest, Purpose, Verified};
 use ulid::Ulid;
 
@@ -14,6 +16,7 @@ use crate::reply::store_problem;
 use crate::serve::Peer;
 use crate::store::record::{PeriodsRecord, StoredState, TaskRecord};
 use crate::store::{Acceptance, Accepted, CLOCK_TOLERANCE_US};
+use crate::trust::Trust;
 
 /// A task id is remembered for this long after its wrapper has expired, µs.
 const REMEMBER_US: i64 = admit::SKEW_US;
@@ -62,9 +65,7 @@ async fn judge(
     let wrapper = Wrapper::from_json(verified.payload()).map_err(Problem::from)?;
     let id = wrapper.credentials.task_id;
     evidence.task = Some(id.to_string());
-    let mut policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
-    // Used ids are remembered for as long as wrappers may live, so the node bounds that whatever a policy says.
-    policy.life_s = policy.life_s.min(node.config.limits.wrapper_life_s.into());
+    let policy = policy_of(node, &trust, &key.issuer);
     let facts = node.facts();
     let standing = node.seats.standing(&key.issuer);
     let unix_us = u64::try_from(now_us).unwrap_or(0);
@@ -81,12 +82,7 @@ async fn judge(
     }
     verdict.map_err(|refusal| problem(&refusal))?;
     let received = Received { unix_us, mono_us: Some(received_mono), verify_us };
-    let result_limit = policy.result_bytes.min(node.config.limits.result_bytes);
-    let allowed = Allowed { result_bytes: result_limit, state_bytes: policy.state_bytes };
-    let spec = admit::plan(&wrapper, allowed, &facts, received).map_err(|refusal| problem(&refusal))?;
-    if let Some(parameters) = trust.parameters.get(&wrapper.dmf.image.digest) {
-        parameters.admit(&wrapper.dmf.parameters).map_err(Problem::from)?;
-    }
+    let spec = planned(node, &trust, &wrapper, &policy, &facts, received)?;
     if node.runtime.status().broker_state == "absent" {
         return Err(
             Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()
@@ -103,7 +99,7 @@ async fn judge(
         envelope: body.to_vec(),
         remember_until_us: wrapper.credentials.expires_at.as_microsecond().saturating_add(REMEMBER_US),
         record: TaskRecord {
-            result_limit,
+            result_limit: spec.result_limit,
             verify_us,
             periods: spec.schedule.as_ref().map(periods),
             ..record(&wrapper, &verified, now_us)
@@ -132,6 +128,32 @@ async fn judge(
     }
 }
 
+/// What an issuer may ask for here.
+pub(super) fn policy_of(node: &Node, trust: &Trust, issuer: &str) -> Policy {
+    let mut policy = trust.issuers.get(issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
+    // Used ids are remembered for as long as wrappers may live, so the node bounds that whatever a policy says.
+    policy.life_s = policy.life_s.min(node.config.limits.wrapper_life_s.into());
+    policy
+}
+
+/// Finds what a wrapper names, and holds its parameters against what the function takes.
+pub(super) fn planned(
+    node: &Node,
+    trust: &Trust,
+    wrapper: &Wrapper,
+    policy: &Policy,
+    facts: &NodeFacts,
+    received: Received,
+) -> Result<TaskSpec, Problem> {
+    let result_bytes = policy.result_bytes.min(node.config.limits.result_bytes);
+    let allowed = Allowed { result_bytes, state_bytes: policy.state_bytes };
+    let spec = admit::plan(wrapper, allowed, facts, received).map_err(|refusal| problem(&refusal))?;
+    if let Some(parameters) = trust.parameters.get(&wrapper.dmf.image.digest) {
+        parameters.admit(&wrapper.dmf.parameters).map_err(Problem::from)?;
+    }
+    Ok(spec)
+}
+
 /// The time by which a wrapper is judged: never earlier than one by which another was, since replay state is let go
 /// by that clock.
 pub(super) fn judged_time(node: &Node) -> Result<i64, Box<Problem>> {
@@ -151,7 +173,7 @@ fn is_about_credentials(refusal: &Refusal) -> bool {
     (1200..1300).contains(&refusal.code.number())
 }
 
-fn problem(refusal: &Refusal) -> Problem {
+pub(super) fn problem(refusal: &Refusal) -> Problem {
     Problem::new(refusal.code, refusal.message.clone())
 }
 

@@ -6,6 +6,7 @@
 mod admin;
 mod admin_image_care;
 mod admin_images;
+mod admin_plans;
 mod admin_sources;
 mod asked;
 mod events;
@@ -58,6 +59,7 @@ fn admin_routes() -> Routes {
         ("/v1/admin/sources", get(admin_sources::list)),
         ("/v1/admin/sources/{name}", put(admin_sources::put).delete(admin_sources::remove)),
         ("/v1/admin/sources/{name}/test", post(admin_sources::test)),
+        ("/v1/admin/plans", post(admin_plans::plan)),
         ("/v1/admin/signers", get(admin_images::signers)),
         ("/v1/admin/signers/{key_id}", put(admin_images::put_signer).delete(admin_images::remove_signer)),
         ("/v1/admin/images", post(admin_images::add).get(admin_image_care::list)),

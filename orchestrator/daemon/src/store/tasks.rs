@@ -270,6 +270,15 @@ impl Store {
         }))
     }
 
+    /// What a task that succeeded took and read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn outcome(&self, id: Ulid) -> Result<Option<OutcomeRecord>, StoreError> {
+        let table = self.read()?.open_table(OUTCOMES)?;
+        table.get(id.0)?.map(|value| decode("outcomes", value.value())).transpose()
+    }
+
     /// Tasks with ids below `before`, the newest id first, that `keep` lets through; at most `limit`.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use super::{Auth, Body, Parameter, Place, Route, SchemaOf, json};
 use crate::codes::{self, Code};
 use crate::http::{
     EpochRenewed, GarbageReport, GarbageRequest, ImageInfo, ImageList, IssuerList, IssuerUpdate, IssuerView,
-    RefusalList, SignerDocument, SignerList, SourceDocument, SourceList, SourceTest, TaskConsole,
+    RefusalList, SignerDocument, SignerList, SourceDocument, SourceList, SourceTest, TaskConsole, TaskPlan,
 };
-use crate::task::Name;
+use crate::task::{Name, Wrapper};
 
 const fn path(name: &'static str, description: &'static str, schema: SchemaOf) -> Parameter {
     Parameter { name, place: Place::Path, description, schema }
@@ -124,6 +124,15 @@ pub const OPERATOR_ROUTES: &[Route] = &[
     )
     .at(&[SOURCE])
     .or(&[codes::SOURCE_UNKNOWN]),
+    row(
+        "POST",
+        "/v1/admin/plans",
+        "planTask",
+        "Tell what a wrapper would read and take, and whether it would be taken; nothing runs.",
+        json(Generator::subschema_for::<TaskPlan>),
+    )
+    .takes(json(Generator::subschema_for::<Wrapper>))
+    .or(&[codes::JSON_SYNTAX]),
     row(
         "GET",
         "/v1/admin/signers",

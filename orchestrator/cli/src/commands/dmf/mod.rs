@@ -8,6 +8,7 @@ mod build;
 mod dev;
 mod host;
 mod new;
+mod plan;
 mod project;
 mod replay;
 mod run;
@@ -33,6 +34,8 @@ pub(crate) enum Dmf {
     Run(run::Run),
     /// Run the crate's tests, and recorded data on the backends that are named; the results must be equal.
     Test(test::Test),
+    /// Tell what a task would read and take on a node, and whether the node would take it; nothing runs.
+    Plan(plan::Plan),
     /// Build the image: signed, the same bytes from whatever folder.
     Build(build::Build),
 }
@@ -44,6 +47,7 @@ impl Dmf {
             Self::Dev(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Test(command) => command.run(context),
+            Self::Plan(command) => command.run(context),
             Self::Build(command) => command.run(context),
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use fades_api::codes;
 use fades_api::http::{ImageInfo, NodeInfo};
 use fades_api::task::{Completion, Name, NodeEpoch, TaskDraft, TaskId, Wrapper, limits};
-use fades_envelope::{MAX_ENVELOPE, Purpose, SigningKey, parse, sign};
+use fades_envelope::{MAX_ENVELOPE, PublicKey, Purpose, SigningKey, parse, sign};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -95,7 +95,7 @@ impl Sign {
 }
 
 /// What `fades task submit` is given.
-pub(super) enum Input {
+pub(crate) enum Input {
     /// A draft to complete and sign.
     Draft(TaskDraft),
     /// An envelope, checked as far as it can be without the key.
@@ -103,7 +103,7 @@ pub(super) enum Input {
 }
 
 /// Reads a draft, or an envelope that is signed already.
-pub(super) fn read_input(path: &Path) -> Result<Input> {
+pub(crate) fn read_input(path: &Path) -> Result<Input> {
     let contents = files::read(path, MAX_ENVELOPE)?;
     if !files::is_envelope(&contents) {
         return Ok(Input::Draft(read_draft(path)?));
@@ -149,13 +149,26 @@ impl Completing {
         key: &SigningKey,
         key_path: &Path,
     ) -> Result<Wrapper> {
+        self.complete_for(context, draft, Some(&files::proof_path(key_path)), |enrolled| {
+            *enrolled == key.public()
+        })
+    }
+
+    /// The same for whom `proof` names, if the key in it is the one that is meant. Nothing is signed.
+    pub(crate) fn complete_for(
+        &self,
+        context: &Context,
+        draft: &TaskDraft,
+        proof: Option<&Path>,
+        is_meant: impl Fn(&PublicKey) -> bool,
+    ) -> Result<Wrapper> {
         let asks = draft.needs_image_digest()
             || ["audience", "node_epoch"].into_iter().any(|key| draft.credential(key).is_none());
         let node = match asks {
             true => Some(context.run(async { Ok(context.client()?.node().await?) })?),
             false => None,
         };
-        let issuer = self.issuer(draft, key, key_path)?;
+        let issuer = self.issuer(draft, proof, is_meant)?;
         let completion = self.completion(draft, node.as_ref(), issuer)?;
         Ok(draft.complete(&completion)?)
     }
@@ -190,19 +203,23 @@ impl Completing {
     }
 
     /// `--issuer`, else what the proof beside the key says. A draft that names its issuer needs neither.
-    fn issuer(&self, draft: &TaskDraft, key: &SigningKey, key_path: &Path) -> Result<Name> {
+    fn issuer(
+        &self,
+        draft: &TaskDraft,
+        proof: Option<&Path>,
+        is_meant: impl Fn(&PublicKey) -> bool,
+    ) -> Result<Name> {
         let written = draft.credential("issuer").and_then(|name| name.parse().ok());
         if let Some(name) = written.or_else(|| self.issuer.clone()) {
             return Ok(name);
         }
-        let proof = files::proof_path(key_path);
-        let named = match files::read_proof(&proof) {
-            Ok((_, enrolment)) if enrolment.key == key.public() => enrolment.name.parse().ok(),
+        let named = match proof.map(files::read_proof) {
+            Some(Ok((_, enrolment))) if is_meant(&enrolment.key) => enrolment.name.parse().ok(),
             _ => None,
         };
         named.ok_or_else(|| {
-            let message =
-                format!("nobody says who the issuer is: not the draft, and not {}", proof.display());
+            let nor = proof.map(|proof| format!(", and not {}", proof.display())).unwrap_or_default();
+            let message = format!("nobody says who the issuer is: not the draft{nor}");
             Failure::new(codes::DRAFT_INCOMPLETE, message).hint("Give --issuer NAME.")
         })
     }

@@ -11,7 +11,7 @@ mod show;
 mod submit;
 
 pub(crate) use debug::{Report as DebugReport, text as debug_text};
-pub(crate) use draft::Completing;
+pub(crate) use draft::{Completing, Input, read_input};
 pub(crate) use submit::carry_out;
 
 use std::path::PathBuf;
