@@ -42,7 +42,11 @@ pub(crate) fn build_author(
     author: &Author,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
-    build_in(builder, &author.stage(builder)?, author.name(), kernel)
+    let stage = author.stage(builder)?;
+    if builder.anew {
+        files::remove_folder(&builder.anew_dir())?;
+    }
+    build_in(builder, &stage, author.name(), kernel)
 }
 
 fn build_in(
@@ -96,7 +100,7 @@ fn cargo(
     ]);
     cargo.args(["--target", target]).arg(format!("-Zbuild-std={std}"));
     cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
-    cargo.arg("--target-dir").arg(builder.target_dir().join("guest"));
+    cargo.arg("--target-dir").arg(builder.guest_dir());
     for (key, value) in [
         ("PANIC", "abort"),
         ("LTO", "fat"),
@@ -115,6 +119,7 @@ fn cargo(
     for (from, to) in [
         (builder.workspace_root(), "fades"),
         (builder.target_dir(), "fades/target"),
+        (&builder.anew_dir(), "fades/target"),
         (&registry, "crates"),
         (&toolchain.library, "rust"),
     ] {
@@ -134,7 +139,7 @@ fn finish(
 ) -> Result<(PathBuf, bool), BuildError> {
     let report = run::output(&format!("building {package}"), cargo, builder.verbose)?;
     let executable = executable(package, &report)?;
-    let folder = builder.target_dir().join("guest").join(builder.architecture.folder("images"));
+    let folder = builder.guest_dir().join(builder.architecture.folder("images"));
     std::fs::create_dir_all(&folder).map_err(BuildError::file("make", &folder))?;
     let (path, new) = (folder.join(name), folder.join(format!("{name}.{}", std::process::id())));
     files::write(&new, &files::read(&executable)?)?;

@@ -60,6 +60,7 @@ pub struct Builder {
     target_dir: PathBuf,
     architecture: Architecture,
     verbose: bool,
+    anew: bool,
     report: Report,
     toolchain: OnceLock<Toolchain>,
 }
@@ -73,6 +74,7 @@ impl Builder {
             target_dir,
             architecture: Architecture::default(),
             verbose: false,
+            anew: false,
             report: Box::new(|_| {}),
             toolchain: OnceLock::new(),
         }
@@ -82,6 +84,14 @@ impl Builder {
     #[must_use]
     pub fn architecture(mut self, architecture: Architecture) -> Self {
         self.architecture = architecture;
+        self
+    }
+
+    /// Builds an author's function with its crates and the standard library from the first on, in a folder of its own that is emptied
+    /// before. Of what was built earlier it takes the kernel and loader alone.
+    #[must_use]
+    pub fn anew(mut self) -> Self {
+        self.anew = true;
         self
     }
 
@@ -184,5 +194,14 @@ impl Builder {
 
     fn target_dir(&self) -> &Path {
         &self.target_dir
+    }
+
+    /// Where cargo builds guests.
+    fn guest_dir(&self) -> PathBuf {
+        if self.anew { self.anew_dir().join("guest") } else { self.target_dir.join("guest") }
+    }
+
+    fn anew_dir(&self) -> PathBuf {
+        self.target_dir.join("anew")
     }
 }

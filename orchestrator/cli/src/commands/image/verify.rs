@@ -24,7 +24,7 @@ pub(crate) struct Verify {
     /// The maker's key: a file that `fades key new` or `fades dmf build` made, or its 64 digits.
     #[arg(long, value_name = "KEY")]
     signer: String,
-    /// Build it again out of its function's crate, and compare byte for byte.
+    /// Build it again out of its function's crate, with all the crates in it and the standard library, and compare byte for byte.
     #[arg(long)]
     rebuild: bool,
     #[command(flatten)]
@@ -48,7 +48,8 @@ impl Verify {
             false => None,
             true => {
                 let project = self.place.project()?;
-                let builder = project.builder(!context.output().is_json());
+                // Nothing that somebody may have put among what was built before.
+                let builder = project.builder(!context.output().is_json()).anew();
                 // Signatures are compared with their keys, and bytes here: whose key it is does not matter.
                 let key = SigningKey::generate()?;
                 let again = packed(&project, &builder, &key)?;
