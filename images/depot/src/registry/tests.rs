@@ -40,9 +40,12 @@ impl Server {
                 asked.lock().unwrap().push(format!("{line}{authorization}"));
                 let wrote = write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n");
                 let sent = match (wrote, body) {
-                    (Ok(()), Some(body)) => stream.write_all(&body).map_or(0, |()| 0),
                     (Ok(()), None) => pour(&mut stream),
-                    (Err(_), _) => 0,
+                    (_, body) => {
+                        // who has gone does not take it
+                        drop(stream.write_all(&body.unwrap_or_default()));
+                        0
+                    }
                 };
                 let mut taken = taken.lock().unwrap();
                 *taken = (*taken).max(sent);
