@@ -5,23 +5,45 @@ use std::time::Duration;
 
 use fades_pack::{Architecture, MAX_IMAGE};
 use reqwest::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, redirect};
 
 use crate::index::{Entry, FILE, Index, MAX_INDEX};
 use crate::place::shown;
 use crate::{DepotError, Selector, path_of};
 
 /// Longest wait for a connection.
-pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(10);
 /// Longest silence.
-pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a whole answer: who says a byte now and then is not silent.
+const WHOLE: Duration = Duration::from_secs(30 * 60);
+/// Most redirects that are followed.
+pub(crate) const REDIRECTS: usize = 5;
 /// How often an index is written anew that somebody else has changed meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// Chooses who does TLS, once; another choice that was made before stays.
-pub(crate) fn choose_tls() {
+/// What every client here has.
+pub(crate) fn client() -> ClientBuilder {
+    // Who does TLS; another choice that was made before stays.
     static ONCE: Once = Once::new();
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    Client::builder()
+        .user_agent(concat!("fades/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .timeout(WHOLE)
+}
+
+/// What an answer brings; none where that is more than `most` bytes.
+pub(crate) async fn body(mut response: Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes))
 }
 
 /// A server, and what it is called.
@@ -33,16 +55,11 @@ struct Server<'a> {
 
 impl<'a> Server<'a> {
     fn new(base: &'a Url) -> Result<Self, DepotError> {
-        choose_tls();
         let place = shown(base);
         // Nobody leads from TLS to plain HTTP, and who is spoken to plainly leads nowhere.
         let is_safe = base.scheme() == "https";
-        let builder = Client::builder()
-            .user_agent(concat!("fades/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .https_only(is_safe)
-            .redirect(if is_safe { redirect::Policy::limited(5) } else { redirect::Policy::none() });
+        let follow = if is_safe { redirect::Policy::limited(REDIRECTS) } else { redirect::Policy::none() };
+        let builder = client().https_only(is_safe).redirect(follow);
         let builder = if is_safe { builder } else { builder.no_proxy() };
         match builder.build() {
             Ok(client) => Ok(Self { client, base, place }),
@@ -71,19 +88,14 @@ impl<'a> Server<'a> {
         most: usize,
     ) -> Result<Option<(Vec<u8>, Option<HeaderValue>)>, DepotError> {
         let url = self.url(path)?;
-        let mut response = self.client.get(url).send().await.map_err(self.unreachable())?;
+        let response = self.client.get(url).send().await.map_err(self.unreachable())?;
         if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Ok(None);
         }
         self.succeeded("GET", path, &response)?;
         let tag = response.headers().get(ETAG).cloned();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(self.unreachable())? {
-            if bytes.len() + chunk.len() > most {
-                return Err(self.answer(format!("{path} has more than {most} bytes")));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = body(response, most).await.map_err(self.unreachable())?;
+        let bytes = bytes.ok_or_else(|| self.answer(format!("{path} has more than {most} bytes")))?;
         Ok(Some((bytes, tag)))
     }
 

@@ -96,7 +96,15 @@ pub async fn pull(
     check::check_wanted(bytes, keys, wanted, architecture)
 }
 
+/// Where images lie in a folder, from its root.
+const IMAGES: &str = "images";
+
+/// What an image's file is called.
+fn file_of(entry: &Entry) -> String {
+    format!("{}.img", entry.digest)
+}
+
 /// Where an image lies in a folder, from its root.
 fn path_of(entry: &Entry) -> String {
-    format!("images/{}.img", entry.digest)
+    format!("{IMAGES}/{}", file_of(entry))
 }

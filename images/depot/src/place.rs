@@ -10,7 +10,7 @@ use reqwest::Url;
 use crate::{DepotError, Options};
 
 /// Where images are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Place {
     /// A folder of this machine: a path, or `file:///PATH`.
     Folder(PathBuf),
@@ -60,7 +60,11 @@ impl Place {
     /// Refuses plain HTTP to other machines: who is in between would see, and choose, what is fetched. A password is not
     /// told to them in any case.
     pub(crate) fn refuse_plain(&self, options: &Options) -> Result<(), DepotError> {
-        let tells = matches!(self, Self::Registry(_)) && options.login.is_some();
+        let tells = match self {
+            Self::Folder(_) => false,
+            Self::Http(url) => has_userinfo(url),
+            Self::Registry(_) => options.login.is_some(),
+        };
         if !self.is_plain(options.insecure) || self.is_local() || (options.insecure && !tells) {
             return Ok(());
         }
@@ -86,7 +90,7 @@ impl Repository {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -95,7 +99,7 @@ impl FromStr for Place {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
-        let refuse = |why: &str| PlaceError { text: text.chars().take(200).collect(), why: why.to_owned() };
+        let refuse = |why: &str| PlaceError { text: told(text), why: why.to_owned() };
         if let Some(path) = text.strip_prefix("file://") {
             return match path.starts_with('/') {
                 true => Ok(Self::Folder(path.into())),
@@ -168,10 +172,30 @@ impl fmt::Display for Place {
     }
 }
 
+/// As it is printed: a password is none of a log's.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({self})")
+    }
+}
+
+/// What was typed, without what stands before an `@`: it is no address, so nobody knows where a password would end.
+fn told(text: &str) -> String {
+    let text = match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}…{}", &text[..scheme + 3], &text[at..]),
+        _ => text.to_owned(),
+    };
+    text.chars().take(200).collect()
+}
+
+fn has_userinfo(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 /// An address without the name and password in it.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
-    if !url.username().is_empty() || url.password().is_some() {
+    if has_userinfo(&url) {
         // an http address has a host, so neither can fail
         let _told = url.set_username("").and_then(|()| url.set_password(None));
     }
@@ -223,6 +247,30 @@ mod tests {
         ] {
             assert!(text.parse::<Place>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_never_printed() {
+        for text in [
+            "https://me:secret@a.example/x",
+            "https://me:secret@a.example/?x",
+            "https://me:secret@a b/",
+            "https://me:sec/secret@a.example:port/",
+            "oci://me:secret@a.example/b",
+            "ftp://me:secret@a.example/",
+        ] {
+            let said = match text.parse::<Place>() {
+                Ok(place) => format!("{place} {place:?}"),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(said.contains('a') && !said.contains("secret") && !said.contains("me:"), "{said}");
+        }
+        // and go nowhere in the open, as others do not
+        let place: Place = "http://me:secret@a.example/".parse().unwrap();
+        let refused = place.refuse_plain(&Options { insecure: true, login: None });
+        assert!(matches!(refused, Err(DepotError::PlainPassword { .. })), "{refused:?}");
+        let place: Place = "http://me:secret@127.0.0.1/".parse().unwrap();
+        assert!(place.refuse_plain(&Options::default()).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Why an image or its manifest is refused. Each variant is one stable reason; the daemon gives each its code.
+//! Why an image or its manifest is refused. Each variant is one stable reason with its code.
 
 use crate::{Architecture, PartName, Role, Version};
+use fades_api::codes::{self, Code};
 use fades_envelope::{Digest, EnvelopeError};
 
 /// Why signed bytes are not a manifest.
@@ -99,6 +100,25 @@ pub enum ImageError {
     NotWanted(#[from] NotWanted),
 }
 
+impl ImageError {
+    /// The code of the catalogue.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => codes::IMAGE_TOO_LARGE,
+            Self::Truncated { .. } => codes::IMAGE_TRUNCATED,
+            Self::Magic => codes::IMAGE_NOT_ONE,
+            Self::Format(_) => codes::IMAGE_FORMAT_VERSION,
+            Self::Trailing { .. } => codes::IMAGE_TRAILING_BYTES,
+            Self::Envelope(_) => codes::IMAGE_SIGNATURE_INVALID,
+            Self::Manifest(_) => codes::IMAGE_MANIFEST_MALFORMED,
+            Self::PartDigest { .. } | Self::Digest { .. } => codes::IMAGE_DIGEST_WRONG,
+            Self::Elf { .. } => codes::IMAGE_ELF_REFUSED,
+            Self::NotWanted(why) => why.code(),
+        }
+    }
+}
+
 /// Why a genuine image is not the one that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotWanted {
@@ -142,6 +162,19 @@ pub enum NotWanted {
         /// In the manifest.
         found: Version,
     },
+}
+
+impl NotWanted {
+    /// The code of the catalogue.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Architecture { .. } => codes::IMAGE_ARCHITECTURE_WRONG,
+            Self::Role { .. } => codes::IMAGE_ROLE_WRONG,
+            Self::BelowFloor { .. } => codes::IMAGE_BELOW_FLOOR,
+            Self::Digest { .. } | Self::Name { .. } => codes::IMAGE_NOT_THE_ONE,
+        }
+    }
 }
 
 /// Why an image could not be packed.

@@ -129,6 +129,9 @@ impl Daemon {
             tracing::error!(%error, "a source cannot be reached by the broker");
         }
         let images = Arc::new(Images::new(dir.images(), wired.backend.architectures()));
+        if opened.continuity == Continuity::Kept {
+            sweep(&images, &store)?;
+        }
         let (metrics, live, seats) =
             (Arc::<Metrics>::default(), Arc::<Live>::default(), admission::Seats::default());
         let status = Arc::new(RwLock::new(Status::default()));
@@ -231,6 +234,15 @@ impl Daemon {
         ended.map_err(|error| DaemonError::Broken(error.to_string()))??;
         Ok(())
     }
+}
+
+/// Removes image files that no record speaks of. Not where the store was lost or is an old one: the files may be what another
+/// copy of it speaks of, which is put back next.
+fn sweep(images: &Images, store: &Store) -> Result<(), StoreError> {
+    // All records, also of images that the node would not boot.
+    let known = store.images()?.iter().filter_map(|(digest, _)| digest.parse().ok()).collect();
+    images.sweep(&known);
+    Ok(())
 }
 
 fn sinks(inbox: &mpsc::UnboundedSender<Message>) -> Sinks {

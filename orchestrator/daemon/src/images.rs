@@ -4,7 +4,7 @@
 //! monitor gets those, never a name. A sealed copy cannot change, so it serves every later boot of the same image, as
 //! long as its signer is still trusted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,6 +26,8 @@ use crate::trust::Trust;
 
 /// How files end that are being written.
 const PARTIAL: &str = "partial";
+/// How an image's file ends, behind its digest.
+const EXTENSION: &str = "img";
 
 /// Why an image is not added or not booted.
 #[derive(Debug, thiserror::Error)]
@@ -74,21 +76,11 @@ impl ImageRefusal {
             Self::Schema(_) => codes::IMAGE_SCHEMA_REFUSED,
             Self::Io { doing: "seal", .. } => codes::MEMFD_UNAVAILABLE,
             Self::Io { .. } => codes::STORE_WRITE_FAILED,
-            Self::Image(error) => match error {
-                ImageError::TooLarge { .. } => codes::IMAGE_TOO_LARGE,
-                ImageError::Truncated { .. } => codes::IMAGE_TRUNCATED,
-                ImageError::Magic => codes::IMAGE_NOT_ONE,
-                ImageError::Format(_) => codes::IMAGE_FORMAT_VERSION,
-                ImageError::Trailing { .. } => codes::IMAGE_TRAILING_BYTES,
-                ImageError::Envelope(_) => codes::IMAGE_SIGNATURE_INVALID,
-                ImageError::Manifest(_) => codes::IMAGE_MANIFEST_MALFORMED,
-                ImageError::PartDigest { .. } | ImageError::Digest { .. } => codes::IMAGE_DIGEST_WRONG,
-                ImageError::Elf { .. } => codes::IMAGE_ELF_REFUSED,
-                ImageError::NotWanted(NotWanted::Architecture { .. }) => codes::IMAGE_ARCHITECTURE_WRONG,
-                ImageError::NotWanted(NotWanted::Role { .. }) => codes::IMAGE_ROLE_WRONG,
-                ImageError::NotWanted(NotWanted::BelowFloor { .. }) => codes::IMAGE_BELOW_FLOOR,
-                ImageError::NotWanted(_) => codes::IMAGE_UNKNOWN,
-            },
+            // what lies under a digest and is another image is as good as nothing
+            Self::Image(ImageError::NotWanted(NotWanted::Digest { .. } | NotWanted::Name { .. })) => {
+                codes::IMAGE_UNKNOWN
+            }
+            Self::Image(error) => error.code(),
         }
     }
 }
@@ -133,6 +125,34 @@ impl Images {
             }
         }
         Self { dir, architectures, sealed: Mutex::default(), begun: AtomicU64::new(0) }
+    }
+
+    /// Removes files of images that the store has no record of; how many. Whoever adds an image writes the file first and whoever
+    /// removes one the file last, so a daemon that was killed in between has left a file alone. To be called before any
+    /// image is added, with everything that the store holds, and never with less.
+    pub fn sweep(&self, known: &BTreeSet<Digest>) -> usize {
+        let mut swept = 0;
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // What has another name is not ours.
+            let digest = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Digest>().ok());
+            let is_image = path.extension().is_some_and(|extension| extension == EXTENSION);
+            let Some(digest) = digest.filter(|digest| is_image && !known.contains(digest)) else { continue };
+            match std::fs::remove_file(&path) {
+                Ok(()) => {
+                    tracing::info!(%digest, "removed the file of an image that was never added, or not wholly removed");
+                    swept += 1;
+                }
+                Err(error) => tracing::warn!(%digest, %error, "the file of an image that is not there stays"),
+            }
+        }
+        swept
+    }
+
+    /// Whether a record's architecture is the node's own.
+    #[must_use]
+    pub fn is_native(&self, word: &str) -> bool {
+        self.architectures.first().is_some_and(|own| own.to_string() == word)
     }
 
     /// Verifies an image file and puts it into the folder; its digest and what to store of it.
@@ -248,7 +268,7 @@ impl Images {
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
-        self.dir.join(format!("{digest}.img"))
+        self.dir.join(format!("{digest}.{EXTENSION}"))
     }
 
     /// Whole or not at all, and on disk.
@@ -335,5 +355,20 @@ mod tests {
             assert!(std::fs::read(&path).unwrap() == bytes);
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn files_that_the_store_does_not_know_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = Images::new(dir.path().to_owned(), vec![Architecture::NATIVE]);
+        let (known, left) = (Digest([1; 32]), Digest([2; 32]));
+        let others = ["notes.img".to_owned(), format!("{left}.txt"), format!("{left}0.img")];
+        for name in [format!("{known}.img"), format!("{left}.img")].iter().chain(&others) {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        assert_eq!(images.sweep(&BTreeSet::from([known])), 1);
+        assert!(images.path(known).exists() && !images.path(left).exists());
+        assert!(others.iter().all(|name| dir.path().join(name).exists()));
+        assert_eq!(images.sweep(&BTreeSet::from([known])), 0);
     }
 }

@@ -1,19 +1,17 @@
 //! What an image is in a registry: tags, the manifest, and its one layer.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use fades_envelope::Digest;
-use fades_pack::{Architecture, MAX_IMAGE, Version};
-use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
-use tokio::io::AsyncWrite;
+use fades_pack::{Architecture, Version};
+use serde::{Deserialize, Serialize};
 
 use crate::index::Entry;
 
 /// Type of the artifact and of its one layer.
 pub const ARTIFACT_TYPE: &str = "application/vnd.fades.image.v1";
+/// Type of the manifest.
+pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The configuration of what has none.
 pub(super) const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
 /// Annotations of the manifest.
@@ -24,18 +22,55 @@ pub(super) const DIGEST: &str = "fades.image.digest";
 /// What other clients call the file.
 const TITLE: &str = "org.opencontainers.image.title";
 
+/// A manifest, as far as one of ours goes. Others' keys are passed over.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Manifest {
+    schema_version: u8,
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    pub(super) config: Descriptor,
+    pub(super) layers: Vec<Descriptor>,
+    #[serde(default)]
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What a manifest says of a blob.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Descriptor {
+    pub(super) media_type: String,
+    /// As it was written: whoever makes a path of it reads it with [`Descriptor::digest`].
+    digest: String,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Descriptor {
+    fn of(media_type: &str, bytes: &[u8], annotations: Option<BTreeMap<String, String>>) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: format!("sha256:{}", Digest::of(bytes)),
+            size: bytes.len() as u64,
+            annotations,
+        }
+    }
+
+    /// The digest, if it is one that we know.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest.strip_prefix("sha256:")?.parse().ok()
+    }
+}
+
 pub(super) fn tag_of(version: Version, architecture: Architecture) -> String {
     format!("{version}-{architecture}")
 }
 
 /// The artifact's manifest: the same image gives the same bytes.
-pub(super) fn manifest(image: &[u8], entry: &Entry) -> OciImageManifest {
-    let descriptor = |media_type: &str, bytes: &[u8]| OciDescriptor {
-        media_type: media_type.to_owned(),
-        digest: format!("sha256:{}", Digest::of(bytes)),
-        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-        ..OciDescriptor::default()
-    };
+pub(super) fn manifest(image: &[u8], entry: &Entry) -> Manifest {
     let file = format!("{}-{}-{}.img", entry.name.as_str(), entry.version, entry.architecture);
     let notes = [
         (NAME, entry.name.as_str().to_owned()),
@@ -43,36 +78,13 @@ pub(super) fn manifest(image: &[u8], entry: &Entry) -> OciImageManifest {
         (ARCHITECTURE, entry.architecture.to_string()),
         (DIGEST, entry.digest.to_string()),
     ];
-    OciImageManifest {
-        media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
+    let title = BTreeMap::from([(TITLE.to_owned(), file)]);
+    Manifest {
+        schema_version: 2,
+        media_type: Some(MANIFEST_TYPE.to_owned()),
         artifact_type: Some(ARTIFACT_TYPE.to_owned()),
-        config: descriptor(EMPTY.0, EMPTY.1),
-        layers: vec![OciDescriptor {
-            annotations: Some(BTreeMap::from([(TITLE.to_owned(), file)])),
-            ..descriptor(ARTIFACT_TYPE, image)
-        }],
+        config: Descriptor::of(EMPTY.0, EMPTY.1, None),
+        layers: vec![Descriptor::of(ARTIFACT_TYPE, image, Some(title))],
         annotations: Some(notes.map(|(key, value)| (key.to_owned(), value)).into()),
-        ..OciImageManifest::default()
-    }
-}
-
-/// Takes what a registry sends, and no more than an image may have: its manifest's word for the size is not believed.
-pub(super) struct Bounded(pub(super) Vec<u8>);
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.0.len() + bytes.len() > MAX_IMAGE {
-            return Poll::Ready(Err(io::Error::other(format!("more than {MAX_IMAGE} bytes came"))));
-        }
-        self.0.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

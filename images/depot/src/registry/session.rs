@@ -1,175 +1,229 @@
-//! A connection to a repository: its manifests and tags, and what its failures mean.
-
-use std::collections::BTreeSet;
+//! A connection to a repository: the part of the OCI distribution specification (1.1) that images need. Everything that a
+//! registry answers is read up to a bound that is known before.
 
 use fades_envelope::Digest;
-use fades_pack::{Architecture, MAX_IMAGE, Version};
-use oci_client::Reference;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::{IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
-use oci_client::secrets::RegistryAuth;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde::Deserialize;
 
-use super::artifact::{ARTIFACT_TYPE, DIGEST, tag_of};
-use crate::http::{CONNECT, SILENCE, choose_tls};
-use crate::index::Entry;
+use super::challenge::{Challenge, realm};
+use crate::http::{REDIRECTS, body, client};
 use crate::place::Repository;
-use crate::{DepotError, Options, Selector};
+use crate::{DepotError, Login, Options};
 
-/// Largest manifest that is read, bytes.
-const MAX_MANIFEST: usize = 64 * 1024;
-/// Tags asked for at once, and how often.
-const TAGS: (usize, usize) = (1000, 20);
+/// Largest token with what stands around it, bytes.
+const MAX_TOKEN: usize = 64 * 1024;
+/// Most bytes of what a registry says of a failure.
+const MAX_WORDS: usize = 16 * 1024;
 
-/// A connection to a registry.
+/// What is to be done with the repository; a token is for one of these.
+#[derive(Clone, Copy)]
+pub(super) enum Scope {
+    Pull,
+    Push,
+}
+
+/// A connection to a repository.
 pub(super) struct Session<'a> {
-    pub(super) client: Client,
-    repository: &'a Repository,
-    pub(super) auth: RegistryAuth,
+    client: Client,
+    pub(super) repository: &'a Repository,
+    /// `SCHEME://HOST[:PORT]/v2/`
+    base: Url,
+    who: Who<'a>,
+}
+
+/// Who to be at the registry.
+enum Who<'a> {
+    Nobody,
+    User(&'a Login),
+    Token(String),
+}
+
+impl Who<'_> {
+    fn tell(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Nobody => request,
+            Self::User(login) => request.basic_auth(&login.user, Some(&login.password.0)),
+            Self::Token(token) => request.bearer_auth(token),
+        }
+    }
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(repository: &'a Repository, options: &Options) -> Self {
-        choose_tls();
+    /// Asks the registry whom it wants to speak to, and becomes that.
+    pub(super) async fn open(
+        repository: &'a Repository,
+        options: &'a Options,
+        scope: Scope,
+    ) -> Result<Self, DepotError> {
         let is_plain = options.insecure || repository.is_local();
-        let config = ClientConfig {
-            protocol: if is_plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            connect_timeout: Some(CONNECT),
-            read_timeout: Some(SILENCE),
-            user_agent: concat!("fades/", env!("CARGO_PKG_VERSION")),
-            // an index of several images is none of ours
-            platform_resolver: None,
-            // No proxy of the environment leads back to this machine. The client has no word for that: a proxy of our own,
-            // which is not used for this host, takes the place of those.
-            http_proxy: repository.is_local().then(|| "http://127.0.0.1:9".to_owned()),
-            no_proxy: repository.is_local().then(|| repository.host().to_owned()),
-            ..ClientConfig::default()
-        };
-        let auth = options.login.as_ref().map_or(RegistryAuth::Anonymous, |login| {
-            RegistryAuth::Basic(login.user.clone(), login.password.0.clone())
-        });
-        Self { client: Client::new(config), repository, auth }
-    }
-
-    pub(super) fn at(&self, tag: &str) -> Reference {
-        let Repository { registry, name, .. } = self.repository;
-        Reference::with_tag(registry.clone(), name.clone(), tag.to_owned())
-    }
-
-    pub(super) fn failed(&self, what: &str, error: OciDistributionError) -> DepotError {
-        failure(&self.repository.to_string(), what, error)
-    }
-
-    /// The manifest of a tag, if it is one of ours; none where there is no such tag.
-    pub(super) async fn manifest(&self, tag: &str) -> Result<Option<OciImageManifest>, DepotError> {
-        let accepted = [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE];
-        let pulled = self.client.pull_manifest_raw(&self.at(tag), &self.auth, &accepted).await;
-        let bytes = match pulled.map_err(|error| self.failed(tag, error)) {
-            Ok((bytes, _)) => bytes,
-            Err(DepotError::NotThere { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let refuse = |what: String| DepotError::Answer { place: self.repository.to_string(), what };
-        if bytes.len() > MAX_MANIFEST {
-            return Err(refuse(format!("the manifest of {tag} has {} bytes", bytes.len())));
+        let text = format!("{}://{}/v2/", if is_plain { "http" } else { "https" }, repository.registry);
+        let refuse = |what: String| DepotError::Answer { place: repository.to_string(), what };
+        let base: Url = text.parse().map_err(|error| refuse(format!("{text} is no address: {error}")))?;
+        // Nobody leads from TLS to plain HTTP. Blobs of registries lie elsewhere often; the client tells no other host who we are.
+        let mut builder = client().https_only(!is_plain).redirect(redirect::Policy::limited(REDIRECTS));
+        if repository.is_local() {
+            // no proxy leads back to this machine
+            builder = builder.no_proxy();
         }
-        let manifest: OciImageManifest = serde_json::from_slice(&bytes)
-            .map_err(|error| refuse(format!("the manifest of {tag} cannot be read: {error}")))?;
-        let layer = match manifest.layers.as_slice() {
-            [layer] if layer.media_type == ARTIFACT_TYPE => layer,
-            _ => return Err(refuse(format!("{tag} is not an image of Fades ({ARTIFACT_TYPE})"))),
+        let client = builder.build().map_err(|error| unreachable(repository, error))?;
+        let mut session = Self { client, repository, base, who: Who::Nobody };
+        let asked = session.send(session.client.get(session.base.clone())).await?;
+        let headers = asked.headers().get_all(WWW_AUTHENTICATE);
+        session.who = match Challenge::of(headers.iter().filter_map(|header| header.to_str().ok())) {
+            None => Who::Nobody,
+            Some(Challenge::Basic) => options.login.as_ref().map_or(Who::Nobody, Who::User),
+            Some(Challenge::Bearer { realm: text, service }) => {
+                let realm = realm(&text, repository, options)?;
+                Who::Token(session.token(realm, service, scope, options).await?)
+            }
         };
-        if usize::try_from(layer.size).is_ok_and(|size| size <= MAX_IMAGE) {
-            Ok(Some(manifest))
-        } else {
-            Err(refuse(format!("{tag} has {} bytes, at most {MAX_IMAGE} are read", layer.size)))
-        }
+        Ok(session)
     }
 
-    /// The newest version for a processor, by the tags that there are.
-    pub(super) async fn newest(
+    /// Gets a token from who gives them, who leads nowhere else.
+    async fn token(
         &self,
-        wanted: Option<&Selector>,
-        architecture: Architecture,
+        mut realm: Url,
+        service: Option<String>,
+        scope: Scope,
+        options: &Options,
     ) -> Result<String, DepotError> {
-        let (most, times) = TAGS;
-        let mut found: Vec<Version> = Vec::new();
-        let mut last: Option<String> = None;
-        for _ in 0..times {
-            let page =
-                self.client.list_tags(&self.at("latest"), &self.auth, Some(most), last.as_deref()).await;
-            let tags = page.map_err(|error| self.failed("tags", error))?.tags;
-            let suffix = format!("-{architecture}");
-            found.extend(tags.iter().filter_map(|tag| tag.strip_suffix(&suffix)?.parse::<Version>().ok()));
-            // Some registries give fewer than they are asked for, and some all of them every time.
-            if tags.is_empty() || tags.last() == last.as_ref() {
-                break;
-            }
-            last = tags.last().cloned();
+        #[derive(Deserialize)]
+        struct Token {
+            token: Option<String>,
+            access_token: Option<String>,
         }
-        let fits = |version: &&Version| match wanted {
-            Some(Selector::AtLeast(_, floor)) => *version >= floor,
-            _ => true,
+        let rights = match scope {
+            Scope::Pull => "pull",
+            Scope::Push => "pull,push",
         };
-        let newest = found.iter().filter(fits).max().map(|version| tag_of(*version, architecture));
-        newest.ok_or_else(|| {
-            let what = wanted.map_or_else(|| "image".to_owned(), Selector::to_string);
-            let found: BTreeSet<Version> = found.iter().copied().collect();
-            let words: Vec<String> = found.iter().map(Version::to_string).collect();
-            DepotError::NotThere {
-                place: self.repository.to_string(),
-                wanted: format!("{what} for {architecture}"),
-                has: (!words.is_empty()).then(|| words.join(", ")),
-            }
-        })
+        realm
+            .query_pairs_mut()
+            .append_pair("scope", &format!("repository:{}:{rights}", self.repository.name));
+        if let Some(service) = service {
+            realm.query_pairs_mut().append_pair("service", &service);
+        }
+        let mut builder = client().https_only(realm.scheme() == "https").redirect(redirect::Policy::none());
+        if realm.host_str().is_some_and(crate::place::is_loopback) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| unreachable(self.repository, error))?;
+        let who = options.login.as_ref().map_or(Who::Nobody, Who::User);
+        let response = self.succeeded("a token", self.send(who.tell(client.get(realm))).await?).await?;
+        let bytes = self.body("the token", response, MAX_TOKEN).await?;
+        // What is wrong with it is not told: it may be half a token.
+        let token =
+            serde_json::from_slice::<Token>(&bytes).ok().and_then(|token| token.token.or(token.access_token));
+        token
+            .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
+            .ok_or_else(|| self.answer("who gives its tokens gave none".to_owned()))
     }
 
-    /// Refuses to put another image in the place of one of the same version.
-    pub(super) async fn refuse_other(&self, tag: &str, entry: &Entry) -> Result<(), DepotError> {
-        let Some(there) = self.manifest(tag).await? else { return Ok(()) };
-        let said = there.annotations.as_ref().and_then(|notes| notes.get(DIGEST));
-        match said.and_then(|digest| digest.parse::<Digest>().ok()) {
-            Some(digest) if digest == entry.digest => Ok(()),
-            Some(digest) => {
-                Err(DepotError::Taken { place: self.repository.to_string(), image: entry.words(), digest })
+    pub(super) fn answer(&self, what: String) -> DepotError {
+        DepotError::Answer { place: self.repository.to_string(), what }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, DepotError> {
+        request.send().await.map_err(|error| unreachable(self.repository, error))
+    }
+
+    /// A request; the registry is told who we are, and nobody else.
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let is_registry = url.origin() == self.base.origin();
+        let request = self.client.request(method, url);
+        if is_registry { self.who.tell(request) } else { request }
+    }
+
+    /// An address in the repository. What stands in `path` was read as a tag or a digest before.
+    fn url(&self, path: &str) -> Result<Url, DepotError> {
+        let url = self.base.join(&format!("{}/{path}", self.repository.name));
+        url.map_err(|error| self.answer(format!("no address for {path}: {error}")))
+    }
+
+    async fn body(&self, what: &str, response: Response, most: usize) -> Result<Vec<u8>, DepotError> {
+        let bytes = body(response, most).await.map_err(|error| unreachable(self.repository, error))?;
+        bytes.ok_or_else(|| self.answer(format!("{what} has more than {most} bytes")))
+    }
+
+    /// What lies at `path`, of at most `most` bytes; none where nothing does.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        accepted: Option<&str>,
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, DepotError> {
+        let mut request = self.request(Method::GET, self.url(path)?);
+        if let Some(accepted) = accepted {
+            request = request.header(ACCEPT, accepted);
+        }
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = self.succeeded(path, response).await?;
+        self.body(path, response, most).await.map(Some)
+    }
+
+    /// Puts a blob: the registry says where to, which may be elsewhere.
+    pub(super) async fn put_blob(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), DepotError> {
+        let what = format!("blob sha256:{digest}");
+        let begin = self.request(Method::POST, self.url("blobs/uploads/")?).header(CONTENT_LENGTH, 0);
+        let begun = self.succeeded(&what, self.send(begin).await?).await?;
+        let location = begun.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let location = location.ok_or_else(|| self.answer(format!("it does not say where to put {what}")))?;
+        let mut url = self
+            .base
+            .join(location)
+            .map_err(|error| self.answer(format!("no address to put {what}: {error}")))?;
+        url.query_pairs_mut().append_pair("digest", &format!("sha256:{digest}"));
+        let put = self.request(Method::PUT, url).header(CONTENT_TYPE, "application/octet-stream").body(bytes);
+        self.succeeded(&what, self.send(put).await?).await.map(drop)
+    }
+
+    pub(super) async fn put_manifest(&self, tag: &str, kind: &str, bytes: Vec<u8>) -> Result<(), DepotError> {
+        let url = self.url(&format!("manifests/{tag}"))?;
+        let put = self.request(Method::PUT, url).header(CONTENT_TYPE, kind).body(bytes);
+        self.succeeded(tag, self.send(put).await?).await.map(drop)
+    }
+
+    async fn succeeded(&self, what: &str, response: Response) -> Result<Response, DepotError> {
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(DepotError::Denied { place: self.repository.to_string() })
             }
-            None => {
-                let what = format!("{tag} has no annotation {DIGEST}");
-                Err(DepotError::Answer { place: self.repository.to_string(), what })
+            StatusCode::NOT_FOUND => Err(DepotError::NotThere {
+                place: self.repository.to_string(),
+                wanted: what.to_owned(),
+                has: None,
+            }),
+            status => {
+                let words = body(response, MAX_WORDS).await.ok().flatten();
+                Err(self.answer(format!("{status} for {what}{}", reasons(&words.unwrap_or_default()))))
             }
         }
     }
 }
 
-/// What a failure of the registry's client means.
-fn failure(place: &str, what: &str, error: OciDistributionError) -> DepotError {
-    let place = place.to_owned();
-    let not_there = |place: String| DepotError::NotThere { place, wanted: what.to_owned(), has: None };
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_)
-        | OciDistributionError::ServerError { code: 404, .. } => not_there(place),
-        OciDistributionError::RegistryError { ref envelope, .. } => {
-            let is = |codes: &[OciErrorCode]| envelope.errors.iter().any(|error| codes.contains(&error.code));
-            if is(&[
-                OciErrorCode::ManifestUnknown,
-                OciErrorCode::NameUnknown,
-                OciErrorCode::BlobUnknown,
-                OciErrorCode::NotFound,
-            ]) {
-                not_there(place)
-            } else if is(&[OciErrorCode::Unauthorized, OciErrorCode::Denied]) {
-                DepotError::Denied { place }
-            } else {
-                DepotError::Answer { place, what: error.to_string() }
-            }
-        }
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            DepotError::Denied { place }
-        }
-        OciDistributionError::DigestError(_) => DepotError::Changed { place, what: what.to_owned() },
-        OciDistributionError::RequestError(error) => {
-            DepotError::Unreachable { place, source: error.without_url().into() }
-        }
-        other => DepotError::Answer { place, what: other.to_string() },
+fn unreachable(repository: &Repository, error: reqwest::Error) -> DepotError {
+    DepotError::Unreachable { place: repository.to_string(), source: error.without_url().into() }
+}
+
+/// The reasons that a registry gives, by their codes. What else it says is its own.
+fn reasons(bytes: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Failure {
+        errors: Vec<Reason>,
     }
+    #[derive(Deserialize)]
+    struct Reason {
+        code: String,
+    }
+    let Ok(failure) = serde_json::from_slice::<Failure>(bytes) else { return String::new() };
+    let is_code =
+        |code: &&str| code.len() <= 40 && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let codes: Vec<&str> =
+        failure.errors.iter().map(|reason| reason.code.as_str()).filter(is_code).take(4).collect();
+    if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) }
 }

@@ -75,7 +75,7 @@ pub(crate) fn is_a_place(node: &TestNode, place: &str) {
     for missing in ["stats:1.1.0", "stats:1.3.0+", &format!("stats@sha256:{}", "0".repeat(64))] {
         pull(node, &[place, missing]).refused(3, "E1516");
     }
-    pull(node, &[place, "stats", "--architecture", "aarch64"]).refused(3, "E1516");
+    pull(node, &[place, "stats", "--target", "aarch64"]).refused(3, "E1516");
     past_a_proxy(node, &["push", "stats-1.2.0-32.img", place]).done();
     // somebody else's key: nothing is kept
     let stranger = ["image", "pull", place, "stats", "--trust", "service.key.pub", "--file", "got.img"];
@@ -183,6 +183,9 @@ fn plain_http_goes_to_this_machine_only() {
     for wrong in ["ftp://a/b", "oci://a", "oci://a/B", "file://b"] {
         assert_eq!(pull(&node, &[wrong, "stats"]).exit, 2, "{wrong}");
     }
+    // what is no place is told without the password in it
+    let said = pull(&node, &["https://me:secret@a b/", "stats"]);
+    assert!(said.exit == 2 && !said.stderr.contains("secret"), "{}", said.stderr);
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub(super) async fn list(State(node): State<Arc<Node>>) -> Result<Response, Refu
             version: image.version.clone(),
             role: image.role.clone(),
             architecture: image.architecture.clone(),
+            native: node.images.is_native(&image.architecture),
             size: image.size,
             minimum_memory_mib: image.minimum_memory_mib,
             signer: image.signer.clone(),

@@ -6,11 +6,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fades_api::codes;
-use fades_api::http::{ImageInfo, Problem, SignerDocument, SignerList};
-use fades_api::task::ImageReference;
+use fades_api::http::{Problem, SignerDocument, SignerList};
 use fades_envelope::{Digest, PublicKey};
 
 use super::admin::document;
+use super::node::image;
 use super::view::parse;
 use crate::node::Node;
 use crate::reply::{Refused, json};
@@ -73,14 +73,7 @@ pub(super) async fn add(State(node): State<Arc<Node>>, request: Request) -> Resu
     node.store.put_image(digest.to_string(), record.clone()).await?;
     node.trust.reload(&node.store)?;
     node.runtime.images_changed();
-    let info = ImageInfo {
-        reference: ImageReference { name: parse(&record.name)?, digest: digest.0 },
-        version: record.version,
-        role: record.role,
-        size: record.size,
-        minimum_memory_mib: record.minimum_memory_mib,
-    };
-    Ok(json(StatusCode::CREATED, &info))
+    Ok(json(StatusCode::CREATED, &image(&node, digest.0, &record)?))
 }
 
 /// A digest of a path.

@@ -17,6 +17,7 @@ use crate::clock::timestamp;
 use crate::node::Node;
 use crate::reply::{Refused, json};
 use crate::store::Continuity;
+use crate::store::record::ImageRecord;
 use crate::trust::Trust;
 
 pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refused> {
@@ -55,7 +56,7 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
             guests: status.guests,
             memory_mib: status.memory_mib.into(),
         },
-        images: images(&trust)?,
+        images: images(&node, &trust)?,
         sources: sources(&trust)?,
         defences: crate::defences::list()
             .into_iter()
@@ -66,17 +67,21 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
     Ok(json(StatusCode::OK, &info))
 }
 
-pub(super) fn images(trust: &Trust) -> Result<Vec<ImageInfo>, Refused> {
-    let of = |(digest, image): (&[u8; 32], &crate::store::record::ImageRecord)| {
-        Ok(ImageInfo {
-            reference: ImageReference { name: parse(&image.name)?, digest: *digest },
-            version: image.version.clone(),
-            role: image.role.clone(),
-            size: image.size,
-            minimum_memory_mib: image.minimum_memory_mib,
-        })
-    };
-    trust.images.iter().map(of).collect()
+fn images(node: &Node, trust: &Trust) -> Result<Vec<ImageInfo>, Refused> {
+    trust.images.iter().map(|(digest, record)| image(node, *digest, record)).collect()
+}
+
+/// An image as everybody may know it.
+pub(super) fn image(node: &Node, digest: [u8; 32], record: &ImageRecord) -> Result<ImageInfo, Refused> {
+    Ok(ImageInfo {
+        reference: ImageReference { name: parse(&record.name)?, digest },
+        version: record.version.clone(),
+        role: record.role.clone(),
+        size: record.size,
+        minimum_memory_mib: record.minimum_memory_mib,
+        native: node.images.is_native(&record.architecture),
+        added_at: timestamp(record.added_us),
+    })
 }
 
 fn sources(trust: &Trust) -> Result<Vec<SourceInfo>, Refused> {

@@ -41,6 +41,40 @@ impl TestNode {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_no_record_speaks_of_is_gone_at_the_next_start() {
+    let node = TestNode::new().await;
+    let kept = node.build("stats", "1.2.0", 32).await;
+    let before = node.image_files();
+    let dir = node.stop().await;
+    // as a daemon leaves it that is killed between the file and its record
+    let left = dir.path().join("images").join(format!("{}.img", "7".repeat(64)));
+    std::fs::write(&left, b"an image").unwrap();
+    let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert!(!left.exists());
+    assert_eq!(node.image_files(), before);
+    let digest = kept.rsplit(':').next().unwrap();
+    assert_eq!(node.local("GET", &format!("/v1/admin/images/{digest}"), b"").await.status, 200);
+    // a store that is gone may come back, and the files are its
+    let dir = node.stop().await;
+    std::fs::remove_file(dir.path().join("store.redb")).unwrap();
+    let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert_eq!(node.image_files(), before);
+    assert_eq!(node.images().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_says_when_it_came_and_whether_the_nodes_processor_runs_it() {
+    let node = TestNode::new().await;
+    let reference = node.build("stats", "1.2.0", 32).await;
+    let listed = node.images().await;
+    let shown = node.get("/v1/node").await.json();
+    let of_node = of(shown["images"].as_array().unwrap(), &reference);
+    let of_list = of(&listed, &reference);
+    assert_eq!((&of_node["native"], &of_list["native"]), (&json!(true), &json!(true)));
+    assert_eq!(of_node["added_at"], of_list["added_at"]);
+}
+
 fn of<'a>(images: &'a [Value], reference: &str) -> &'a Value {
     images.iter().find(|image| image["reference"] == reference).unwrap_or_else(|| panic!("no {reference}"))
 }

@@ -47,6 +47,6 @@ catalogue! {
         "The file is no tar of images/DIGEST.img and signers/KEY_ID.json alone, or is larger than what is read. Nothing of it was kept.";
     IMAGE_NOT_THE_ONE = 1522, 400, "another image came than was asked for", "Ask who fills the place; name the image by its digest.",
         "The image is genuine, but its name, version or digest is not the one that was asked for. Nothing was kept.";
-    IMAGE_SCHEMA_REFUSED = 1523, 400, "image's schema of its parameters refused", "Build the image again; a schema may refer to itself only.",
-        "The manifest holds the JSON Schema of what the function takes. It cannot be compiled, or it refers to another document.";
+    IMAGE_SCHEMA_REFUSED = 1523, 400, "image's schema of its parameters refused", "Build the image again; a schema may refer to its own parts only, and not in a circle.",
+        "The manifest holds the JSON Schema of what the function takes. It cannot be compiled, refers to another document or in a circle, or has, with what its references lead to, more than 4096 parts or 64 levels.";
 }

@@ -24,6 +24,8 @@ pub struct ImageView {
     pub role: String,
     /// The processor it is for.
     pub architecture: String,
+    /// Whether that is the node's own, and not one that it translates.
+    pub native: bool,
     /// Size of the file, bytes.
     pub size: u64,
     /// Least memory, MiB.

@@ -140,6 +140,10 @@ pub struct ImageInfo {
     pub size: u64,
     /// Least memory, MiB.
     pub minimum_memory_mib: u32,
+    /// Whether it is for the node's own processor, and not one that it translates.
+    pub native: bool,
+    /// When it was added.
+    pub added_at: Timestamp,
 }
 
 /// A registered source; where it is and its credentials are not told.

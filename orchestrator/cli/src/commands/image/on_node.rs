@@ -99,12 +99,15 @@ impl OnNode {
         Ok(fitting)
     }
 
-    /// The image that is meant; the newest where it is one of several versions. A digest that is cut short must mean one.
+    /// The image that is meant; of several one for the node's own processor before others, then the newest version, then
+    /// the build that was added last, as for tasks. A digest that is cut short must mean one.
     pub(super) async fn newest(&self, which: &Which) -> Result<ImageView> {
         if which.digest.is_some() {
             return self.only(which).await;
         }
-        Ok(self.fitting(which).await?.swap_remove(0))
+        let mut fitting = self.fitting(which).await?;
+        own_first(&mut fitting);
+        Ok(fitting.swap_remove(0))
     }
 
     /// The image that is meant, where there is no other.
@@ -132,9 +135,30 @@ impl OnNode {
     }
 }
 
+/// Images for the node's own processor come first; else as the node lists them, newest first.
+fn own_first(images: &mut [ImageView]) {
+    images.sort_by_key(|image| !image.native);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_for_the_nodes_processor_come_first() {
+        let image = |version: &str, native: bool| -> ImageView {
+            serde_json::from_value(serde_json::json!({
+                "reference": format!("stats@sha256:{}", "0".repeat(64)), "version": version, "role": "dmf",
+                "architecture": "x86_64", "native": native, "size": 1, "minimum_memory_mib": 16,
+                "signer": "ab".repeat(32), "added_at": "2026-01-01T00:00:00Z", "broker": false,
+            }))
+            .unwrap()
+        };
+        let mut images = [image("2.0.0", false), image("1.2.0", true), image("1.0.0", true)];
+        own_first(&mut images);
+        let versions = images.each_ref().map(|image| image.version.as_str());
+        assert_eq!(versions, ["1.2.0", "1.0.0", "2.0.0"]);
+    }
 
     #[test]
     fn images_are_named_in_three_ways() {

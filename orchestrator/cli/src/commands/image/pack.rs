@@ -63,6 +63,15 @@ pub(crate) enum Target {
     Aarch64,
 }
 
+impl From<Target> for Architecture {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::X86_64 => Self::X86_64,
+            Target::Aarch64 => Self::Aarch64,
+        }
+    }
+}
+
 impl Pack {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let key = SigningKey::read(&self.key)?;
@@ -76,10 +85,7 @@ impl Pack {
                 RoleWord::Drb => Role::Drb,
                 RoleWord::Dmf => Role::Dmf,
             },
-            architecture: match self.target {
-                Target::X86_64 => Architecture::X86_64,
-                Target::Aarch64 => Architecture::Aarch64,
-            },
+            architecture: self.target.into(),
             minimum_memory_mib: self.memory_mib,
             function,
         };

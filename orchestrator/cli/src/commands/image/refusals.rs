@@ -1,36 +1,15 @@
 //! Codes of what is wrong with images, and with where they come from.
 
-use fades_api::codes::{self, Code};
+use fades_api::codes;
 use fades_depot::DepotError;
-use fades_pack::{ImageError, NotWanted};
+use fades_pack::ImageError;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
-        Self::new(image_code(&error), chain(&error))
-    }
-}
-
-/// As the node has them, but that a file which is not the image that was asked for is no image that is unknown.
-fn image_code(error: &ImageError) -> Code {
-    match error {
-        ImageError::TooLarge { .. } => codes::IMAGE_TOO_LARGE,
-        ImageError::Truncated { .. } => codes::IMAGE_TRUNCATED,
-        ImageError::Magic => codes::IMAGE_NOT_ONE,
-        ImageError::Format(_) => codes::IMAGE_FORMAT_VERSION,
-        ImageError::Trailing { .. } => codes::IMAGE_TRAILING_BYTES,
-        ImageError::Envelope(_) => codes::IMAGE_SIGNATURE_INVALID,
-        ImageError::Manifest(_) => codes::IMAGE_MANIFEST_MALFORMED,
-        ImageError::PartDigest { .. } | ImageError::Digest { .. } => codes::IMAGE_DIGEST_WRONG,
-        ImageError::Elf { .. } => codes::IMAGE_ELF_REFUSED,
-        ImageError::NotWanted(why) => match why {
-            NotWanted::Architecture { .. } => codes::IMAGE_ARCHITECTURE_WRONG,
-            NotWanted::Role { .. } => codes::IMAGE_ROLE_WRONG,
-            NotWanted::BelowFloor { .. } => codes::IMAGE_BELOW_FLOOR,
-            NotWanted::Digest { .. } | NotWanted::Name { .. } => codes::IMAGE_NOT_THE_ONE,
-        },
+        Self::new(error.code(), chain(&error))
     }
 }
 
@@ -55,7 +34,7 @@ impl From<DepotError> for Failure {
             DepotError::Changed { .. } => codes::IMAGE_DIGEST_WRONG,
             DepotError::Another { .. } => codes::IMAGE_NOT_THE_ONE,
             DepotError::Signer(_) => codes::IMAGE_SIGNER_UNKNOWN,
-            DepotError::Image(image) => return Self::new(image_code(image), chain(&error)),
+            DepotError::Image(image) => return Self::new(image.code(), chain(&error)),
             DepotError::Bundle(_) => codes::IMAGE_BUNDLE_MALFORMED,
             DepotError::Io { source, .. } => {
                 let exit = match source.kind() {

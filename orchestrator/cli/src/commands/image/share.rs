@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fades_api::http::SignerDocument;
 use fades_depot::index::Entry;
-use fades_depot::{Keys, Login, Options, Place, Secret, Selector, pull, push};
+use fades_depot::{Keys, Login, Options, Place, PlaceError, Secret, Selector, pull, push};
 use fades_envelope::{KeyId, PublicKey};
-use fades_pack::{Architecture, MAX_IMAGE, Reference};
+use fades_pack::{MAX_IMAGE, Reference};
 use serde::Serialize;
 
 use super::add::{post, put_signer, signer};
 use super::inspect::on_node;
 use super::on_node::OnNode;
+use super::pack::Target;
 use crate::context::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{Table, bytes};
 
@@ -24,7 +25,7 @@ pub(crate) struct Push {
     /// A file; or an image of the node: NAME, NAME:VERSION or NAME@sha256:DIGEST. A file of that name comes first.
     image: String,
     /// Where to: a folder, file:///PATH, http(s)://HOST/PATH/ or `oci://HOST[:PORT]/REPOSITORY[:TAG]`.
-    place: Place,
+    place: Typed,
     /// Speak plain HTTP to other machines as well.
     #[arg(long)]
     insecure: bool,
@@ -34,7 +35,7 @@ pub(crate) struct Push {
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
     /// Where from: a folder, file:///PATH, http(s)://HOST/PATH/ or `oci://HOST[:PORT]/REPOSITORY[:TAG]`.
-    place: Place,
+    place: Typed,
     /// Which: NAME for the newest, NAME:VERSION+ for the newest that is not older, NAME:VERSION, or NAME@sha256:DIGEST. May
     /// be left out where there is one name only.
     image: Option<Selector>,
@@ -45,19 +46,35 @@ pub(crate) struct Pull {
     /// Write the image to this file, and add it to no node.
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The processor that it is for: x86_64 or aarch64.
-    #[arg(long, value_name = "NAME", default_value = "x86_64", value_parser = architecture)]
-    architecture: Architecture,
+    /// The processor that it is for.
+    #[arg(long, value_enum, default_value_t = Target::X86_64)]
+    target: Target,
     /// Speak plain HTTP to other machines as well.
     #[arg(long)]
     insecure: bool,
 }
 
-fn architecture(text: &str) -> std::result::Result<Architecture, String> {
-    [Architecture::X86_64, Architecture::Aarch64]
-        .into_iter()
-        .find(|architecture| architecture.to_string() == text)
-        .ok_or_else(|| "known are x86_64 and aarch64".to_owned())
+/// A place as it was typed. It is read later than the other arguments, whose reader prints what it cannot read: there may be
+/// a password in it.
+#[derive(Clone)]
+struct Typed(String);
+
+impl From<String> for Typed {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Typed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Typed {
+    fn read(&self) -> Result<Place> {
+        self.0.parse().map_err(|error: PlaceError| Failure::usage(error.to_string()))
+    }
 }
 
 /// How places are spoken to; who to be comes from the environment, where no list of processes shows it.
@@ -106,7 +123,7 @@ impl Moved {
 
 impl Push {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        let which = on_node(&self.image)?;
+        let (which, place) = (on_node(&self.image)?, self.place.read()?);
         let moved = context.run(async {
             let contents = match which {
                 None => files::read(Path::new(&self.image), MAX_IMAGE)?,
@@ -115,7 +132,7 @@ impl Push {
                     node.file(&node.newest(&which).await?).await?
                 }
             };
-            let at = push(&self.place, &contents, &options(self.insecure)).await?;
+            let at = push(&place, &contents, &options(self.insecure)).await?;
             Ok(Moved::new(&Entry::of(&contents)?, at, None))
         })?;
         context.output().show(&moved, |moved| moved.text("pushed to"))
@@ -124,6 +141,7 @@ impl Push {
 
 impl Pull {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        let place = self.place.read()?;
         let maker = match &self.trust {
             Some(path) => Some(files::read_proof(path)?.1),
             None => None,
@@ -141,8 +159,8 @@ impl Pull {
                 (None, None) => Keys::default(),
             };
             let options = options(self.insecure);
-            let image = pull(&self.place, self.image.as_ref(), self.architecture, &keys, &options).await?;
-            let moved = Moved::new(image.entry(), self.place.to_string(), self.file.clone());
+            let image = pull(&place, self.image.as_ref(), self.target.into(), &keys, &options).await?;
+            let moved = Moved::new(image.entry(), place.to_string(), self.file.clone());
             match (&self.file, &node) {
                 (Some(file), _) => files::create(file, image.bytes(), 0o644)?,
                 (None, Some(node)) => keep(node, trust.as_ref(), image.into_bytes()).await?,

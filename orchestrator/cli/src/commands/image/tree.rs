@@ -124,7 +124,7 @@ mod tests {
         let image = |name: &str, version: &str, digit: &str, tasks: usize| -> ImageView {
             serde_json::from_value(serde_json::json!({
                 "reference": format!("{name}@sha256:{}", digit.repeat(64)), "version": version, "role": "dmf",
-                "architecture": "x86_64", "size": 1024, "minimum_memory_mib": 32, "signer": "ab".repeat(32),
+                "architecture": "x86_64", "native": true, "size": 1024, "minimum_memory_mib": 32, "signer": "ab".repeat(32),
                 "added_at": "2026-01-01T00:00:00Z", "broker": name == "drb",
                 "tasks": vec!["01ARZ3NDEKTSV4RRFFQ69G5FAV"; tasks], "issuers": if digit == "1" { vec!["a.example"] } else { vec![] },
                 "floors": if name == "stats" {

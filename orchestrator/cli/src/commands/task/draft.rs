@@ -225,12 +225,16 @@ impl Completing {
     }
 }
 
-/// The newest image of this name, by version as far as it is numbers.
+/// The image that a name means: one for the node's own processor before others, then the newest version as far as it is
+/// numbers, then the build that was added last.
 fn newest<'a>(name: &str, images: &'a [ImageInfo]) -> Option<&'a ImageInfo> {
     let version = |image: &ImageInfo| -> Vec<u64> {
         image.version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0)).collect()
     };
-    images.iter().filter(|image| image.reference.name.as_str() == name).max_by_key(|image| version(image))
+    images
+        .iter()
+        .filter(|image| image.reference.name.as_str() == name)
+        .max_by_key(|image| (image.native, version(image), image.added_at))
 }
 
 #[cfg(test)]
@@ -241,7 +245,7 @@ mod tests {
     fn image(name: &str, version: &str) -> ImageInfo {
         serde_json::from_value(serde_json::json!({
             "reference": format!("{name}@sha256:{}", "0".repeat(64)), "version": version, "role": "dmf", "size": 1,
-            "minimum_memory_mib": 16,
+            "minimum_memory_mib": 16, "native": true, "added_at": "2026-01-01T00:00:00Z",
         }))
         .unwrap()
     }
@@ -251,6 +255,25 @@ mod tests {
         let images = [image("stats", "0.9.0"), image("stats", "0.10.0"), image("window", "2.0.0")];
         assert_eq!(newest("stats", &images).unwrap().version, "0.10.0");
         assert!(newest("quantiles", &images).is_none());
+    }
+
+    #[test]
+    fn of_several_builds_the_nodes_own_and_last_is_taken() {
+        let build = |version: &str, native: bool, hour: u32| ImageInfo {
+            native,
+            added_at: format!("2026-01-01T{hour:02}:00:00Z").parse().unwrap(),
+            ..image("stats", version)
+        };
+        let images = [build("1.0.0", true, 9), build("1.2.0", true, 3), build("1.2.0", true, 5)];
+        let taken = |images: &[ImageInfo]| newest("stats", images).cloned().unwrap();
+        assert_eq!(taken(&images), images[2]);
+        // in whatever order the node lists them
+        let turned: Vec<ImageInfo> = images.iter().rev().cloned().collect();
+        assert_eq!(taken(&turned), images[2]);
+        // a newer one that the node would translate is taken where there is no other
+        let foreign = [build("2.0.0", false, 7), build("1.2.0", false, 8)];
+        assert_eq!(taken(&[&images[..], &foreign].concat()), images[2]);
+        assert_eq!(taken(&foreign), foreign[0]);
     }
 
     #[test]
