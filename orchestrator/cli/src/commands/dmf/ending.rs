@@ -42,9 +42,12 @@ impl Ending {
         let ending = Self(Arc::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        // What is ignored stays so: `nohup` means it.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kinds = kinds.into_iter().filter(|kind| !is_ignored(&status, kind.as_raw_value()));
         let mut waits = {
             let _within = runtime.enter();
-            kinds.into_iter().map(|kind| Ok((kind, signal(kind)?))).collect::<std::io::Result<Vec<_>>>()
+            kinds.map(|kind| Ok((kind, signal(kind)?))).collect::<std::io::Result<Vec<_>>>()
         }
         .map_err(failed)?;
         let watched = ending.clone();
@@ -130,6 +133,13 @@ fn farewell(daemon: &mut Child) {
     let _gone = daemon.wait();
 }
 
+/// Whether a process ignores a signal, by its `/proc/PID/status`.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
 fn pid(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
@@ -198,6 +208,13 @@ mod tests {
                 "process {pid} goes on"
             );
         }
+    }
+
+    #[test]
+    fn what_is_ignored_is_read_of_the_system() {
+        let status = "SigBlk:\t0000000000004003\nSigIgn:\t0000000000004001\nSigCgt:\t0000000000000002\n";
+        assert_eq!([1, 2, 15].map(|signal| is_ignored(status, signal)), [true, false, true]);
+        assert!(!is_ignored("", 1));
     }
 
     #[test]
