@@ -250,3 +250,80 @@ fn recorded(author: &Author, node: &Node, task: &Path, key: &Path, result: &Valu
     // A day is too much for what such a task may send out here, so the range was halved.
     assert!(told["tasks"].as_u64().unwrap() > 1, "{told}");
 }
+
+/// A task that recurs, with a function that has a state: the same in every period here and there, and only its first ones if asked.
+#[test]
+fn periods_and_their_state_are_the_same_here_and_there() {
+    let author = Author::new();
+    let home = author.folder.path();
+    let words =
+        ["dmf", "new", "cold-rooms", "--defaults", "--measurement", "temperature", "--group-by", "room"];
+    author.done(home, &words);
+    let crate_ = author.path("cold-rooms");
+    fs::write(crate_.join("src/main.rs"), COUNTS).unwrap();
+    // The sample is a day: four periods of six hours, the last of which ends with it.
+    let task = fs::read_to_string(crate_.join("task.toml")).unwrap();
+    let task = task.replace("2026-01-02T00:00:00Z", "2026-01-01T06:00:00Z").replace(
+        "parameters = { threshold = 35.0 }",
+        "lifetime = { persistent = { every_ms = 21600000, until = 2026-01-02T00:00:00Z } }",
+    );
+    assert!(task.contains("persistent") && task.contains("T06:00:00Z"), "{task}");
+    fs::write(crate_.join("task.toml"), &task).unwrap();
+    let ran = author.done(&crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
+    assert_eq!((&ran["same_as_on_this_machine"], &ran["points"]), (&true.into(), &432.into()), "{ran}");
+    // Points of the period, and of all before it.
+    assert_eq!(ran["periods"], serde_json::json!([[108, 0], [108, 108], [108, 216], [108, 324]]));
+    assert_eq!(ran["result"], ran["periods"][3]);
+    let replay = ["dmf", "test", "--replay", "data/points.lp", "--backend", "tcg", "--periods", "2"];
+    let rows = author.done(&crate_, &replay);
+    let told: Vec<_> = rows.as_array().unwrap().iter().map(|row| (&row["points"], &row["same"])).collect();
+    assert_eq!(told, [(&216.into(), &true.into()); 2]);
+    // Periods of the future are nothing that a node would run today.
+    fs::write(crate_.join("task.toml"), task.replace("2026-", "2126-")).unwrap();
+    let ran = author.done(&crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
+    assert!(ran["same_as_on_this_machine"] == true && ran["periods"].is_null(), "{ran}");
+}
+
+/// A function with a state, in the place of the template's.
+const COUNTS: &str = r#"//! Counts the points of a period, and of all before it.
+
+use dmf_kit::prelude::*;
+
+struct Counts {
+    before: u64,
+    now: u64,
+}
+
+impl Function for Counts {
+    type Parameters = NoParameters;
+    type Output = (u64, u64);
+
+    fn start(parameters: NoParameters) -> Result<Self, Error> {
+        Self::resume(parameters, None)
+    }
+
+    fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
+        self.now += batch.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(u64, u64), Error> {
+        Ok((self.now, self.before))
+    }
+}
+
+impl Recurring for Counts {
+    type State = u64;
+    const STATE_VERSION: u32 = 1;
+
+    fn resume(NoParameters {}: NoParameters, state: Option<u64>) -> Result<Self, Error> {
+        Ok(Self { before: state.unwrap_or(0), now: 0 })
+    }
+
+    fn keep(&self) -> u64 {
+        self.before + self.now
+    }
+}
+
+dmf_kit::main!(recurring Counts);
+"#;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use dmf_reduce::recurring::{Kept, Parts, resume};
-use dmf_reduce::session::{Outcome, Session, start};
+use dmf_reduce::habit::{Forgets, Habit, Remembers};
+use dmf_reduce::recurring::{Kept, Parts};
+use dmf_reduce::session::{Outcome, Session};
 use dmf_reduce::{Function, Recurring};
 use fades_guest::control::{ControlChannel, ControlSender};
 use fades_guest::data::{DataLink, Received};
@@ -30,43 +31,6 @@ pub fn run<F: Function>(image: &'static str) -> ! {
 /// The same for a function that keeps a state between periods.
 pub fn run_recurring<F: Recurring>(image: &'static str) -> ! {
     live::<F, Remembers>(image)
-}
-
-/// What a function does about its state.
-trait Habit<F> {
-    /// Makes the function for one task.
-    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure>;
-    /// What it wants kept, within so many bytes.
-    fn keep(function: &F, limit: u64) -> Result<Option<Kept>, Failure>;
-}
-
-/// It has none; it may be run again and again all the same.
-enum Forgets {}
-
-impl<F: Function> Habit<F> for Forgets {
-    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure> {
-        match kept {
-            None => start(parameters),
-            Some(_) => Err(Failure::new(Code::State, "there is a state, and this function keeps none")),
-        }
-    }
-
-    fn keep(_: &F, _: u64) -> Result<Option<Kept>, Failure> {
-        Ok(None)
-    }
-}
-
-/// It has one.
-enum Remembers {}
-
-impl<F: Recurring> Habit<F> for Remembers {
-    fn begin(parameters: &str, kept: Option<&Kept>) -> Result<F, Failure> {
-        resume(parameters, kept)
-    }
-
-    fn keep(function: &F, limit: u64) -> Result<Option<Kept>, Failure> {
-        Kept::of(function, limit).map(Some)
-    }
 }
 
 fn live<F: Function, H: Habit<F>>(image: &'static str) -> ! {

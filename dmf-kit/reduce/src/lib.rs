@@ -16,6 +16,7 @@
 
 mod function;
 mod groups;
+pub mod habit;
 mod joined;
 mod merge;
 mod pipe;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use dmf_reduce::Function;
-use dmf_reduce::session::Session;
+use dmf_reduce::session::{Session, start};
 use fades_drb::broker::{Action, Broker, FunctionId, Limits, SourceId};
 use fades_points::{Answer, Fixture, Replay};
 use fades_wire::control::FromGuest;
@@ -16,17 +16,20 @@ use fades_wire::ids::Ticket;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Task;
+use crate::{Task, TaskError};
 
 /// What a run gives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Run {
-    /// The result.
+    /// The result; of several periods that of the last one.
     pub result: Value,
     /// What the function was given.
     pub read: Read,
     /// Microseconds in the function's own code, of a build for the host.
     pub compute_us: u64,
+    /// The periods of a persistent task, from 0 on; then what was read and computed is all of theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub periods: Vec<Self>,
 }
 
 /// What was read, all operations together.
@@ -51,21 +54,47 @@ pub enum RunError {
     /// A fault in this crate.
     #[error("the broker waits and nothing comes: this is a fault of the testkit")]
     Stuck,
+    /// In one of several periods.
+    #[error("period {number}")]
+    Period {
+        /// Counted from 0.
+        number: u64,
+        /// Why it failed.
+        source: Box<Self>,
+    },
+    /// A persistent task whose `until` is before its first period is due.
+    #[error("no period is due until the task's end: the first one is at the latest `to`")]
+    NoPeriod,
+    /// A period reads beyond the times that there are.
+    #[error(transparent)]
+    Task(#[from] TaskError),
 }
 
-/// Runs a task on a fixture.
+/// Runs a task on a fixture; of a persistent one the windows that it names, without any state.
 ///
 /// # Errors
 /// As the task would fail on a node.
 pub fn run<F: Function>(task: &Task, fixture: &Fixture) -> Result<Run, RunError> {
+    let begin = |parameters: &str| start::<F>(parameters);
+    let (run, ()) = carry_out(task, &Replay::new(fixture.clone()), begin, |_| Ok(()))?;
+    Ok(run)
+}
+
+/// Runs a task with a function that `begin` makes of its parameters; what `keep` takes of it before its end is given back.
+pub(crate) fn carry_out<F: Function, K>(
+    task: &Task,
+    readings: &Replay,
+    begin: impl FnOnce(&str) -> Result<F, Failure>,
+    keep: impl FnOnce(&F) -> Result<K, Failure>,
+) -> Result<(Run, K), RunError> {
     let ticket = Ticket([7; 32]);
     let orders = task.orders(ticket);
     let begun = Instant::now();
     let clock = || u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let mut session =
-        Session::<F, _>::new(&orders.parameters, &orders.operations, orders.window_bytes, clock)
-            .map_err(RunError::Failed)?;
-    let mut node = Node::new(Replay::new(fixture.clone()));
+    let mut session = begin(&orders.parameters)
+        .and_then(|function| Session::of(function, &orders.operations, orders.window_bytes, clock))
+        .map_err(RunError::Failed)?;
+    let mut node = Node::new(readings.clone());
     node.broker.retrieve(task.order(ticket, F::TOGETHER), 0);
     node.say(0, &ToBroker::Open(Open { ticket }));
     while !session.is_whole() {
@@ -83,15 +112,18 @@ pub fn run<F: Function>(task: &Task, fixture: &Fixture) -> Result<Run, RunError>
             return Err(RunError::Stuck);
         }
     }
+    let kept = keep(session.function()).map_err(RunError::Failed)?;
     let outcome = session.finish(orders.result_limit).map_err(RunError::Failed)?;
     let result = serde_json::from_slice(&outcome.result);
     let no_json =
         |error: serde_json::Error| Failure::new(fades_wire::failure::Code::Function, error.to_string());
-    Ok(Run {
+    let run = Run {
         result: result.map_err(|error| RunError::Failed(no_json(error)))?,
         read: Read::of(&outcome.summaries),
         compute_us: outcome.compute_us,
-    })
+        periods: Vec::new(),
+    };
+    Ok((run, kept))
 }
 
 impl Read {
@@ -102,6 +134,21 @@ impl Read {
             bytes: read.bytes + stream.bytes,
             chunks: read.chunks + stream.chunks,
         })
+    }
+}
+
+impl Run {
+    /// What all periods have given, in one.
+    pub(crate) fn of_periods(periods: Vec<Self>) -> Option<Self> {
+        let result = periods.last()?.result.clone();
+        let read = periods.iter().fold(Read::default(), |all, Self { read, .. }| Read {
+            series: all.series + read.series,
+            points: all.points + read.points,
+            bytes: all.bytes + read.bytes,
+            chunks: all.chunks + read.chunks,
+        });
+        let compute_us = periods.iter().map(|period| period.compute_us).sum();
+        Some(Self { result, read, compute_us, periods })
     }
 }
 

@@ -4,25 +4,32 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
+use dmf_reduce::habit::Habit;
 use dmf_reduce::{Description, Function};
+use fades_api::task::Periods;
 use fades_points::Fixture;
 
-use crate::{Task, run};
+use crate::{Task, run_periods};
 
 /// What can be done.
 const USAGE: &str = "Usage:
   describe          prints the JSON Schemas of parameters and result, as they stand in the image's manifest
-  run TASK DATA     runs the task (TOML) on the points of a file (.lp, .csv, .fpt) behind the broker's own logic; prints the
-                    result and what was read, as JSON";
+  run TASK DATA [N] runs the task (TOML) on the points of a file (.lp, .csv, .fpt) behind the broker's own logic; prints the
+                    result and what was read, as JSON. Of a task that recurs the first N periods, 8 if not said, each with what
+                    the one before it has kept";
 
 /// Does what `arguments` say, and gives the exit code: 0 done, 1 failed, 2 misuse.
-pub fn program<F: Function>(image: &str, arguments: impl Iterator<Item = OsString>) -> u8 {
+pub fn program<F: Function, H: Habit<F>>(image: &str, arguments: impl Iterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.collect();
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     tell_of_panics();
     let done = match words.as_slice() {
         ["describe"] => serde_json::to_string(&Description::of::<F>()).map_err(|error| error.to_string()),
-        ["run", task, data] => run_files::<F>(Path::new(task), Path::new(data)),
+        ["run", task, data] => run_files::<F, H>(Path::new(task), Path::new(data), Periods::TRIED),
+        ["run", task, data, most] => match most.parse() {
+            Ok(most) => run_files::<F, H>(Path::new(task), Path::new(data), most),
+            Err(error) => Err(format!("{most:?} is no number of periods: {error}")),
+        },
         _ => {
             eprintln!("{image}, on the host. {USAGE}");
             return 2;
@@ -55,11 +62,11 @@ fn tell_of_panics() {
     }));
 }
 
-fn run_files<F: Function>(task: &Path, data: &Path) -> Result<String, String> {
+fn run_files<F: Function, H: Habit<F>>(task: &Path, data: &Path, most: u64) -> Result<String, String> {
     let text = std::fs::read_to_string(task).map_err(|error| format!("{}: {error}", task.display()))?;
     let task = Task::from_toml(&text).map_err(|error| format!("{}: {error}", task.display()))?;
     let fixture = Fixture::read(data).map_err(|error| chain(&error))?;
-    let done = run::<F>(&task, &fixture).map_err(|error| error.to_string())?;
+    let done = run_periods::<F, H>(&task, &fixture, most).map_err(|error| chain(&error))?;
     serde_json::to_string(&done).map_err(|error| error.to_string())
 }
 

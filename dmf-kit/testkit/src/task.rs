@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use fades_api::task::{TaskDraft, Wrapper};
+use fades_api::task::{Periods, TaskDraft, Wrapper};
 use fades_wire::address::{Endpoint, Place};
 use fades_wire::control::{Name, Operation, OperationName, Retrieve, Run, SourceKind, TagSelection};
 use fades_wire::ids::{TaskKey, Ticket};
@@ -26,6 +26,16 @@ impl Task {
     /// The first thing that does not keep to the schema, with its path.
     pub fn from_toml(text: &str) -> Result<Self, TaskError> {
         TaskDraft::from_toml(text)?.on_trial().map(Self)
+    }
+
+    /// Its first periods, at most so many; `None` if it is not persistent.
+    pub(crate) fn periods(&self, most: u64) -> Option<u64> {
+        Periods::of(&self.0).map(|periods| periods.count().min(most))
+    }
+
+    /// The same with the windows of a period.
+    pub(crate) fn in_period(&self, period: u64) -> Result<Self, TaskError> {
+        self.0.in_period(period).map(Self)
     }
 
     /// What the broker is told.

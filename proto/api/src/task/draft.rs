@@ -57,7 +57,7 @@ impl TaskDraft {
         Self::from_value(json::read_document(bytes)?)
     }
 
-    fn from_value(value: Value) -> Result<Self, TaskError> {
+    pub(super) fn from_value(value: Value) -> Result<Self, TaskError> {
         let Value::Object(root) = value else {
             return Err(TaskError::new(codes::TYPE_WRONG, "", "the document is not an object"));
         };
@@ -85,6 +85,15 @@ impl TaskDraft {
     /// The text of `credentials.KEY`, if the draft says it.
     pub fn credential(&self, key: &str) -> Option<&str> {
         self.at("credentials", key).and_then(Value::as_str)
+    }
+
+    pub(super) const fn root(&self) -> &Map<String, Value> {
+        &self.root
+    }
+
+    /// As JSON, which reads as the same draft.
+    pub fn to_json(&self) -> Vec<u8> {
+        json::to_bytes(&self.root)
     }
 
     fn at(&self, part: &str, key: &str) -> Option<&Value> {

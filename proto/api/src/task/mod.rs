@@ -11,11 +11,13 @@ mod draft;
 mod error;
 mod name;
 mod parse;
+mod periods;
 
 pub use draft::{Completion, TaskDraft};
 pub use error::TaskError;
 pub use name::{ImageReference, Label, Name, NodeEpoch, Refused, TaskId};
 pub(crate) use name::{hex, quoted};
+pub use periods::Periods;
 
 use std::collections::BTreeMap;
 

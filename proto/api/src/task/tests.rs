@@ -5,6 +5,7 @@ use crate::codes::{self, Code};
 
 mod drafts;
 mod hostile;
+mod periods;
 mod tables;
 
 /// A wrapper that uses every key.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 
+use super::asked::Sample;
 use super::host::{self, HostRun};
 use super::project::{Project, Where};
 use crate::context::Context;
@@ -21,12 +22,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) struct Dev {
     #[command(flatten)]
     place: Where,
-    /// The task; from the crate's folder.
-    #[arg(long, value_name = "FILE", default_value = "task.toml")]
-    task: PathBuf,
-    /// The readings: line protocol (.lp), .csv, or recorded (.fpt).
-    #[arg(long, value_name = "FILE", default_value = "data/points.lp")]
-    data: PathBuf,
+    #[command(flatten)]
+    sample: Sample,
     /// Stop after so many runs.
     #[arg(long, value_name = "N", hide = true)]
     runs: Option<u64>,
@@ -38,7 +35,7 @@ type Seen = BTreeMap<PathBuf, Option<SystemTime>>;
 impl Dev {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let project = self.place.project()?;
-        let (task, data) = (project.file(&self.task), project.file(&self.data));
+        let (task, data) = (self.sample.asked.file(&project), self.sample.data(&project));
         let output = context.output();
         let mut left = self.runs.unwrap_or(u64::MAX);
         let mut seen = Seen::new();
@@ -50,7 +47,7 @@ impl Dev {
             }
             seen = now;
             let begun = Instant::now();
-            match host::run(&project, &task, &data) {
+            match host::run(&project, &task, &data, self.sample.asked.periods) {
                 Ok(done) => {
                     output.line(&done, text)?;
                     let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -68,9 +65,13 @@ impl Dev {
 }
 
 fn text(done: &HostRun) -> String {
-    let HostRun { result, read, compute_us } = done;
+    let HostRun { result, read, compute_us, periods } = done;
+    let of = match periods.len() {
+        0 => String::new(),
+        count => format!("the last of {}; ", counted(count as u64, "period")),
+    };
     format!(
-        "{result:#}\n{} of {} series, {} in the function",
+        "{result:#}\n{of}{} of {} series, {} in the function",
         counted(read.points, "point"),
         count(read.series),
         micros(*compute_us)

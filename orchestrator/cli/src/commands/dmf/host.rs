@@ -8,17 +8,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::project::Project;
+use super::trial::Answer;
 use crate::failure::{Failure, Result};
 
 /// What the program prints for `run`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostRun {
-    /// The result.
+    /// The result; of several periods that of the last one.
     pub(super) result: Value,
     /// What was read.
     pub(super) read: Read,
     /// Microseconds in the function's own code.
     pub(super) compute_us: u64,
+    /// Of a task that recurs, its periods from 0 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) periods: Vec<Self>,
+}
+
+impl HostRun {
+    /// One, or one of each period.
+    pub(super) fn answers(&self) -> Vec<Answer> {
+        let answer = |run: &Self| Answer { result: run.result.clone(), points: run.read.points };
+        match self.periods.as_slice() {
+            [] => vec![answer(self)],
+            periods => periods.iter().map(answer).collect(),
+        }
+    }
+
+    /// Where the unikernel's answers are others; `None` when they are equal.
+    pub(super) fn differs(&self, there: &[Answer]) -> Option<String> {
+        let here = self.answers();
+        if here.len() != there.len() {
+            return Some(format!("{} results here, {} there", here.len(), there.len()));
+        }
+        let at = here.iter().zip(there).position(|(here, there)| here != there)?;
+        Some(if here.len() > 1 { format!("in period {at}") } else { "in its one result".to_owned() })
+    }
 }
 
 /// What was read, all operations together.
@@ -30,8 +55,8 @@ pub(crate) struct Read {
     pub(super) chunks: u64,
 }
 
-/// Runs a task on the points of a file, behind the broker's own logic. What the compiler says goes to stderr.
-pub(super) fn run(project: &Project, task: &Path, data: &Path) -> Result<HostRun> {
+/// Runs a task, at most so many periods of it, on the points of a file, behind the broker's own logic. What the compiler says goes to stderr.
+pub(super) fn run(project: &Project, task: &Path, data: &Path, periods: u64) -> Result<HostRun> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(project.author.folder()).args([
         "run",
@@ -43,6 +68,7 @@ pub(super) fn run(project: &Project, task: &Path, data: &Path) -> Result<HostRun
     ]);
     let output = cargo
         .args([task, data])
+        .arg(periods.to_string())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -53,4 +79,47 @@ pub(super) fn run(project: &Project, task: &Path, data: &Path) -> Result<HostRun
         return Err(Failure::new(codes::FUNCTION_FAILED_HERE, message));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| Failure::system("the function's answer", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(results: &[u64]) -> HostRun {
+        let one = |result: u64| HostRun {
+            result: result.into(),
+            read: Read { series: 1, points: result, bytes: 16 * result, chunks: 1 },
+            compute_us: 1,
+            periods: Vec::new(),
+        };
+        match results {
+            [only] => one(*only),
+            _ => HostRun {
+                periods: results.iter().copied().map(one).collect(),
+                ..one(results[results.len() - 1])
+            },
+        }
+    }
+
+    #[test]
+    fn every_period_is_compared() {
+        let there = |results: &[u64]| run(results).answers();
+        assert_eq!(run(&[7]).differs(&there(&[7])), None);
+        assert_eq!(run(&[1, 2, 3]).differs(&there(&[1, 2, 3])), None);
+        // The last one alone would not show it.
+        assert_eq!(run(&[1, 2, 3]).differs(&there(&[1, 4, 3])).unwrap(), "in period 1");
+        assert_eq!(run(&[1, 2]).differs(&there(&[2])).unwrap(), "2 results here, 1 there");
+        let mut fewer = there(&[7]);
+        fewer[0].points = 6;
+        assert_eq!(run(&[7]).differs(&fewer).unwrap(), "in its one result");
+    }
+
+    #[test]
+    fn what_the_program_prints_is_read() {
+        let one = r#"{"result":1,"read":{"series":1,"points":2,"bytes":32,"chunks":1},"compute_us":3"#;
+        let run: HostRun = serde_json::from_str(&format!("{one}}}")).unwrap();
+        assert_eq!((run.answers().len(), run.periods.len()), (1, 0));
+        let run: HostRun = serde_json::from_str(&format!("{one},\"periods\":[{one}}},{one}}}]}}")).unwrap();
+        assert_eq!(run.answers().len(), 2);
+    }
 }

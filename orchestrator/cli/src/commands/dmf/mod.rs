@@ -4,8 +4,10 @@
 //! new --> (cargo test, dev) --> run: the real unikernel on a node of its own --> build: an image for others' nodes
 //! ```
 
+mod asked;
 mod build;
 mod dev;
+mod ending;
 mod host;
 mod new;
 mod plan;

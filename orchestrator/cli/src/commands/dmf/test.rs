@@ -6,9 +6,12 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 use fades_api::codes;
 use fades_envelope::SigningKey;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::asked::Asked;
 use super::build::packed;
+use super::ending::Ending;
 use super::host;
 use super::project::Where;
 use super::trial::Trial;
@@ -23,9 +26,8 @@ use crate::output::{Table, counted};
 pub(crate) struct Test {
     #[command(flatten)]
     place: Where,
-    /// The task; from the crate's folder.
-    #[arg(long, value_name = "FILE", default_value = "task.toml")]
-    task: PathBuf,
+    #[command(flatten)]
+    asked: Asked,
     /// Readings to run the task on: line protocol (.lp), .csv, or recorded (.fpt). May be given several times.
     #[arg(long, value_name = "FILE")]
     replay: Vec<PathBuf>,
@@ -72,30 +74,43 @@ impl Test {
                 "the crate's tests failed; what they said is above",
             ));
         }
-        let task = project.file(&self.task);
-        let mut rows = Vec::new();
+        let mut rows: Vec<Replayed> = Vec::new();
         let guests: Vec<On> = self.backend.iter().copied().filter(|on| *on != On::Host).collect();
         let key = SigningKey::generate()?;
-        let image = match guests.is_empty() || self.replay.is_empty() {
+        if self.replay.is_empty() {
+            return context.output().show(&rows, |rows| table(rows));
+        }
+        // Only a node keeps to the clock.
+        let now = if guests.is_empty() { Timestamp::MAX } else { Timestamp::now() };
+        let question = self.asked.question(&project, now)?;
+        question.tell(context.output());
+        let trials = match guests.is_empty() {
             true => None,
-            false => Some(packed(&project, &project.builder(!context.output().is_json()), &key)?),
+            false => {
+                let image = packed(&project, &project.builder(!context.output().is_json()), &key)?;
+                Some((image, Ending::watch()?))
+            }
         };
         for data in &self.replay {
             let file = project.file(data);
-            let here = host::run(&project, &task, &file)?;
+            let here = host::run(&project, &question.task, &file, question.periods)?;
             rows.push(Replayed {
                 data: data.clone(),
                 on: "host".to_owned(),
                 points: here.read.points,
                 same: true,
             });
-            for (on, image) in guests.iter().zip(std::iter::repeat(image.as_ref())) {
-                let Some(image) = image else { continue };
-                let mut trial = Trial::start(&project, on.backend(), &key)?;
+            for (on, trials) in guests.iter().zip(std::iter::repeat(trials.as_ref())) {
+                let Some((image, ending)) = trials else { continue };
+                let mut trial = Trial::start(&project, on.backend(), &key, ending)?;
                 trial.function(project.author.name(), image)?;
-                let there = trial.submit(&task, &file)?;
-                let same = there.result == here.result && there.points == here.read.points;
-                rows.push(Replayed { data: data.clone(), on: there.backend, points: there.points, same });
+                let there = trial.submit(&question, &file)?;
+                rows.push(Replayed {
+                    data: data.clone(),
+                    points: there.points(),
+                    same: here.differs(&there.answers).is_none(),
+                    on: there.backend,
+                });
             }
         }
         context.output().show(&rows, |rows| table(rows))?;

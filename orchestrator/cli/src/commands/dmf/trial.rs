@@ -2,21 +2,23 @@
 
 use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use fades_api::codes;
-use fades_api::task::TaskDraft;
+use fades_api::codes::{self, Code};
+use fades_api::http::{PeriodList, PeriodState};
 use fades_envelope::{SigningKey, prove};
 use fades_image_build::Architecture;
 use fades_pack::{Description, MAX_IMAGE, Role};
 use fades_points::Fixture;
 use serde_json::Value;
-use tempfile::TempDir;
 
+use super::asked::Question;
 use super::build::Packed;
+use super::ending::Ending;
 use super::project::{Project, built};
 use super::replay;
 use crate::commands::init::Backend;
@@ -29,8 +31,6 @@ use crate::files;
 
 /// Time for daemon and broker to come up, emulated, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Time for the daemon to end its guests.
-const FAREWELL: Duration = Duration::from_secs(20);
 /// Time for a guest that has failed its task to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Time between two looks.
@@ -39,12 +39,16 @@ const LOOK: Duration = Duration::from_millis(50);
 const BROKER_MIB: u32 = 64;
 /// What the one issuer may do: everything that a node can give.
 const POLICY: &str = "memory_mib = 1024\ntimeout_ms = 3600000\npriority = 9\nresult_bytes = 4194304\noperations = 64\n\
-                      range_s = 3153600000\nlife_s = 86400\ntasks = 16\nper_minute = 6000\nburst = 1000\n";
+                      range_s = 3153600000\nlife_s = 86400\ntasks = 16\nper_minute = 6000\nburst = 1000\n\
+                      periods = 1000000\nstate_bytes = 262144\n";
+
+/// How long a task may take, all its periods together; within the policy's `life_s`.
+const VALID: &str = "23h";
 
 /// A running node in a folder of its own; ended and removed when dropped.
 pub(super) struct Trial {
-    folder: TempDir,
-    daemon: Child,
+    ending: Ending,
+    folder: PathBuf,
     image: String,
     /// The debug file of its function.
     debug: PathBuf,
@@ -52,32 +56,60 @@ pub(super) struct Trial {
 
 /// What a task gave.
 pub(super) struct Outcome {
-    pub(super) result: Value,
+    /// One, or one of each period.
+    pub(super) answers: Vec<Answer>,
     pub(super) backend: String,
-    pub(super) points: u64,
     pub(super) memory_mib: u64,
-    /// Most bytes on the function's heap at once, where it counts them.
+    /// Most bytes on the function's heap at once, where it counts them; of the last one, as the next.
     pub(super) heap_peak_bytes: Option<u64>,
     pub(super) timings_us: Value,
 }
 
+impl Outcome {
+    /// What was read in all.
+    pub(super) fn points(&self) -> u64 {
+        self.answers.iter().map(|answer| answer.points).sum()
+    }
+}
+
+/// A result, and of how many points it is: what must be the same everywhere.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) result: Value,
+    pub(super) points: u64,
+}
+
+impl Answer {
+    /// Out of a node's document.
+    fn of(document: &Value) -> Self {
+        let points = document["operations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|operation| operation["points"].as_u64());
+        Self { result: document["result"].clone(), points: points.sum() }
+    }
+}
+
 impl Trial {
     /// Starts one with a broker that `key` has signed.
-    pub(super) fn start(project: &Project, backend: Backend, key: &SigningKey) -> Result<Self> {
+    pub(super) fn start(
+        project: &Project,
+        backend: Backend,
+        key: &SigningKey,
+        ending: &Ending,
+    ) -> Result<Self> {
         let builder = project.builder(false);
         let read = |path: PathBuf| files::read(&path, MAX_IMAGE);
         let loader = read(builder.loader().map_err(|error| built(&error))?)?;
         let broker = read(builder.guest("fades-drb").map_err(|error| built(&error))?)?;
-        let folder = tempfile::Builder::new()
-            .prefix("fades-trial-")
-            .tempdir()
-            .map_err(|error| Failure::system("a folder for the node", &error))?;
-        let node = folder.path().join("node");
+        let (ending, folder) = (ending.clone(), ending.folder()?);
+        let trial = Self { ending, folder, image: String::new(), debug: PathBuf::new() };
+        let node = trial.path("node");
         let word = backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
+        trial.own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
         allow(project.target, &node)?;
-        let daemon = daemon(&node)?;
-        let trial = Self { folder, daemon, image: String::new(), debug: PathBuf::new() };
+        trial.daemon(&node)?;
         trial.answers()?;
         trial.broker((&loader, &broker), project, key)?;
         Ok(trial)
@@ -128,13 +160,12 @@ impl Trial {
 
     /// Submits the task with these readings as each of its sources, and waits for its end. If its guest dies, the failure says where
     /// in the source, by the image's debug file.
-    pub(super) fn submit(&self, task: &Path, data: &Path) -> Result<Outcome> {
-        let draft = TaskDraft::from_toml(&files::read_text(task, MAX_IMAGE)?)?;
-        let wrapper = draft.on_trial()?;
+    pub(super) fn submit(&self, question: &Question, data: &Path) -> Result<Outcome> {
+        let wrapper = &question.wrapper;
         if wrapper.dmf.image.name.as_str() != self.image {
             let message = format!(
                 "{} asks for image {}, and this function is {}",
-                task.display(),
+                question.task.display(),
                 wrapper.dmf.image.name,
                 self.image
             );
@@ -156,31 +187,54 @@ impl Trial {
         std::fs::write(&file, policy).map_err(|error| Failure::system(file.display(), &error))?;
         let public = files::proof_path(&key);
         self.fades(&["issuer", "add", text(&public)?, "--policy", text(&file)?])?;
-        let done = self
-            .fades(&["task", "submit", text(task)?, "--key", text(&key)?, "--wait"])
-            .map_err(|failure| self.explained(failure))?;
+        let task = self.path("task.json");
+        files::create(&task, &question.draft.to_json(), 0o600)?;
+        let words = ["task", "submit", text(&task)?, "--key", text(&key)?, "--valid", VALID, "--wait"];
+        let done = self.fades(&words);
+        let answers = match question.recurs() {
+            None => done.as_ref().map(|document| vec![Answer::of(document)]).map_err(Clone::clone),
+            Some(count) => self.periods(count, done.as_ref().err()),
+        };
+        let (answers, done) =
+            answers.and_then(|answers| Ok((answers, done?))).map_err(|failure| self.explained(failure))?;
         let status = self.fades(&["status"])?;
-        let points = done["operations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|operation| operation["points"].as_u64());
         Ok(Outcome {
-            result: done["result"].clone(),
+            answers,
             backend: status["backend"]["kind"].as_str().unwrap_or_default().to_owned(),
-            points: points.sum(),
             memory_mib: wrapper.dmf.resources.memory_mib.into(),
             heap_peak_bytes: done["heap_peak_bytes"].as_u64(),
             timings_us: done["timings_us"].clone(),
         })
     }
 
+    /// What each of so many periods gave; `failed` is how the task ended, if not well. The first period that gave nothing is the
+    /// failure.
+    fn periods(&self, count: u64, failed: Option<&Failure>) -> Result<Vec<Answer>> {
+        if let Some(failure) = failed.filter(|failure| failure.code != Some(codes::PERIODS_WITHOUT_RESULT)) {
+            return Err(failure.clone());
+        }
+        let id = self.latest()?;
+        let list = self.fades(&["task", "periods", &id, "--limit", &count.to_string()])?;
+        let list = serde_json::from_value(list)
+            .map_err(|error| Failure::system("what became of the periods", &error))?;
+        if let Some(failure) = first_without(&list) {
+            return Err(failure);
+        }
+        let result = |number: u64| self.fades(&["task", "result", &id, "--period", &number.to_string()]);
+        (0..count).map(|number| Ok(Answer::of(&result(number)?))).collect()
+    }
+
+    /// The id of the task that was submitted last.
+    fn latest(&self) -> Result<String> {
+        let tasks = self.fades(&["task", "ls"])?;
+        Ok(tasks["tasks"][0]["task"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// A failure with what is known of the guest that died, if one did.
     fn explained(&self, failure: Failure) -> Failure {
         let report = || -> Result<DebugReport> {
-            let tasks = self.fades(&["task", "ls"])?;
-            let id = tasks["tasks"][0]["task"].as_str().unwrap_or_default();
-            let report = self.fades(&["task", "debug", id, "--elf", text(&self.debug)?])?;
+            let id = self.latest()?;
+            let report = self.fades(&["task", "debug", &id, "--elf", text(&self.debug)?])?;
             serde_json::from_value(report).map_err(|error| Failure::system("what is known of it", &error))
         };
         // The task has failed by its function's word; the guest's console is kept when the guest has ended, which is a little later.
@@ -198,12 +252,39 @@ impl Trial {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// One of our own commands on this node.
     fn fades(&self, words: &[&str]) -> Result<Value> {
-        own(Some(&self.path("node")), words)
+        self.own(Some(&self.path("node")), words)
+    }
+
+    /// This program again, asked for JSON.
+    fn own(&self, node: Option<&Path>, words: &[&str]) -> Result<Value> {
+        let program =
+            std::env::current_exe().map_err(|error| Failure::system("this program's own path", &error))?;
+        let mut command = Command::new(program);
+        command.args(["-o", "json"]).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(node) = node {
+            command.arg("--node").arg(node);
+        }
+        let output = self.ending.output(&mut command);
+        answer(words, &output.map_err(|error| Failure::system("this program again", &error))?)
+    }
+
+    fn daemon(&self, node: &Path) -> Result<()> {
+        let program = beside("fadesd").unwrap_or_else(|| PathBuf::from("fadesd"));
+        let log = self.path("fadesd.log");
+        let file = File::create(&log).map_err(|error| Failure::system(log.display(), &error))?;
+        let copy = file.try_clone().map_err(|error| Failure::system(log.display(), &error))?;
+        let mut command = Command::new(&program);
+        command.arg(node).stdin(Stdio::null()).stdout(file).stderr(copy);
+        self.ending.daemon(&mut command).map_err(|error| {
+            let failure = Failure::system(format!("{} could not be started", program.display()), &error);
+            Failure { exit: Exit::NotReady, ..failure }.hint("Put fadesd beside fades, or into PATH.")
+        })
     }
 
     fn answers(&self) -> Result<()> {
@@ -235,17 +316,21 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // In order, so that its guests end with it; by force if it does not listen.
-        if let Some(pid) = i32::try_from(self.daemon.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < FAREWELL && self.daemon.try_wait().ok().flatten().is_none() {
-            std::thread::sleep(LOOK);
-        }
-        let _gone = self.daemon.kill();
-        let _gone = self.daemon.wait();
+        self.ending.now();
     }
+}
+
+/// The first period that gave no result, and why.
+fn first_without(list: &PeriodList) -> Option<Failure> {
+    let period = list
+        .periods
+        .iter()
+        .filter(|period| period.state != PeriodState::Done)
+        .min_by_key(|period| period.number)?;
+    let code = period.code.unwrap_or(codes::PERIOD_WITHOUT_RESULT);
+    let detail = period.detail.as_deref().filter(|detail| !detail.is_empty()).unwrap_or_else(|| code.title());
+    let message = format!("period {} {}: {detail}", period.number, period.state.as_str());
+    Some(Failure::new(code, message))
 }
 
 /// Lets the node run images for another processor than its own.
@@ -259,36 +344,20 @@ fn allow(target: Architecture, node: &Path) -> Result<()> {
     std::fs::write(&file, settings).map_err(|error| Failure::system(file.display(), &error))
 }
 
-fn daemon(node: &Path) -> Result<Child> {
-    let program = beside("fadesd").unwrap_or_else(|| PathBuf::from("fadesd"));
-    let log = node.with_file_name("fadesd.log");
-    let file = File::create(&log).map_err(|error| Failure::system(log.display(), &error))?;
-    let copy = file.try_clone().map_err(|error| Failure::system(log.display(), &error))?;
-    let started = Command::new(&program).arg(node).stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
-    started.map_err(|error| {
-        let failure = Failure::system(format!("{} could not be started", program.display()), &error);
-        Failure { exit: Exit::NotReady, ..failure }.hint("Put fadesd beside fades, or into PATH.")
-    })
-}
-
-/// This program again, asked for JSON. Its failure is ours.
-fn own(node: Option<&Path>, words: &[&str]) -> Result<Value> {
-    let program =
-        std::env::current_exe().map_err(|error| Failure::system("this program's own path", &error))?;
-    let mut command = Command::new(program);
-    command.args(["-o", "json"]).args(words).stdin(Stdio::null());
-    if let Some(node) = node {
-        command.arg("--node").arg(node);
-    }
-    let output = command.output().map_err(|error| Failure::system("this program again", &error))?;
+/// How one of our commands ended, asked for JSON. Its failure is ours.
+fn answer(words: &[&str], output: &Output) -> Result<Value> {
     if output.status.success() {
         return Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null));
+    }
+    if let Some(signal) = output.status.signal() {
+        let message = format!("`fades {}` was ended by signal {signal}", words.join(" "));
+        return Err(Failure { exit: Exit::Failed, ..Failure::usage(message) });
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last =
         said.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or(Value::Null);
     let message = last["message"].as_str().map_or_else(|| said.trim().to_owned(), str::to_owned);
-    let code = last["code"].as_str().and_then(|code| code.parse().ok());
+    let code: Option<Code> = last["code"].as_str().and_then(|code| code.parse().ok());
     let failure = match code {
         Some(code) => Failure::new(code, message),
         None => Failure { exit: Exit::Failed, ..Failure::usage(message) },
@@ -298,4 +367,30 @@ fn own(node: Option<&Path>, words: &[&str]) -> Result<Value> {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| Failure::usage(format!("{} is not UTF-8", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_period_without_a_result_is_the_failure() {
+        let period = |number: u64, state: &str| {
+            json!({
+                "number": number, "state": state, "due": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:01Z",
+            })
+        };
+        let list = |periods: Value| serde_json::from_value(json!({ "periods": periods })).unwrap();
+        assert_eq!(first_without(&list(json!([period(1, "done"), period(0, "done")]))), None);
+        let mut crashed = period(1, "failed");
+        (crashed["code"], crashed["detail"]) = ("E3000".into(), "one hundred readings".into());
+        let rows = json!([period(3, "failed"), period(2, "done"), crashed, period(0, "done")]);
+        let failure = first_without(&list(rows)).unwrap();
+        assert_eq!(failure.message, "period 1 failed: one hundred readings");
+        assert_eq!((failure.code, failure.exit), (Some(codes::GUEST_PANICKED), Exit::GuestCrashed));
+        let failure = first_without(&list(json!([period(0, "missed")]))).unwrap();
+        assert_eq!(failure.code, Some(codes::PERIOD_WITHOUT_RESULT));
+    }
 }
