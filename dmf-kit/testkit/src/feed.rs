@@ -226,13 +226,16 @@ mod tests {
 
     use super::*;
 
-    /// All points as they come, with operation and tags.
+    /// Operation, tags, time and value.
+    type Row = (String, Vec<(String, String)>, i64, f64);
+
+    /// All points as they come.
     #[derive(Default)]
-    struct Seen(Vec<(String, Vec<(String, String)>, i64, f64)>);
+    struct Seen(Vec<Row>);
 
     impl Function for Seen {
         type Parameters = NoParameters;
-        type Output = Vec<(String, Vec<(String, String)>, i64, f64)>;
+        type Output = Vec<Row>;
 
         fn start(NoParameters {}: NoParameters) -> Result<Self, Error> {
             Ok(Self::default())
