@@ -89,6 +89,12 @@ fn a_function_goes_from_template_to_task() {
 
     // An edit, and what the author sees of it.
     edit(&crate_, "if value > threshold => *latest", "if value >= threshold => *latest");
+    // What it prints is not taken for its answer.
+    edit(
+        &crate_,
+        "        Ok(Self { threshold",
+        "        println!(\"seen {{\");\n        Ok(Self { threshold",
+    );
     let ran = author.done(&crate_, &["dmf", "run", "--backend", "qemu-tcg"]);
     assert_eq!(
         (&ran["same_as_on_this_machine"], &ran["result"]["schema"]),
@@ -154,7 +160,7 @@ fn on_a_node(author: &Author, image: &Path, signer: &Path) {
     assert!(added.is_ok(), "{added:?}");
     let (key, policy) = (author.path("issuer.key"), author.path("policy.toml"));
     node.fades(&["key", "new", key.to_str().unwrap(), "--name", "author.example"]).unwrap();
-    let allowed = "images = [\"cold-rooms\", \"record\"]\nmemory_mib = 128\ntimeout_ms = 120000\npriority = 5\nresult_bytes = 65536\noperations = 1\n\
+    let allowed = "images = [\"cold-rooms\", \"record\"]\nmemory_mib = 64\ntimeout_ms = 60000\npriority = 5\nresult_bytes = 65536\noperations = 1\n\
                    range_s = 604800\nlife_s = 3600\ntasks = 4\nper_minute = 60\nburst = 10\n[sources.testbed]\neverything = true\n";
     fs::write(&policy, allowed).unwrap();
     let public = format!("{}.pub", key.display());
@@ -244,6 +250,13 @@ fn recorded(author: &Author, node: &Node, task: &Path, key: &Path, result: &Valu
     assert!(exit == 2 && said.contains("is there already") && !said.contains("accepted"), "{said}");
     let dev =
         ["dmf", "dev", "--runs", "1", "--task", task.to_str().unwrap(), "--data", fixture.to_str().unwrap()];
+    // Of a day without readings nothing is recorded.
+    let none = author.path("none.fpt");
+    let day =
+        ["--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z", "--out", none.to_str().unwrap()];
+    let (exit, code, said) = author
+        .fails(author.folder.path(), &[&words[..], &day[..], &["--key", key.to_str().unwrap()]].concat());
+    assert_eq!((exit, code.as_str(), none.exists()), (3, "E8010", false), "{said}");
     let here = author.done(crate_, &dev);
     // The crate was edited since: only the schema's word is another.
     assert_eq!((&here["result"]["groups"], &here["read"]["points"]), (&result["groups"], &10_000.into()));

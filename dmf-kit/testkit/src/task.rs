@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use fades_api::task::{Periods, TaskDraft, Wrapper};
+use fades_api::task::{Label, Periods, TaskDraft, Wrapper};
+use fades_points::Selection;
 use fades_wire::address::{Endpoint, Place};
 use fades_wire::control::{Name, Operation, OperationName, Retrieve, Run, SourceKind, TagSelection};
 use fades_wire::ids::{TaskKey, Ticket};
@@ -73,6 +74,24 @@ impl Task {
             budget_bytes: BUDGET,
             together,
         }
+    }
+
+    /// What each operation selects, with its id.
+    pub(crate) fn selections(&self) -> impl Iterator<Item = (&str, Selection)> {
+        self.0.drb.operations.iter().map(|operation| {
+            let (from_ns, to_ns) = operation.range_ns();
+            let text = |label: &Label| label.as_str().to_owned();
+            let tags = operation.tags.iter();
+            let selection = Selection {
+                measurement: text(&operation.measurement),
+                field: text(&operation.field),
+                tags: tags.map(|(tag, any)| (text(tag), any.iter().map(text).collect())).collect(),
+                from_ns,
+                to_ns,
+                group_by: operation.group_by.iter().map(text).collect(),
+            };
+            (operation.id.as_str(), selection)
+        })
     }
 
     /// What the function is told.

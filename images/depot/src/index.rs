@@ -80,7 +80,10 @@ impl Default for Index {
 
 impl Index {
     /// Reads an index of the place.
-    pub(crate) fn read(bytes: &[u8], place: &str) -> Result<Self, DepotError> {
+    ///
+    /// # Errors
+    /// When it is none, or of another schema.
+    pub fn read(bytes: &[u8], place: &str) -> Result<Self, DepotError> {
         let refuse = |what: String| DepotError::Answer { place: place.to_owned(), what };
         let index: Self = serde_json::from_slice(bytes)
             .map_err(|error| refuse(format!("its {FILE} cannot be read: {error}")))?;
@@ -91,7 +94,8 @@ impl Index {
     }
 
     /// The file.
-    pub(crate) fn write(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
         text.push(b'\n');
         text

@@ -49,6 +49,7 @@ impl Exit {
             | codes::SOURCE_UNKNOWN
             | codes::IMAGE_UNKNOWN
             | codes::IMAGE_NOT_THERE
+            | codes::NO_POINTS
             | codes::RESULT_NONE
             | codes::PERIOD_NOT_FOUND
             | codes::PERIOD_WITHOUT_RESULT

@@ -161,5 +161,7 @@ mod tests {
             let fault = read(text.as_bytes(), "m").unwrap_err().to_string();
             assert!(fault.contains(words), "{text}: {fault}");
         }
+        let fault = read(b"time,room,v\n1,r1,1\n2,K\xf6ln,1\n", "m").unwrap_err().to_string();
+        assert!(fault.starts_with("line 3: ") && fault.contains("UTF-8"), "{fault}");
     }
 }

@@ -66,7 +66,7 @@ impl Fixture {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let read = match ending {
-            "lp" => Self::from_line_protocol(&String::from_utf8_lossy(&bytes)),
+            "lp" => line::text(&bytes).and_then(Self::from_line_protocol),
             "csv" => Self::from_csv(&bytes, &stem),
             "fpt" => Self::from_fpt(&bytes),
             _ => return Err(FixtureError::Kind { path: path.to_owned() }),
@@ -108,7 +108,7 @@ impl Fixture {
         fpt::write(self)
     }
 
-    /// Adds a point.
+    /// Adds a point, and gives the value whose place it took.
     pub fn push(
         &mut self,
         measurement: &str,
@@ -116,9 +116,9 @@ impl Fixture {
         tags: &BTreeMap<String, String>,
         time_ns: i64,
         value: f64,
-    ) {
+    ) -> Option<f64> {
         let key = (measurement.to_owned(), field.to_owned(), tags.clone());
-        self.series.entry(key).or_default().insert(time_ns, value);
+        self.series.entry(key).or_default().insert(time_ns, value)
     }
 
     /// Notes a value that is no number: a text, or true or false.
@@ -130,6 +130,14 @@ impl Fixture {
     #[must_use]
     pub const fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Adds all points of another one; its own give way.
+    pub fn add(&mut self, other: Self) {
+        for (key, points) in other.series {
+            self.series.entry(key).or_default().extend(points);
+        }
+        self.skipped += other.skipped;
     }
 
     /// All series, in the order of measurement, field and tags.

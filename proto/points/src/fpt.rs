@@ -82,15 +82,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Fixture, Fault> {
                 FromBroker::Series(told) => {
                     meter.series(frame.body);
                     let tags = told.tags.iter().map(|tag| (tag.key.0.clone(), tag.value.0.clone())).collect();
-                    series = Some((told.measurement, told.field, tags));
+                    series = Some((told.id, told.measurement, told.field, tags));
                 }
                 FromBroker::Chunk(batch) => {
                     meter.chunk(&batch);
-                    let (measurement, field, tags) =
-                        series.as_ref().ok_or_else(|| recorded("points before any series"))?;
-                    batch
-                        .points()
-                        .for_each(|(time, value)| fixture.push(measurement, field, tags, time, value));
+                    let (_, measurement, field, tags) = series
+                        .as_ref()
+                        .filter(|(id, ..)| *id == batch.series())
+                        .ok_or_else(|| recorded("points of another series than the one before them"))?;
+                    for (time, value) in batch.points() {
+                        fixture.push(measurement, field, tags, time, value);
+                    }
                 }
                 FromBroker::End(end) if end.0 == meter.summary(0) => whole = true,
                 FromBroker::End(_) => {

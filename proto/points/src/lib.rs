@@ -15,6 +15,7 @@ mod fpt;
 mod influxql;
 mod line;
 mod replay;
+mod told;
 
 pub use error::{Fault, FixtureError};
 pub use fixture::{Fixture, Group, Selection, Series};

@@ -12,7 +12,17 @@ use std::str::Chars;
 use crate::{Fault, Fixture};
 
 /// Integers beyond this have no f64 of their own, and a broker refuses them.
-const EXACT: i64 = 1 << 53;
+const EXACT: u64 = 1 << 53;
+
+/// The text of a file; InfluxDB takes no other than UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (good, bad) = bytes.split_at(error.valid_up_to());
+        let line = good.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let byte = bad.first().copied().unwrap_or_default();
+        Fault::line(line, format!("it is not UTF-8: byte {byte:#04x} is not part of a character"))
+    })
+}
 
 pub(crate) fn read(text: &str) -> Result<Fixture, Fault> {
     let mut fixture = Fixture::default();
@@ -63,7 +73,7 @@ fn point(line: &str, fixture: &mut Fixture) -> Result<(), String> {
     };
     for (field, value) in values {
         match value {
-            Some(value) => fixture.push(&measurement, &field, &tags, time, value),
+            Some(value) => drop(fixture.push(&measurement, &field, &tags, time, value)),
             None => fixture.skip(),
         }
     }
@@ -101,7 +111,7 @@ fn value(rest: &mut Peekable<Chars<'_>>) -> Result<Option<f64>, String> {
     let refused = || format!("{word:?} is no number");
     if let Some(digits) = word.strip_suffix(['i', 'u']) {
         let whole: i64 = digits.parse().map_err(|_| refused())?;
-        if whole.abs() > EXACT {
+        if whole.unsigned_abs() > EXACT {
             return Err(format!("{word} has no floating-point number of its own"));
         }
         #[expect(clippy::cast_precision_loss, reason = "within 2^53")]
@@ -160,10 +170,24 @@ mod tests {
             ("m,a= v=1 1", "tag \"a\" has no value"),
             ("m v=\"x 1", "its text has no end"),
             ("m v=9007199254740993i 1", "no floating-point number of its own"),
+            ("m v=-9223372036854775808i 1", "no floating-point number of its own"),
             ("m v=1 2026-01-01", "no time in nanoseconds"),
         ] {
             let fault = read(text).unwrap_err().to_string();
             assert!(fault.contains(words), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_with_its_line() {
+        assert_eq!(text("m,ort=Köln v=1 1".as_bytes()), Ok("m,ort=Köln v=1 1"));
+        for (bytes, words) in [
+            (&b"m v=1 1\nm,ort=K\xf6ln v=1 1\n"[..], "line 2: it is not UTF-8: byte 0xf6 "),
+            (b"\xff\n", "line 1: it is not UTF-8"),
+            (b"m v=1 1\n\n\xc3", "line 3: it is not UTF-8"),
+        ] {
+            let fault = text(bytes).unwrap_err().to_string();
+            assert!(fault.contains(words), "{fault}");
         }
     }
 }

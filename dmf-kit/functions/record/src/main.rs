@@ -7,8 +7,9 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use dmf_kit::prelude::*;
 
-/// Most points of one task: 24 MiB of state and as much again for the result, within a guest of 128 MiB.
-const MOST: u64 = 1 << 20;
+/// Most points of one task: more than fit a result of 4 MiB, and less than 32 MiB in all with state, texts and result, as a guest of
+/// 64 MiB has for them.
+const MOST: u64 = 1 << 18;
 
 /// The state: all points.
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! The function's program on this machine.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -55,7 +56,8 @@ pub(crate) struct Read {
     pub(super) chunks: u64,
 }
 
-/// Runs a task, at most so many periods of it, on the points of a file, behind the broker's own logic. What the compiler says goes to stderr.
+/// Runs a task, at most so many periods of it, on the points of a file, behind the broker's own logic. What the compiler says goes to
+/// stderr, and so does what the function prints.
 pub(super) fn run(project: &Project, task: &Path, data: &Path, periods: u64) -> Result<HostRun> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(project.author.folder()).args([
@@ -73,17 +75,50 @@ pub(super) fn run(project: &Project, task: &Path, data: &Path, periods: u64) -> 
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| Failure::system("cargo could not be started", &error))?;
+    let (said, answer) = match output.status.success() {
+        true => parted(&output.stdout),
+        false => (output.stdout.as_slice(), &[][..]),
+    };
+    // Nobody is left to tell when stderr is gone.
+    let _gone = std::io::stderr().lock().write_all(said);
     if !output.status.success() {
         let message =
             format!("{} gave no result on this machine; what it said is above", project.author.name());
         return Err(Failure::new(codes::FUNCTION_FAILED_HERE, message));
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| Failure::system("the function's answer", &error))
+    serde_json::from_slice(answer).map_err(|error| Failure::system("the function's answer", &error))
+}
+
+/// What the function printed, and the program's own answer: the last line, which it begins anew.
+fn parted(stdout: &[u8]) -> (&[u8], &[u8]) {
+    let text = stdout.trim_ascii_end();
+    let (said, answer) = text.split_at(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+    let said = match said {
+        // The program's own line end, as the function left no line open.
+        [b'\n'] | [.., b'\n', b'\n'] => &said[..said.len() - 1],
+        _ => said,
+    };
+    (said, answer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_answer_is_the_last_line_whatever_was_printed_before() {
+        for (stdout, said, answer) in [
+            ("\n{}\n", "", "{}"),
+            ("{}\n", "", "{}"),
+            ("seen\n\n{}\n", "seen\n", "{}"),
+            ("open\n{}\n", "open\n", "{}"),
+            ("{\"a\": 1}\n[\n\n{}\n", "{\"a\": 1}\n[\n", "{}"),
+            ("\u{fffd}\n{}", "\u{fffd}\n", "{}"),
+            ("", "", ""),
+        ] {
+            assert_eq!(parted(stdout.as_bytes()), (said.as_bytes(), answer.as_bytes()), "{stdout:?}");
+        }
+    }
 
     fn run(results: &[u64]) -> HostRun {
         let one = |result: u64| HostRun {

@@ -3,29 +3,30 @@
 //! Nothing on the node knows of it: whoever records is an issuer whose policy names that image, and what a task may send out bounds
 //! each of its tasks. A range whose points are too many for one is halved.
 
-use std::collections::BTreeMap;
+mod kept;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::Args;
-use fades_api::codes;
+use fades_api::codes::{self, Code};
 use fades_api::task::{Label, Name, Operation, TaskDraft, limits};
-use fades_points::Fixture;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
+use self::kept::{Kept, joined};
 use crate::commands::task::{Completing, carry_out};
 use crate::context::Context;
-use crate::failure::{Failure, Result, chain};
+use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{Table, bytes, count};
 
 /// The image whose tasks give points.
 const IMAGE: &str = "record";
-/// Memory of its guest, MiB: the points of a result of 4 MiB three times over.
-const MEMORY_MIB: u32 = 128;
+/// What ends a task that has too much to do at once.
+const TOO_MUCH: [Code; 4] =
+    [codes::RESULT_TOO_LARGE, codes::FUNCTION_FAILED, codes::GUEST_OUT_OF_MEMORY, codes::GUEST_TIMED_OUT];
 /// Shortest range that is halved, nanoseconds: a millisecond.
 const SHORTEST_NS: i128 = 1_000_000;
 
@@ -67,21 +68,6 @@ struct Recorded {
     tasks: u64,
 }
 
-/// What the function gives.
-#[derive(Debug, Deserialize)]
-struct Report {
-    groups: Vec<Group>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Group {
-    measurement: String,
-    field: String,
-    tags: BTreeMap<String, String>,
-    times: String,
-    values: String,
-}
-
 impl Record {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         // Now, and not when everything is recorded.
@@ -91,32 +77,40 @@ impl Record {
         let draft = TaskDraft::from_toml(&files::read_text(&self.task, limits::DOCUMENT_BYTES)?)?;
         let wrapper = draft.on_trial()?;
         let operations = wrapper.drb.operations.iter().filter(|operation| operation.source == self.name);
-        let mut left: Vec<Operation> = operations.map(|operation| self.recording(operation)).collect();
-        if left.is_empty() {
+        let all: Vec<Operation> = operations.map(|operation| self.recording(operation)).collect();
+        if all.is_empty() {
             let message = format!("no operation of {} reads source {}", self.task.display(), self.name);
             return Err(Failure::usage(message));
         }
-        let (mut fixture, mut tasks, mut waits) = (Fixture::default(), 0, 0);
-        while let Some(operation) = left.pop() {
+        let mut kept: Vec<Kept> = all.iter().cloned().map(Kept::of).collect();
+        // What is still to be asked for, and which operation it is a part of.
+        let mut left: Vec<(usize, Operation)> = all.into_iter().enumerate().collect();
+        let (mut tasks, mut waits) = (0, 0);
+        while let Some((at, operation)) = left.pop() {
             match carry_out(context, &asked(&operation)?, &self.key, &self.completing) {
                 Ok(document) => {
                     (tasks, waits) = (tasks + 1, 0);
-                    take(document.result, &mut fixture)?;
+                    kept[at].take(document.result)?;
                 }
                 Err(failure) => match (failure.code, halves(&operation)) {
-                    (Some(codes::RESULT_TOO_LARGE | codes::FUNCTION_FAILED), Some(halves)) => {
+                    (Some(code), Some(halves)) if TOO_MUCH.contains(&code) => {
                         (tasks, waits) = (tasks + 1, 0);
-                        left.extend(halves);
+                        left.extend(halves.map(|half| (at, half)));
                     }
                     // One task a range may be faster than the policy allows.
                     (Some(codes::RATE_ABOVE_POLICY), _) if waits < MOST_WAITS => {
                         waits += 1;
                         std::thread::sleep(WAIT);
-                        left.push(operation);
+                        left.push((at, operation));
                     }
                     _ => return Err(failure),
                 },
             }
+        }
+        let in_vain: Vec<String> = kept.iter().filter_map(Kept::in_vain).collect();
+        let fixture = joined(kept)?;
+        for words in in_vain {
+            context.output().note(&format!("warning: no points of {words}"));
         }
         let recorded = fixture.to_fpt().map_err(|fault| Failure::system(self.out.display(), &fault))?;
         files::create(&self.out, &recorded, 0o600)?;
@@ -148,11 +142,9 @@ impl Record {
     }
 }
 
+/// The task of one range. It names no resources, so it has those of any draft, which a policy's defaults allow.
 fn asked(operation: &Operation) -> Result<TaskDraft> {
-    let draft = json!({
-        "drb": { "operations": [operation] },
-        "dmf": { "image": IMAGE, "parameters": {}, "resources": { "memory_mib": MEMORY_MIB, "timeout_ms": 120_000 } },
-    });
+    let draft = json!({ "drb": { "operations": [operation] }, "dmf": { "image": IMAGE, "parameters": {} } });
     Ok(TaskDraft::from_json(draft.to_string().as_bytes())?)
 }
 
@@ -163,35 +155,6 @@ fn halves(operation: &Operation) -> Option<[Operation; 2]> {
     (to - from > SHORTEST_NS).then(|| {
         [Operation { to: middle, ..operation.clone() }, Operation { from: middle, ..operation.clone() }]
     })
-}
-
-fn take(result: Value, fixture: &mut Fixture) -> Result<()> {
-    let report: Report = serde_json::from_value(result)
-        .map_err(|error| Failure::system(format!("what image {IMAGE} gave"), &error))?;
-    for group in report.groups {
-        let (times, values) = (words(&group.times)?, words(&group.values)?);
-        if times.len() != values.len() {
-            let message = format!("image {IMAGE} gave {} times and {} values", times.len(), values.len());
-            return Err(Failure::new(codes::ANSWER_MALFORMED, message));
-        }
-        // A tag that points lack is empty in an answer; line protocol and InfluxDB know no empty tags.
-        let tags = group.tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        for (time, value) in times.into_iter().zip(values) {
-            let (time, value) = (i64::from_le_bytes(time), f64::from_le_bytes(value));
-            fixture.push(&group.measurement, &group.field, &tags, time, value);
-        }
-    }
-    Ok(())
-}
-
-fn words(text: &str) -> Result<Vec<[u8; 8]>> {
-    let refused =
-        |why: String| Failure::new(codes::ANSWER_MALFORMED, format!("what image {IMAGE} gave: {why}"));
-    let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|error| refused(chain(&error)))?;
-    match bytes.as_chunks::<8>() {
-        (words, []) => Ok(words.to_vec()),
-        (_, rest) => Err(refused(format!("{} bytes too many", rest.len()))),
-    }
 }
 
 #[cfg(test)]
@@ -223,7 +186,11 @@ mod tests {
         assert_eq!(asked.from, operation().from);
         let later = record(Some("2026-01-01T00:00:00.5Z")).recording(&operation());
         assert_eq!(later.from.to_string(), "2026-01-01T00:00:00.5Z");
-        assert!(super::asked(&later).is_ok());
+        let resources = super::asked(&later).unwrap().on_trial().unwrap().dmf.resources;
+        assert_eq!(
+            (resources.memory_mib, resources.timeout_ms),
+            (TaskDraft::MEMORY_MIB, TaskDraft::TIMEOUT_MS)
+        );
     }
 
     #[test]
@@ -233,25 +200,5 @@ mod tests {
         let mut short = operation();
         short.to = short.from.checked_add(jiff::SignedDuration::from_millis(1)).unwrap();
         assert!(halves(&short).is_none());
-    }
-
-    #[test]
-    fn points_come_back_to_the_bit_and_nonsense_is_told() {
-        let coded = |words: &[[u8; 8]]| Base64UrlUnpadded::encode_string(words.as_flattened());
-        let group = |times: String, values: String| json!({ "groups": [{ "measurement": "m", "field": "v", "tags": { "room": "r1", "floor": "" }, "times": times, "values": values }] });
-        let mut fixture = Fixture::default();
-        let good = group(coded(&[5i64.to_le_bytes()]), coded(&[0.1f64.to_le_bytes()]));
-        take(good, &mut fixture).unwrap();
-        let series = fixture.series().next().unwrap();
-        assert_eq!(series.points[&5].to_bits(), 0.1f64.to_bits());
-        assert_eq!(series.tags.len(), 1);
-        for bad in [
-            group(coded(&[[0; 8]]), String::new()),
-            group("AAAA".into(), "AAAA".into()),
-            group("%".into(), String::new()),
-            json!(7),
-        ] {
-            assert!(take(bad.clone(), &mut fixture).is_err(), "{bad}");
-        }
     }
 }
