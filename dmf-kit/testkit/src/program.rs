@@ -16,8 +16,8 @@ use crate::{Task, run_periods};
 const USAGE: &str = "Usage:
   describe          prints the JSON Schemas of parameters and result, as they stand in the image's manifest
   run TASK DATA [N] runs the task (TOML) on the points of a file (.lp, .csv, .fpt) behind the broker's own logic; prints the
-                    result and what was read, as JSON, on its last line. Of a task that recurs the first N periods, 8 if not said, each with what
-                    the one before it has kept";
+                    result and what was read, as JSON, on its last line. Of a task that recurs the first N periods, 8 if not
+                    said, each with what the one before it has kept";
 
 /// Does what `arguments` say, and gives the exit code: 0 done, 1 failed, 2 misuse.
 pub fn program<F: Function, H: Habit<F>>(image: &str, arguments: impl Iterator<Item = OsString>) -> u8 {
