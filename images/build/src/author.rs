@@ -67,6 +67,13 @@ impl Author {
         &self.folder
     }
 
+    /// Tells it from others of its name: 16 hexadecimal digits, by its folder.
+    pub(crate) fn key(&self) -> String {
+        let mut key = files::Key::default();
+        key.add(self.folder.as_os_str().as_encoded_bytes());
+        key.finish()
+    }
+
     /// Lays it out as told above; the stage's folder. What has not changed keeps its time, so that it is not built again.
     pub(crate) fn stage(&self, builder: &Builder) -> Result<PathBuf, BuildError> {
         let stage = builder.target_dir().join("stage").join(&self.name);

@@ -19,7 +19,7 @@ pub(crate) fn build_loader(builder: &Builder) -> Result<(PathBuf, bool), BuildEr
     cargo.args(["--", "-Crelocation-model=static", "-Clink-arg=--no-pie", "-Clink-arg=-static"]);
     cargo.arg(prefixed("-Clink-arg=-T", &script));
     let name = architecture.loader_file();
-    finish(builder, "fades-loader", &mut cargo, name, |file| match architecture {
+    finish(builder, "fades-loader", &mut cargo, &images(builder).join(name), |file| match architecture {
         Architecture::X86_64 => Ok(()),
         // What boots Linux there takes a flat image.
         Architecture::Aarch64 => archive::flatten(architecture, file),
@@ -33,20 +33,22 @@ pub(crate) fn build_guest(
     package: &str,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
-    build_in(builder, builder.workspace_root(), package, kernel)
+    build_in(builder, builder.workspace_root(), package, kernel, &images(builder))
 }
 
-/// The same for a crate outside this workspace.
+/// The same for a crate outside this workspace. One at a time: of two crates of one name each would take the other's stage, and what
+/// cargo made in it.
 pub(crate) fn build_author(
     builder: &Builder,
     author: &Author,
     kernel: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
+    let _held = files::lock(&builder.target_dir().join("stage.lock"))?;
     let stage = author.stage(builder)?;
     if builder.anew {
         files::remove_folder(&builder.anew_dir())?;
     }
-    build_in(builder, &stage, author.name(), kernel)
+    build_in(builder, &stage, author.name(), kernel, &images(builder).join(author.key()))
 }
 
 fn build_in(
@@ -54,6 +56,7 @@ fn build_in(
     folder: &Path,
     package: &str,
     kernel: &Path,
+    into: &Path,
 ) -> Result<(PathBuf, bool), BuildError> {
     let architecture = builder.architecture;
     // A guest that panics follows frame pointers to say how it came there.
@@ -66,7 +69,7 @@ fn build_in(
         .arg("--")
         .arg(prefixed("-Clink-arg=", kernel))
         .arg(prefixed("-Clink-arg=", Path::new(archive::BUILD_ID)));
-    finish(builder, package, &mut cargo, &format!("{package}.elf"), |file| {
+    finish(builder, package, &mut cargo, &into.join(format!("{package}.elf")), |file| {
         archive::split(architecture, file, &file.with_file_name(format!("{package}.debug")))?;
         archive::set_abi(file)
     })
@@ -129,29 +132,35 @@ fn cargo(
     Ok(cargo)
 }
 
-/// Runs cargo and puts what it built to `target/guest/images/NAME`, or where another architecture has its own.
+/// Where built guests of an architecture lie: `target/guest/images`, or beside it. Those of authors have folders in it.
+fn images(builder: &Builder) -> PathBuf {
+    builder.guest_dir().join(builder.architecture.folder("images"))
+}
+
+/// Runs cargo and puts what it built to `path`.
 fn finish(
     builder: &Builder,
     package: &str,
     cargo: &mut Command,
-    name: &str,
+    path: &Path,
     after: impl FnOnce(&Path) -> Result<(), BuildError>,
 ) -> Result<(PathBuf, bool), BuildError> {
     let report = run::output(&format!("building {package}"), cargo, builder.verbose)?;
     let executable = executable(package, &report)?;
-    let folder = builder.guest_dir().join(builder.architecture.folder("images"));
-    std::fs::create_dir_all(&folder).map_err(BuildError::file("make", &folder))?;
-    let (path, new) = (folder.join(name), folder.join(format!("{name}.{}", std::process::id())));
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder).map_err(BuildError::file("make", folder))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = folder.join(format!("{name}.{}", std::process::id()));
     files::write(&new, &files::read(&executable)?)?;
     after(&new)?;
     // Not cargo's word that nothing had to be built: what lies here may have been linked with another kernel since.
-    let unchanged = path.is_file() && files::read(&path)? == files::read(&new)?;
+    let unchanged = path.is_file() && files::read(path)? == files::read(&new)?;
     if unchanged {
         std::fs::remove_file(&new).map_err(BuildError::file("remove", &new))?;
     } else {
-        files::publish(&new, &path)?;
+        files::publish(&new, path)?;
     }
-    Ok((path, unchanged))
+    Ok((path.to_owned(), unchanged))
 }
 
 /// The executable that cargo's messages name.

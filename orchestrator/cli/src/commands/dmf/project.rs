@@ -73,9 +73,13 @@ impl Kit {
     /// Folders in which what was built lies, with debug files beside it.
     pub(crate) fn built(&self) -> impl Iterator<Item = PathBuf> {
         let guests = self.target.join("guest");
-        [Architecture::X86_64, Architecture::Aarch64]
-            .into_iter()
-            .map(move |architecture| guests.join(architecture.folder("images")))
+        [Architecture::X86_64, Architecture::Aarch64].into_iter().flat_map(move |architecture| {
+            let images = guests.join(architecture.folder("images"));
+            let folders =
+                std::fs::read_dir(&images).into_iter().flatten().flatten().map(|entry| entry.path());
+            let of_authors: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+            std::iter::once(images).chain(of_authors)
+        })
     }
 
     /// A builder that tells what takes long.

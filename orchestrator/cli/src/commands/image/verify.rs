@@ -88,3 +88,39 @@ fn same(said: &Manifest, again: &Manifest) -> Result<()> {
     }
     Err(Failure::new(codes::IMAGE_NOT_REPRODUCED, differences.join("; ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use fades_pack::{Architecture, Description, Role};
+
+    use super::*;
+
+    #[test]
+    fn any_other_byte_is_told_by_its_part() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let manifest = |version: &str, last: u8| {
+            // An ELF file that is its header, and one byte that nobody reads.
+            let mut elf = vec![0; 65];
+            elf[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+            for (at, value) in [(16, 2), (18, 62), (20, 1), (52, 64), (54, 56), (58, 64), (64, last)] {
+                elf[at] = value;
+            }
+            let description = Description {
+                name: "peaks".parse().unwrap(),
+                version: version.parse().unwrap(),
+                role: Role::Dmf,
+                architecture: Architecture::X86_64,
+                minimum_memory_mib: 32,
+                function: None,
+            };
+            let bytes = fades_pack::pack(&description, &elf[..64], &elf, &key).unwrap();
+            inspect(&bytes, Some(key.public())).unwrap().manifest
+        };
+        same(&manifest("1.0.0", 1), &manifest("1.0.0", 1)).unwrap();
+        let differ = |again: &Manifest| same(&manifest("1.0.0", 1), again).unwrap_err();
+        let byte = differ(&manifest("1.0.0", 2));
+        assert_eq!(byte.code, Some(codes::IMAGE_NOT_REPRODUCED));
+        assert!(byte.message.starts_with("application "), "{}", byte.message);
+        assert!(differ(&manifest("1.0.1", 1)).message.contains("peaks 1.0.1"));
+    }
+}
