@@ -63,16 +63,18 @@ pub async fn foresee(node: &Node, wrapper: &Wrapper) -> Result<TaskPlan, Refused
 }
 
 /// As the door would say it, the signature and the rate of its coming aside.
-fn verdict(node: &Node, trust: &Trust, facts: &NodeFacts, wrapper: &Wrapper) -> Result<(), Problem> {
+fn verdict(node: &Node, trust: &Trust, facts: &NodeFacts, wrapper: &Wrapper) -> Result<(), Box<Problem>> {
     let issuer = wrapper.credentials.issuer.as_str();
-    let unix_us = u64::try_from(judged_time(node).map_err(|problem| *problem)?).unwrap_or(0);
+    let unix_us = u64::try_from(judged_time(node)?).unwrap_or(0);
     let policy = policy_of(node, trust, issuer);
     admit::check(wrapper, issuer, &policy, facts, node.seats.standing(issuer), unix_us)
         .map_err(|refusal| problem(&refusal))?;
     let received = Received { unix_us, mono_us: None, verify_us: 0 };
     planned(node, trust, wrapper, &policy, facts, received)?;
     if node.runtime.status().broker_state == "absent" {
-        return Err(Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet"));
+        return Err(
+            Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()
+        );
     }
     Ok(())
 }

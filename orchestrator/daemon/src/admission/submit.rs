@@ -144,7 +144,7 @@ pub(super) fn planned(
     policy: &Policy,
     facts: &NodeFacts,
     received: Received,
-) -> Result<TaskSpec, Problem> {
+) -> Result<TaskSpec, Box<Problem>> {
     let result_bytes = policy.result_bytes.min(node.config.limits.result_bytes);
     let allowed = Allowed { result_bytes, state_bytes: policy.state_bytes };
     let spec = admit::plan(wrapper, allowed, facts, received).map_err(|refusal| problem(&refusal))?;
