@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use fades_drb::influx1::query::Query;
 use fades_drb::influx1::request::request;
+use fades_influxql::Query;
 use fades_points::{Fixture, Replay};
 use fades_wire::control::{Name, TagSelection};
 use libfuzzer_sys::fuzz_target;
