@@ -60,8 +60,10 @@ impl<'a> Session<'a> {
         let text = format!("{}://{}/v2/", if is_plain { "http" } else { "https" }, repository.registry);
         let refuse = |what: String| DepotError::Answer { place: repository.to_string(), what };
         let base: Url = text.parse().map_err(|error| refuse(format!("{text} is no address: {error}")))?;
-        // Nobody leads from TLS to plain HTTP. Blobs of registries lie elsewhere often; the client tells no other host who we are.
-        let mut builder = client().https_only(!is_plain).redirect(redirect::Policy::limited(REDIRECTS));
+        // Nobody leads from TLS to plain HTTP, and who is spoken to plainly leads nowhere. Blobs of registries lie elsewhere often; the
+        // client tells no other host who we are.
+        let follow = if is_plain { redirect::Policy::none() } else { redirect::Policy::limited(REDIRECTS) };
+        let mut builder = client().https_only(!is_plain).redirect(follow);
         if repository.is_local() {
             // no proxy leads back to this machine
             builder = builder.no_proxy();

@@ -174,6 +174,19 @@ fn an_image_comes_from_who_has_it_and_nothing_else_does() {
 }
 
 #[test]
+fn who_is_spoken_to_plainly_leads_nowhere() {
+    let elsewhere = Server::start(|_| ok("image"));
+    let on = format!("307 On\r\nLocation: http://{}/blob", elsewhere.address);
+    let server = Server::start(move |line| match line.contains("/blobs/") {
+        true => (on.clone(), Some(Vec::new())),
+        false => shelf(line, b"image"),
+    });
+    let failure = pulled(&server, &with_password()).unwrap_err().to_string();
+    assert!(failure.contains("307"), "{failure}");
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+}
+
+#[test]
 fn answers_without_an_end_are_not_read_to_it() {
     let endless = || ("200 OK".to_owned(), None);
     for part in ["/tags/list", "/manifests/", "/blobs/"] {
