@@ -11,7 +11,7 @@
 //! back makes the next one wait and nothing else.
 
 use fades_api::codes;
-use fades_api::task::{Lifetime, Missed, Wrapper, limits};
+use fades_api::task::{Lifetime, Missed, Periods, Wrapper, limits};
 use fades_wire::control::MAX_STATE;
 
 use crate::admit::Refusal;
@@ -73,26 +73,28 @@ impl Schedule {
     /// # Errors
     /// When no period, or too many of them, or some beyond the wrapper's life would be due.
     pub fn of(wrapper: &Wrapper, state_bytes: u64) -> Result<Option<Self>, Refusal> {
-        let Lifetime::Persistent { every_ms, until, missed } = wrapper.dmf.lifetime else { return Ok(None) };
+        let (Some(periods), Lifetime::Persistent { until, missed, .. }) =
+            (Periods::of(wrapper), wrapper.dmf.lifetime)
+        else {
+            return Ok(None);
+        };
         let wrong = |why: String| Err(Refusal::new(codes::PERIODS_WRONG, why));
         let expires_at = wrapper.credentials.expires_at;
         if until > expires_at {
             return wrong(format!("periods until {until}, but the wrapper expires at {expires_at}"));
         }
-        let latest_ns = wrapper.drb.operations.iter().map(|operation| operation.range_ns().1).max();
-        // Between 1970 and 2262, as the reader of wrappers has checked.
-        let first_due_us = u64::try_from(latest_ns.unwrap_or(0)).unwrap_or(0).div_ceil(1000);
-        let until_us = u64::try_from(until.as_microsecond()).unwrap_or(0);
-        let Some(span_us) = until_us.checked_sub(first_due_us) else {
+        let Some(last) = periods.count().checked_sub(1) else {
             return wrong(format!("until {until} no period is due: the first one is at the latest `to`"));
         };
-        let every_us = every_ms.max(1).saturating_mul(1000);
-        let last = span_us / every_us;
+        // Between 1970 and 2262, as the reader of wrappers has checked.
+        let us = |us: i64| u64::try_from(us).unwrap_or(0);
+        let (first_due_us, every_us) = (us(periods.first_due_us()), us(periods.every_us()));
         if last >= limits::PERIODS_MAX {
             return wrong(format!("{} periods until {until}, {} are allowed", last + 1, limits::PERIODS_MAX));
         }
         let schedule = Self { every_us, first_due_us, last, missed, state_limit: state_bytes.min(MAX_STATE) };
         // `until` may lie beyond 2262, where nanoseconds end.
+        let latest_ns = wrapper.drb.operations.iter().map(|operation| operation.range_ns().1).max();
         let end_ns = latest_ns.unwrap_or(0).checked_add(schedule.shift_ns(last));
         match end_ns {
             Some(ns) if ns < i64::MAX => Ok(Some(schedule)),

@@ -1,6 +1,5 @@
-//! Periods of a persistent task, for who tries it on a fixed set of readings: the first few, in order.
-//!
-//! When periods run on a node is the node's business; this is only the same calendar (see [`Lifetime::Persistent`]).
+//! The calendar of a persistent task (see [`Lifetime::Persistent`]), for the node that runs its periods, and for who tries the first few
+//! of them, in order, on a fixed set of readings.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -28,6 +27,16 @@ impl Periods {
         let first_due_us = latest_ns.div_euclid(1000) + i64::from(latest_ns.rem_euclid(1000) > 0);
         let every_us = i64::try_from(every_ms.max(1)).unwrap_or(i64::MAX).saturating_mul(1000);
         Some(Self { first_due_us, every_us, until_us: until.as_microsecond() })
+    }
+
+    /// When period 0 is due, µs since 1970 UTC.
+    pub const fn first_due_us(&self) -> i64 {
+        self.first_due_us
+    }
+
+    /// From one to the next, µs; at least 1.
+    pub const fn every_us(&self) -> i64 {
+        self.every_us
     }
 
     /// How many there are; a node refuses a task with none.
