@@ -5,12 +5,14 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use common::Bed;
 use serde_json::Value;
+use xtask::stage::target;
 use xtask::testbed::node::{Node, Programs};
 
 /// An author's folder, outside of every workspace; their key is in it.
@@ -115,10 +117,35 @@ fn a_function_goes_from_template_to_task() {
     assert!(fs::read(elsewhere.join("again.fdmf")).unwrap() == first, "another folder gave other bytes");
     let signer = author.path("author.key.pub");
     let verify = ["image", "verify", "cold-rooms.fdmf", "--rebuild", "--signer", signer.to_str().unwrap()];
+    let begun = std::time::SystemTime::now();
     assert!(author.done(&elsewhere, &verify)["rebuilt"].as_str().unwrap().starts_with("the same"));
+    // Nothing of it lay there before.
+    let loader = fs::metadata(target().join("anew/guest/images/loader.elf")).unwrap();
+    assert!(loader.created().unwrap() > begun, "the loader was not built anew");
+    again_at_a_change(&elsewhere);
 
     on_a_node(&author, &elsewhere.join("again.fdmf"), &signer);
     a_panic_is_the_authors_to_read(&author, &elsewhere);
+}
+
+/// `dmf dev` runs the function again when its source has changed; how long that takes is told.
+fn again_at_a_change(crate_: &Path) {
+    let mut dev = Command::new(Programs::of("debug").path("fades"));
+    dev.args(["-o", "json", "dmf", "dev", "--runs", "2"]).current_dir(crate_).env_remove("FADES_NODE");
+    let mut dev = dev.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(dev.stderr.take().unwrap()).lines();
+    let mut waits = || said.by_ref().map(Result::unwrap).any(|line| line.contains("waiting for changes"));
+    assert!(waits());
+    let begun = Instant::now();
+    edit(crate_, "cold-rooms.v1", "cold-rooms.v2");
+    assert!(waits());
+    eprintln!("   a change to its result: {:.1} s", begun.elapsed().as_secs_f64());
+    let output = dev.wait_with_output().unwrap();
+    let answers: Vec<Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let schemas: Vec<&Value> = answers.iter().map(|answer| &answer["result"]["schema"]).collect();
+    assert_eq!(schemas, ["cold-rooms.v1", "cold-rooms.v2"]);
+    assert_eq!(answers[0]["result"]["groups"], answers[1]["result"]["groups"]);
 }
 
 /// A fault that only the unikernel has: told with the way to it in the author's source, and with the data it was at.

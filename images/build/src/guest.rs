@@ -45,9 +45,6 @@ pub(crate) fn build_author(
 ) -> Result<(PathBuf, bool), BuildError> {
     let _held = files::lock(&builder.target_dir().join("stage.lock"))?;
     let stage = author.stage(builder)?;
-    if builder.anew {
-        files::remove_folder(&builder.anew_dir())?;
-    }
     build_in(builder, &stage, author.name(), kernel, &images(builder).join(author.key()))
 }
 

@@ -60,7 +60,8 @@ pub struct Builder {
     target_dir: PathBuf,
     architecture: Architecture,
     verbose: bool,
-    anew: bool,
+    /// Held while all is built anew.
+    anew: Option<std::fs::File>,
     report: Report,
     toolchain: OnceLock<Toolchain>,
 }
@@ -74,7 +75,7 @@ impl Builder {
             target_dir,
             architecture: Architecture::default(),
             verbose: false,
-            anew: false,
+            anew: None,
             report: Box::new(|_| {}),
             toolchain: OnceLock::new(),
         }
@@ -87,12 +88,16 @@ impl Builder {
         self
     }
 
-    /// Builds an author's function with its crates and the standard library from the first on, in a folder of its own that is emptied
-    /// before. Of what was built earlier it takes the kernel and loader alone.
-    #[must_use]
-    pub fn anew(mut self) -> Self {
-        self.anew = true;
-        self
+    /// Builds loader and guests with their crates and the standard library from the first on, in a folder of its own that is emptied
+    /// now and that no other builder has meanwhile. The kernel is taken if it was built before: its folder's name is a hash of all
+    /// that goes into it.
+    ///
+    /// # Errors
+    /// The folder cannot be emptied.
+    pub fn anew(mut self) -> Result<Self, BuildError> {
+        self.anew = Some(files::lock(&self.target_dir.join("anew.lock"))?);
+        files::remove_folder(&self.anew_dir())?;
+        Ok(self)
     }
 
     /// Shows the output of cargo as it comes, instead of keeping it for errors.
@@ -198,7 +203,7 @@ impl Builder {
 
     /// Where cargo builds guests.
     fn guest_dir(&self) -> PathBuf {
-        if self.anew { self.anew_dir().join("guest") } else { self.target_dir.join("guest") }
+        if self.anew.is_some() { self.anew_dir().join("guest") } else { self.target_dir.join("guest") }
     }
 
     fn anew_dir(&self) -> PathBuf {

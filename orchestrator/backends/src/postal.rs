@@ -1,6 +1,7 @@
 //! A virtual network whose guests do not reach the orchestrator through it: control messages go by a post, everything else as it
 //! did.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use fades_core::ids::Role;
@@ -62,6 +63,10 @@ impl Network for PostalNetwork {
 
     fn unregister_source(&self, name: &str) {
         self.network.unregister_source(name);
+    }
+
+    fn leads(&self, endpoint: SourceEndpoint, address: IpAddr) -> Result<(), NetworkError> {
+        self.network.leads(endpoint, address)
     }
 
     fn send_control(&self, port: PortId, bytes: Vec<u8>) -> Result<(), NetworkError> {

@@ -5,7 +5,7 @@
 //! its port, so control messages need no secret.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -117,6 +117,12 @@ pub trait Network: Send + Sync {
 
     /// Makes a source unreachable; its connections end. Unknown names are ignored.
     fn unregister_source(&self, name: &str);
+
+    /// Whether a connection to a source of this registration may go to this address: as it is judged for the broker.
+    ///
+    /// # Errors
+    /// It may not, or the endpoint makes no sense.
+    fn leads(&self, endpoint: SourceEndpoint, address: IpAddr) -> Result<(), NetworkError>;
 
     /// Queues bytes for the guest on this port. Does not block; order is kept.
     ///

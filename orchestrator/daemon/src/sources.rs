@@ -53,6 +53,11 @@ impl Sources {
         refused
     }
 
+    /// What knows where a source's name may lead.
+    pub(crate) fn network(&self) -> &dyn Network {
+        &*self.network
+    }
+
     /// What admission needs to know of every source.
     #[must_use]
     pub fn facts(&self) -> BTreeMap<String, SourceFacts> {

@@ -1,7 +1,7 @@
 //! The handle: what other threads use. It gives out addresses and ports itself and sends the rest to the network's thread.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -214,6 +214,14 @@ impl Network for VirtualNetwork {
         self.command(Command::OpenSource { port, source })?;
         book.sources.insert(name.to_owned(), port);
         Ok(SourceAddress { address: GATEWAY, port })
+    }
+
+    fn leads(&self, endpoint: SourceEndpoint, address: IpAddr) -> Result<(), NetworkError> {
+        let name = endpoint.host.clone();
+        Source::new(&name, endpoint)?.allows(address).map_err(|kind| {
+            let reason = format!("{address} is {kind}, where it may not lead; --allow-private lets a name mean a private address");
+            NetworkError::BadSource { name, reason }
+        })
     }
 
     fn unregister_source(&self, name: &str) {

@@ -401,6 +401,17 @@ fn names_are_checked_when_they_are_resolved() {
     assert!(matches!(refused(&net, &broker, named("other.example", true)), SourceError::Resolve { .. }));
     let mut stream = broker.connect(GATEWAY, named("localhost", false)).unwrap();
     assert_eq!(drain(&mut stream).unwrap(), b"hello", "the address that is allowed is used");
+    // The daemon's own questions are judged alike.
+    let leads = |host: &str, allow_private, address: &str| {
+        let endpoint = SourceEndpoint { host: host.into(), port: 1, allow_private };
+        net.net.leads(endpoint, address.parse().unwrap())
+    };
+    assert!(
+        leads("localhost", false, "127.0.0.1").is_ok() && leads("lan.example", true, "192.168.7.7").is_ok()
+    );
+    let words = leads("lan.example", false, "192.168.7.7").unwrap_err().to_string();
+    assert!(words.contains("192.168.7.7 is a private address"), "{words}");
+    assert!(leads("rebinding.example", true, "127.0.0.1").is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Writes the InfluxQL for one operation: for the broker, who asks for the points, and for the daemon, who asks beforehand how many there
-//! are. Every name and value comes from a wrapper that somebody else wrote,
-//! so each is quoted for the place where it stands, and what cannot be quoted is refused.
+//! Writes the InfluxQL for one operation: for the broker, who asks for the points, and for the daemon, who asks beforehand how many
+//! there are. Every name and value comes from a wrapper that somebody else wrote, so each is quoted for the place where it stands, and
+//! what cannot be quoted is refused.
 //!
 //! InfluxQL's scanner knows the escapes `\\`, `\"`, `\'` and `\n` inside quotes and nothing else; it takes a carriage
 //! return for a line feed and NUL for the end of the query, so these two cannot be said and are refused.

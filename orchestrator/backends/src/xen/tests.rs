@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -261,6 +262,10 @@ impl Network for Ports {
 
     fn unregister_source(&self, name: &str) {
         panic!("{name}")
+    }
+
+    fn leads(&self, _: SourceEndpoint, address: IpAddr) -> Result<(), NetworkError> {
+        panic!("{address}")
     }
 
     fn send_control(&self, port: PortId, _: Vec<u8>) -> Result<(), NetworkError> {

@@ -64,10 +64,13 @@ fn a_plan_tells_why_a_task_would_not_run() {
     assert!(unreachable.exit == 1 && unreachable.stderr.contains("E4000"), "{unreachable:?}");
     assert!(unreachable.text().contains("the node would take it"), "{unreachable:?}");
     assert!(unreachable.text().contains("not all of it could be counted"), "{unreachable:?}");
-    // A policy that nobody wrote allows nothing.
+    // Who has no key here is not let in, whatever it asks.
     let stranger = plan(&[task, "--issuer", "stranger.example"]);
-    assert!(stranger.exit == 4 && stranger.stderr.contains("E1400"), "{stranger:?}");
+    assert!(stranger.exit == 4 && stranger.stderr.contains("E1111"), "{stranger:?}");
     assert!(stranger.text().contains("would REFUSE it"), "{stranger:?}");
+    node.local(&["issuer", "revoke", "pollution.example"]).done();
+    let revoked = plan(&[task, "--key", "service.key"]);
+    assert!(revoked.exit == 4 && revoked.stderr.contains("E1205"), "{revoked:?}");
     let nobody = plan(&[task]);
     assert!(nobody.exit == 2 && nobody.stderr.contains("--issuer"), "{nobody:?}");
     // Others than the operator are told nothing: the counts are of sources that no policy allows them.

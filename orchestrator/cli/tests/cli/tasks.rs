@@ -127,6 +127,9 @@ fn a_persistent_task_is_followed_period_by_period() {
     // 00:00 to 03:00: four periods, of which the second died.
     assert_eq!((&document["period"]["number"], &document["result"]["seen"]), (&3.into(), &3.into()));
     let id = document["task"].as_str().unwrap();
+    // Each period is a task that the next one of its image is expected to be like.
+    let plan = node.local(&["dmf", "plan", "task.toml", "--key", "service.key", "-o", "json"]).json();
+    assert_eq!(plan["memory"]["heap_peak_bytes"], 4096, "{plan}");
     let listed = run(&node, &["task", "periods", id]).done();
     let lines: Vec<&str> = listed.text().lines().collect();
     assert_eq!(lines.len(), 5, "{listed:?}");

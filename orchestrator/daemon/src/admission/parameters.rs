@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 const MAX_PARTS: usize = 4096;
 /// How deep they may lie in each other, through references as well.
 const MAX_DEPTH: usize = 64;
+/// Most bytes that a compiled pattern may take, and what is kept while it is matched.
+const MAX_PATTERN: usize = 64 * 1024;
 /// What would give references another meaning than [`bound`] follows.
 const RENAMING: [&str; 6] =
     ["$id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef"];
@@ -37,7 +39,7 @@ impl Parameters {
         // Of one draft, whatever the schema says: in older ones other words give references another meaning.
         let options = jsonschema::options()
             .with_draft(Draft::Draft202012)
-            .with_pattern_options(PatternOptions::regex())
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN))
             .offline();
         match options.build(schema) {
             Ok(validator) => Ok(Self { validator, known }),
@@ -192,11 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn patterns_take_time_in_proportion() {
-        let parameters =
-            Parameters::compile(&json!({ "properties": { "a": { "pattern": "^(a+)+$" } } })).unwrap();
+    fn patterns_are_of_the_kind_that_takes_time_in_proportion_and_of_bounded_size() {
+        let pattern =
+            |pattern: &str| Parameters::compile(&json!({ "properties": { "a": { "pattern": pattern } } }));
+        let parameters = pattern("^(a+)+$").unwrap();
         let value = json!({ "a": "a".repeat(4000) + "!" });
         assert!(parameters.admit(value.as_object().unwrap()).is_err());
+        // What only an engine that goes back and forth can match is not compiled, nor what takes much memory.
+        for text in [r"(a)\1", "(?=a)a", "(?<!a)b", r"\p{L}{90}"] {
+            assert!(pattern(text).is_err(), "{text}");
+        }
+        assert!(pattern("^[1-9][0-9]{0,5}(ms|s|m|h|d)$").is_ok());
     }
 
     #[test]

@@ -11,16 +11,19 @@ use fades_core::periods::Schedule;
 use fades_wire::batch::{MAX_POINTS_PER_BATCH, POINT_LEN};
 use fades_wire::data::MAX_SERIES;
 use futures_util::{StreamExt, stream};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::submit::{judged_time, planned, policy_of, problem};
 use crate::node::Node;
 use crate::probe::{Complaint, count};
 use crate::reply::Refused;
-use crate::store::record::{OutcomeRecord, StoredState};
+use crate::store::record::{OutcomeRecord, StoredState, TaskRecord};
 use crate::trust::Trust;
 
 /// Operations that are counted at once: sources are asked, not pressed.
 const AT_ONCE: usize = 4;
+/// How long all of them may take together.
+const ALL: Duration = Duration::from_secs(300);
 /// Earlier tasks that are looked at, the latest first.
 const LOOKED_AT: usize = 1_000;
 /// Earlier tasks that an expectation rests on at most.
@@ -36,9 +39,11 @@ pub async fn foresee(node: &Node, wrapper: &Wrapper) -> Result<TaskPlan, Refused
         Ok(()) => Verdict { accepted: true, code: None, detail: None },
         Err(problem) => Verdict { accepted: false, code: Some(problem.code), detail: Some(problem.detail) },
     };
+    let deadline = Instant::now() + ALL;
     let counts = wrapper.drb.operations.iter().enumerate();
-    let counts: Vec<_> =
-        counts.map(|(at, operation)| planned_operation(&trust, &facts, at, operation)).collect();
+    let counts: Vec<_> = counts
+        .map(|(at, operation)| planned_operation(node, &trust, &facts, at, operation, deadline))
+        .collect();
     let operations: Vec<_> = stream::iter(counts).buffered(AT_ONCE).collect().await;
     let read = operations.iter().filter_map(|operation| operation.read).fold(PlannedRead::default(), sum);
     let past = past(node, wrapper)?;
@@ -62,10 +67,12 @@ pub async fn foresee(node: &Node, wrapper: &Wrapper) -> Result<TaskPlan, Refused
     })
 }
 
-/// As the door would say it, the signature and the rate of its coming aside.
+/// As the door would say it of a wrapper that comes now, signed with a key in force, for the first time and not too fast after others.
 fn verdict(node: &Node, trust: &Trust, facts: &NodeFacts, wrapper: &Wrapper) -> Result<(), Box<Problem>> {
     let issuer = wrapper.credentials.issuer.as_str();
-    let unix_us = u64::try_from(judged_time(node)?).unwrap_or(0);
+    let now_us = judged_time(node)?;
+    has_key(trust, issuer, now_us)?;
+    let unix_us = u64::try_from(now_us).unwrap_or(0);
     let policy = policy_of(node, trust, issuer);
     admit::check(wrapper, issuer, &policy, facts, node.seats.standing(issuer), unix_us)
         .map_err(|refusal| problem(&refusal))?;
@@ -79,11 +86,25 @@ fn verdict(node: &Node, trust: &Trust, facts: &NodeFacts, wrapper: &Wrapper) -> 
     Ok(())
 }
 
+/// Whether the issuer has a key with which it could sign.
+fn has_key(trust: &Trust, issuer: &str, now_us: i64) -> Result<(), Box<Problem>> {
+    let mut code = codes::KEY_UNKNOWN;
+    for key in trust.keys.values().filter(|key| key.issuer == issuer) {
+        match key.refusal(now_us) {
+            None => return Ok(()),
+            Some(refusal) => code = refusal,
+        }
+    }
+    Err(Problem::new(code, format!("issuer {issuer} has no key here that is in force")).into())
+}
+
 async fn planned_operation(
+    node: &Node,
     trust: &Trust,
     facts: &NodeFacts,
     at: usize,
     operation: &Operation,
+    deadline: Instant,
 ) -> PlannedOperation {
     let counted = async {
         let spec = plan_operation(at, operation, &facts.sources)
@@ -94,16 +115,20 @@ async fn planned_operation(
                 detail: "it was removed just now".to_owned(),
             });
         };
-        let series = count(source, &spec.order).await?;
+        let series = count(source, node.sources.network(), &spec.order).await?;
         if series.len() > MAX_SERIES as usize {
             let detail = format!("{} series are there, {MAX_SERIES} can be read", series.len());
             return Err(Complaint { code: codes::SOURCE_TOO_MANY_SERIES, detail });
         }
         Ok(amount(&series))
     };
-    let (read, complaint) = match counted.await {
-        Ok(read) => (Some(read), None),
-        Err(complaint) => (None, Some(complaint)),
+    let (read, complaint) = match timeout_at(deadline, counted).await {
+        Ok(Ok(read)) => (Some(read), None),
+        Ok(Err(complaint)) => (None, Some(complaint)),
+        Err(_elapsed) => {
+            let detail = format!("the operations were not counted within {} s", ALL.as_secs());
+            (None, Some(Complaint { code: codes::SOURCE_SILENT, detail }))
+        }
     };
     PlannedOperation {
         id: operation.id.clone(),
@@ -148,11 +173,28 @@ struct PastTasks {
 /// Of the same image where there are any, else of all.
 fn past(node: &Node, wrapper: &Wrapper) -> Result<PastTasks, Refused> {
     let image = wrapper.dmf.image.to_string();
-    let ended = node.store.tasks(None, LOOKED_AT, |record| record.state == StoredState::Succeeded)?;
-    let same_image = ended.iter().any(|(_, record)| record.image == image);
-    let alike = ended.iter().filter(|(_, record)| !same_image || record.image == image);
-    let outcomes = alike.filter_map(|(id, _)| node.store.outcome(*id).transpose()).take(RESTS_ON);
-    Ok(PastTasks { same_image, outcomes: outcomes.collect::<Result<_, _>>()? })
+    let gave = |record: &TaskRecord| match &record.periods {
+        Some(periods) => periods.done > 0,
+        None => record.state == StoredState::Succeeded,
+    };
+    let all = node.store.tasks(None, LOOKED_AT, gave)?;
+    let same_image = all.iter().any(|(_, record)| record.image == image);
+    let mut outcomes = Vec::new();
+    for (id, record) in all.iter().filter(|(_, record)| !same_image || record.image == image) {
+        let room = RESTS_ON - outcomes.len();
+        if room == 0 {
+            break;
+        }
+        match record.periods {
+            // Each of them was a task of its own.
+            Some(_) => {
+                let periods = node.store.periods(*id, None, room)?;
+                outcomes.extend(periods.into_iter().filter_map(|(_, period)| period.outcome));
+            }
+            None => outcomes.extend(node.store.outcome(*id)?),
+        }
+    }
+    Ok(PastTasks { same_image, outcomes })
 }
 
 impl PastTasks {

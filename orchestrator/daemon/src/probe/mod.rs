@@ -3,19 +3,25 @@
 //!
 //! One harmless question tells all that can be told without a task: that an InfluxDB is there, takes the credentials,
 //! has the database and lets it be read, and knows the retention policy. What it does not tell is the way through the
-//! gateway and which addresses that allows.
+//! gateway. Where a name may lead is asked of the network, as the gateway asks itself.
+
+mod answer;
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use fades_api::codes::{self, Code};
 use fades_api::http::SourceDocument;
+use fades_core::network::Network;
 use fades_influxql::Query;
 use fades_wire::control::Operation;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use self::answer::{counts, judge};
+use crate::sources::endpoint;
 
 /// How long a source may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,53 +49,78 @@ fn complain<T>(code: Code, detail: impl Into<String>) -> Result<T, Complaint> {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub(crate) async fn probe(source: &SourceDocument) -> Result<String, Complaint> {
-    judge(source, &ask(source, &retention_policies(source), PATIENCE, ANSWER).await?)
+pub(crate) async fn probe(source: &SourceDocument, network: &dyn Network) -> Result<String, Complaint> {
+    let question = retention_policies(source);
+    judge(source, &within(PATIENCE, ask(source, network, &question, ANSWER)).await?)
 }
 
 /// Points of each series that an operation would read, by the source's own count.
 ///
 /// # Errors
 /// Why they could not be counted.
-pub(crate) async fn count(source: &SourceDocument, operation: &Operation) -> Result<Vec<u64>, Complaint> {
+pub(crate) async fn count(
+    source: &SourceDocument,
+    network: &dyn Network,
+    operation: &Operation,
+) -> Result<Vec<u64>, Complaint> {
     let question = match Query::from(operation).counting() {
         Ok(question) => question,
         Err(error) => return complain(codes::SOURCE_QUERY_REFUSED, error.to_string()),
     };
-    let answer = ask(source, &question, COUNTING, COUNTS).await?;
-    let (_, result) = read(&answer)?;
-    let series = result["series"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // A row is the time and the count. Of what is not there, there is no series.
-    let counts = series.iter().map(|series| series["values"][0][1].as_u64());
-    counts.collect::<Option<Vec<_>>>().ok_or_else(|| Complaint {
-        code: codes::SOURCE_MALFORMED,
-        detail: "its counts are no numbers".to_owned(),
-    })
+    let answer = within(COUNTING, ask(source, network, &question, COUNTS)).await?;
+    if answer.len() as u64 >= COUNTS {
+        return complain(codes::SOURCE_TOO_MANY_SERIES, format!("its counts have {COUNTS} bytes or more"));
+    }
+    counts(&answer)
+}
+
+async fn within<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, Complaint>>,
+) -> Result<T, Complaint> {
+    let silent = |_elapsed| Complaint {
+        code: codes::SOURCE_SILENT,
+        detail: format!("no answer within {} s", patience.as_secs()),
+    };
+    tokio::time::timeout(patience, asked).await.map_err(silent)?
 }
 
 async fn ask(
     source: &SourceDocument,
+    network: &dyn Network,
     influxql: &str,
-    patience: Duration,
     most: u64,
 ) -> Result<Vec<u8>, Complaint> {
-    match tokio::time::timeout(patience, exchange(source, influxql, most)).await {
-        Ok(Ok(answer)) if answer.len() as u64 >= most => {
-            complain(codes::SOURCE_TOO_MANY_SERIES, format!("its answer has {most} bytes or more"))
-        }
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => complain(codes::SOURCE_UNREACHABLE, error.to_string()),
-        Err(_elapsed) => complain(codes::SOURCE_SILENT, format!("no answer within {} s", patience.as_secs())),
-    }
+    let addresses = addresses(source, network).await?;
+    let exchange = async {
+        let mut stream = TcpStream::connect(addresses.as_slice()).await?;
+        stream.write_all(question(source, influxql).as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(most).read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    exchange.await.map_err(|error| Complaint { code: codes::SOURCE_UNREACHABLE, detail: error.to_string() })
 }
 
-async fn exchange(source: &SourceDocument, influxql: &str, most: u64) -> std::io::Result<Vec<u8>> {
-    let SourceDocument::InfluxDb1 { host, port, .. } = source;
-    let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-    stream.write_all(question(source, influxql).as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(most).read_to_end(&mut answer).await?;
-    Ok(answer)
+/// Where a source is, as far as the gateway would let the broker go there too.
+async fn addresses(source: &SourceDocument, network: &dyn Network) -> Result<Vec<SocketAddr>, Complaint> {
+    let endpoint = endpoint(source);
+    let bare = endpoint.host.trim_start_matches('[').trim_end_matches(']');
+    let found = match tokio::net::lookup_host((bare, endpoint.port)).await {
+        Ok(found) => found,
+        Err(error) => return complain(codes::SOURCE_NOT_RESOLVED, format!("{bare}: {error}")),
+    };
+    let (mut allowed, mut refused) = (Vec::new(), None);
+    for address in found {
+        match network.leads(endpoint.clone(), address.ip()) {
+            Ok(()) => allowed.push(address),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if allowed.is_empty() => complain(codes::SOURCE_ADDRESS_REFUSED, error.to_string()),
+        _ => Ok(allowed),
+    }
 }
 
 fn retention_policies(source: &SourceDocument) -> String {
@@ -125,55 +156,11 @@ fn percent(text: &mut String, value: &str) {
     }
 }
 
-/// The version of the InfluxDB that answered, and what it says to the one query. Whoever listens there may have written it.
-fn read(answer: &[u8]) -> Result<(String, Value), Complaint> {
-    let answer = String::from_utf8_lossy(answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.lines().next().unwrap_or_default();
-    let version = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("x-influxdb-version").then(|| value.trim())
-    });
-    let Some(version) = version else {
-        return complain(codes::SOURCE_MALFORMED, format!("not an InfluxDB: {status:?}"));
-    };
-    let mut body: Value = serde_json::from_str(body).unwrap_or_default();
-    let result = body.pointer_mut("/results/0").map(Value::take).unwrap_or_default();
-    let error = [&body["error"], &result["error"]].into_iter().find_map(Value::as_str);
-    match (status.split(' ').nth(1), error) {
-        (Some("401" | "403"), error) => complain(codes::SOURCE_CREDENTIALS, error.unwrap_or(status)),
-        (_, Some(error)) if error.starts_with("database not found") => {
-            complain(codes::SOURCE_DATABASE, format!("InfluxDB {version}: {error}"))
-        }
-        (_, Some(error)) => complain(codes::SOURCE_QUERY_REFUSED, error),
-        (Some("200"), None) if result.is_object() => Ok((version.to_owned(), result)),
-        (Some("200"), None) => complain(codes::SOURCE_MALFORMED, "its answer is cut or no JSON"),
-        (_, None) => complain(codes::SOURCE_STATUS, status),
-    }
-}
-
-/// Whether the answer is that of a source as it was registered.
-fn judge(source: &SourceDocument, answer: &[u8]) -> Result<String, Complaint> {
-    let SourceDocument::InfluxDb1 { database, retention, .. } = source;
-    let (version, result) = read(answer)?;
-    let Some(rows) = result["series"][0]["values"].as_array() else {
-        return complain(codes::SOURCE_MALFORMED, "it does not tell its retention policies");
-    };
-    let known: Vec<&str> = rows.iter().filter_map(|row| row[0].as_str()).collect();
-    match retention {
-        Some(wanted) if !known.contains(&wanted.as_str()) => complain(
-            codes::SOURCE_DATABASE,
-            format!("database {database:?} has no retention policy {wanted:?}, it has {known:?}"),
-        ),
-        _ => Ok(format!("InfluxDB {version}, database {database:?}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn source(retention: Option<&str>, user: Option<&str>) -> SourceDocument {
+    pub(super) fn source(retention: Option<&str>, user: Option<&str>) -> SourceDocument {
         SourceDocument::InfluxDb1 {
             host: "db".into(),
             port: 8086,
@@ -194,38 +181,5 @@ mod tests {
         assert_eq!(text.lines().next(), Some(line));
         assert!(text.ends_with("\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"), "{text}");
         assert!(!asked(&source(None, None)).contains("Authorization"));
-    }
-
-    #[test]
-    fn answers_are_taken_for_what_they_say() {
-        let judged = |retention: Option<&str>, status: &str, body: &str| {
-            let answer = format!("HTTP/1.0 {status}\r\nX-Influxdb-Version: 1.6.7\r\n\r\n{body}");
-            judge(&source(retention, None), answer.as_bytes())
-        };
-        let code = |retention, status, body| judged(retention, status, body).unwrap_err().code;
-        let policies =
-            r#"{"results":[{"series":[{"columns":["name"],"values":[["autogen","0s"],["week","1w"]]}]}]}"#;
-        assert_eq!(judged(None, "200 OK", policies).unwrap(), "InfluxDB 1.6.7, database \"io\\\"t&\\r\"");
-        assert!(judged(Some("week"), "200 OK", policies).is_ok());
-        let missing = judged(Some("year"), "200 OK", policies).unwrap_err();
-        assert_eq!(missing.code, codes::SOURCE_DATABASE);
-        assert!(missing.detail.contains("\"year\", it has [\"autogen\", \"week\"]"), "{}", missing.detail);
-        let none = r#"{"results":[{"statement_id":0,"error":"database not found: nope"}]}"#;
-        assert_eq!(code(None, "200 OK", none), codes::SOURCE_DATABASE);
-        assert_eq!(
-            code(None, "404 Not Found", r#"{"error":"database not found: nope"}"#),
-            codes::SOURCE_DATABASE
-        );
-        assert_eq!(
-            code(None, "401 Unauthorized", r#"{"error":"authorization failed"}"#),
-            codes::SOURCE_CREDENTIALS
-        );
-        assert_eq!(code(None, "403 Forbidden", ""), codes::SOURCE_CREDENTIALS);
-        assert_eq!(code(None, "400 Bad Request", r#"{"error":"why"}"#), codes::SOURCE_QUERY_REFUSED);
-        assert_eq!(code(None, "302 Found", ""), codes::SOURCE_STATUS);
-        assert_eq!(code(None, "200 OK", "[1"), codes::SOURCE_MALFORMED);
-        let other = judge(&source(None, None), b"SSH-2.0-OpenSSH\r\n").unwrap_err();
-        assert_eq!(other.code, codes::SOURCE_MALFORMED);
-        assert!(judge(&source(None, None), b"").is_err());
     }
 }

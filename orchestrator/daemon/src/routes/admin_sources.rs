@@ -100,7 +100,7 @@ pub(super) async fn test(
     let trust = node.trust.get();
     let Some(document) = trust.sources.get(&source) else { return Err(unknown(&source)) };
     let start = Instant::now();
-    let answer = crate::probe::probe(document).await;
+    let answer = crate::probe::probe(document, node.sources.network()).await;
     let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let (ok, code, detail) = match answer {
         Ok(detail) => (true, None, detail),

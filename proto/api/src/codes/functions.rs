@@ -18,7 +18,7 @@ catalogue! {
     FOLDER_TAKEN = 8007, 409, "folder is taken", "Choose another name, or remove the folder.",
         "Nothing that is there is written over.";
     IMAGE_NOT_REPRODUCED = 8008, 409, "image is not what its source gives", "Build with the toolchain, the kit and the lock file that it was made with; if they are, do not trust it.",
-        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes, from whatever folders and on whatever day.";
+        "Built again from its function's crate the image has other bytes. The same source, kit, lock file and toolchain give the same bytes, from whatever folders.";
     POINTS_NOT_TOLD_APART = 8009, 409, "recorded points cannot be told apart", "Group by the tags that tell them apart, or record the operations by tasks of their own, into files of their own.",
         "A file of points has one point of a series at a time, and a series is measurement, field and those tags that an operation groups or filters by. Points of the source that differ in other tags only, or that two operations keep with different tags, would be lost or given twice to a function that reads the file.";
     NO_POINTS = 8010, 404, "no points", "Correct the operation's measurement, field, tags or range.",

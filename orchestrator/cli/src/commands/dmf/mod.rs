@@ -18,7 +18,7 @@ mod test;
 mod trial;
 
 pub(crate) use build::packed;
-pub(crate) use project::{KitOption, Where};
+pub(crate) use project::{KitOption, Where, built};
 
 use clap::Subcommand;
 

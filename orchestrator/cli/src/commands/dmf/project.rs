@@ -139,7 +139,7 @@ impl Project {
 }
 
 /// A build that failed: a compiler's words are the author's to read, and a toolchain's lack is the machine's.
-pub(super) fn built(error: &BuildError) -> Failure {
+pub(crate) fn built(error: &BuildError) -> Failure {
     match error {
         BuildError::NoToolchain { .. } | BuildError::NoProgram { .. } => {
             Failure::new(codes::TOOLCHAIN_MISSING, chain(error))

@@ -60,8 +60,9 @@ pub(super) struct Outcome {
     pub(super) answers: Vec<Answer>,
     pub(super) backend: String,
     pub(super) memory_mib: u64,
-    /// Most bytes on the function's heap at once, where it counts them; of the last one, as the next.
+    /// Most bytes on the function's heap at once, where it counts them.
     pub(super) heap_peak_bytes: Option<u64>,
+    /// Of the last one.
     pub(super) timings_us: Value,
 }
 
@@ -191,27 +192,29 @@ impl Trial {
         files::create(&task, &question.draft.to_json(), 0o600)?;
         let words = ["task", "submit", text(&task)?, "--key", text(&key)?, "--valid", VALID, "--wait"];
         let done = self.fades(&words);
-        let answers = match question.recurs() {
-            None => done.as_ref().map(|document| vec![Answer::of(document)]).map_err(Clone::clone),
-            Some(count) => self.periods(count, done.as_ref().err()),
+        let documents = match question.recurs() {
+            None => done.map(|document| vec![document]),
+            Some(count) => self.periods(count, done.err()),
         };
-        let (answers, done) =
-            answers.and_then(|answers| Ok((answers, done?))).map_err(|failure| self.explained(failure))?;
+        let documents = documents.map_err(|failure| self.explained(failure))?;
         let status = self.fades(&["status"])?;
         Ok(Outcome {
-            answers,
+            answers: documents.iter().map(Answer::of).collect(),
             backend: status["backend"]["kind"].as_str().unwrap_or_default().to_owned(),
             memory_mib: wrapper.dmf.resources.memory_mib.into(),
-            heap_peak_bytes: done["heap_peak_bytes"].as_u64(),
-            timings_us: done["timings_us"].clone(),
+            heap_peak_bytes: documents
+                .iter()
+                .filter_map(|document| document["heap_peak_bytes"].as_u64())
+                .max(),
+            timings_us: documents.last().map(|document| document["timings_us"].clone()).unwrap_or_default(),
         })
     }
 
-    /// What each of so many periods gave; `failed` is how the task ended, if not well. The first period that gave nothing is the
+    /// The documents of so many periods; `failed` is how the task ended, if not well. The first period that gave nothing is the
     /// failure.
-    fn periods(&self, count: u64, failed: Option<&Failure>) -> Result<Vec<Answer>> {
+    fn periods(&self, count: u64, failed: Option<Failure>) -> Result<Vec<Value>> {
         if let Some(failure) = failed.filter(|failure| failure.code != Some(codes::PERIODS_WITHOUT_RESULT)) {
-            return Err(failure.clone());
+            return Err(failure);
         }
         let id = self.latest()?;
         let list = self.fades(&["task", "periods", &id, "--limit", &count.to_string()])?;
@@ -220,8 +223,9 @@ impl Trial {
         if let Some(failure) = first_without(&list) {
             return Err(failure);
         }
-        let result = |number: u64| self.fades(&["task", "result", &id, "--period", &number.to_string()]);
-        (0..count).map(|number| Ok(Answer::of(&result(number)?))).collect()
+        (0..count)
+            .map(|number| self.fades(&["task", "result", &id, "--period", &number.to_string()]))
+            .collect()
     }
 
     /// The id of the task that was submitted last.
@@ -339,8 +343,12 @@ fn allow(target: Architecture, node: &Path) -> Result<()> {
         return Ok(());
     }
     let file = node.join("fades.toml");
-    let settings =
-        files::read_text(&file, MAX_IMAGE)?.replace("# emulate = []", &format!("emulate = [\"{target}\"]"));
+    let (settings, unset) = (files::read_text(&file, MAX_IMAGE)?, "# emulate = []");
+    if !settings.contains(unset) {
+        let message = format!("{} has no line {unset:?}, which `fades init` writes", file.display());
+        return Err(Failure::new(codes::TRIAL_NODE_FAILED, message));
+    }
+    let settings = settings.replace(unset, &format!("emulate = [\"{target}\"]"));
     std::fs::write(&file, settings).map_err(|error| Failure::system(file.display(), &error))
 }
 

@@ -8,7 +8,7 @@ use fades_envelope::SigningKey;
 use fades_pack::{MAX_IMAGE, Manifest};
 use serde::Serialize;
 
-use crate::commands::dmf::{Where, packed};
+use crate::commands::dmf::{Where, built, packed};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -24,7 +24,8 @@ pub(crate) struct Verify {
     /// The maker's key: a file that `fades key new` or `fades dmf build` made, or its 64 digits.
     #[arg(long, value_name = "KEY")]
     signer: String,
-    /// Build it again out of its function's crate, with all the crates in it and the standard library, and compare byte for byte.
+    /// Build it again out of its function's crate, with the loader, all the crates in it and the standard library, and compare byte for
+    /// byte. Only the kernel is taken as it was built before.
     #[arg(long)]
     rebuild: bool,
     #[command(flatten)]
@@ -48,8 +49,9 @@ impl Verify {
             false => None,
             true => {
                 let project = self.place.project()?;
-                // Nothing that somebody may have put among what was built before.
+                // What was built before may be anything; of that only the kernel is taken.
                 let builder = project.builder(!context.output().is_json()).anew();
+                let builder = builder.map_err(|error| built(&error))?;
                 // Signatures are compared with their keys, and bytes here: whose key it is does not matter.
                 let key = SigningKey::generate()?;
                 let again = packed(&project, &builder, &key)?;
