@@ -15,6 +15,7 @@ use xtask::demo::{Question, ask};
 use xtask::images::{self, Images, RECIPES, arm_probe};
 use xtask::setup::program;
 use xtask::stage::target;
+use xtask::testbed::node::Programs;
 
 /// Says so where nothing of this can be tried.
 fn lacks_emulator() -> bool {
@@ -145,4 +146,27 @@ fn a_node_that_is_not_to_translate_refuses_what_it_cannot_run() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let failure: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(failure["code"], "E1508", "{failure}");
+}
+
+#[test]
+fn an_authors_function_runs_on_the_other_processor_as_on_this_one() {
+    if lacks_emulator() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fades = |within: &Path, words: &[&str]| {
+        let mut command = Command::new(Programs::of("debug").path("fades"));
+        command.args(["-o", "json"]).args(words).current_dir(within).env_remove("FADES_NODE");
+        let output = command.env("FADES_AUTHOR_KEY", folder.path().join("author.key")).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default()
+    };
+    fades(folder.path(), &["dmf", "new", "cold-rooms", "--defaults"]);
+    let crate_ = folder.path().join("cold-rooms");
+    let ran = fades(&crate_, &["dmf", "run", "--target", "aarch64"]);
+    assert_eq!(ran["same_as_on_this_machine"], true, "{ran}");
+    assert!(ran["points"].as_u64().unwrap() > 0, "{ran}");
+    fades(&crate_, &["dmf", "build", "--target", "aarch64"]);
+    let told = fades(&crate_, &["image", "inspect", "cold-rooms.fdmf"]);
+    assert_eq!(told["manifest"]["architecture"], "aarch64", "{told}");
 }
