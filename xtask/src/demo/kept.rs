@@ -124,6 +124,8 @@ pub fn refuse_if_running(folder: &Path) -> Result<()> {
 mod tests {
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -134,7 +136,20 @@ mod tests {
         fn start(name: &str, file: &Path) -> Self {
             let mut command = Command::new("sh");
             command.arg0(name).args(["-c", "read line", "-"]).arg(file).stdin(Stdio::piped());
-            Self(command.spawn().unwrap())
+            let waiting = Self(command.spawn().unwrap());
+            waiting.until_its_command_line_is_there();
+            waiting
+        }
+
+        /// `spawn` returns as soon as the kernel closes the files of the old program, which it does before it has the
+        /// new one's command line.
+        fn until_its_command_line_is_there(&self) {
+            let line = format!("/proc/{}/cmdline", self.0.id());
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while fs::read(&line).unwrap().is_empty() {
+                assert!(Instant::now() < deadline, "{line} is still empty");
+                sleep(Duration::from_millis(1));
+            }
         }
     }
 
