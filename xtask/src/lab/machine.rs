@@ -84,7 +84,9 @@ pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
             "local,id=out,security_model=none,path={}",
             boot.out.display().to_string().replace(',', ",,")
         ))
-        .args(["-device", "virtio-9p-pci,fsdev=out,mount_tag=out"]);
+        .args(["-device", "virtio-9p-pci,fsdev=out,mount_tag=out"])
+        .args(["-fsdev", "local,id=around,security_model=none,multidevs=remap,readonly=on,path=/"])
+        .args(["-device", "virtio-9p-pci,fsdev=around,mount_tag=around"]);
     if boot.console {
         // What is typed goes inside, the interrupt key too.
         command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);

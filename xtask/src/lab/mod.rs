@@ -21,6 +21,7 @@ mod xen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -28,7 +29,7 @@ use anyhow::{Context, Result, bail};
 pub use options::Options;
 
 use crate::bench::figures;
-use crate::stage::{building, root, stage, target};
+use crate::stage::{building, check, root, stage, target};
 use crate::testbed::node::EXPECT_BACKEND;
 use crate::{setup, test};
 
@@ -115,6 +116,9 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     let emulator = emulator::make()?;
     let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
+    if matches!(run, Run::Tests) {
+        stage("replays here", || tests.iter().filter(|test| test.needs_around()).try_for_each(here))?;
+    }
     let folder = lab.folder();
     let out = folder.join("out");
     let _ = fs::remove_dir_all(&out);
@@ -173,18 +177,34 @@ fn script(lab: Lab, run: &Run, tests: &[suite::Built]) -> String {
         Run::Tests => {
             for test in tests {
                 let (name, program) = (test.name, inside(&test.program).display().to_string());
+                let start = if test.needs_around() { around() } else { String::new() };
                 let (filters, least) = (test.filters.join(" "), test.filters.len().max(1));
                 // A filter that fits nothing any more is no success.
                 script.push_str(&format!(
                     "echo '== {name}'\n\
                      [ \"$({program} --list {filters} | grep -c ': test$')\" -ge {least} ] || \
                      {{ echo 'lab: {name} has not all of: {filters}'; exit 99; }}\n\
-                     {program} --test-threads 1 {filters} || exit $?\n"
+                     {start}{program} --test-threads 1 {filters} || exit $?\n"
                 ));
             }
         }
     }
     script
+}
+
+/// A test program that leaves here what it takes in a lab.
+fn here(test: &suite::Built) -> Result<()> {
+    check(Command::new(&test.program).env("FADES_BUILT", "1").current_dir(root().join("xtask")))
+}
+
+/// What a command in a lab starts with to find what the lab lacks on this machine, in the places where it is here.
+fn around() -> String {
+    let words =
+        ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].into_iter().filter_map(|name| {
+            let value = std::env::var(name).ok()?;
+            Some(format!("{name}='{}' ", value.replace('\'', r"'\''")))
+        });
+    format!("/around env {}", words.collect::<String>())
 }
 
 /// Where a test program lies in the lab.

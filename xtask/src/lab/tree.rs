@@ -17,6 +17,8 @@ use crate::images::PROBES;
 use crate::stage::{check, root, target};
 
 const INIT: &str = include_str!("init.sh");
+/// Makes what the lab lacks be found on the machine around it.
+const AROUND: &str = include_str!("around.sh");
 /// Kernel modules for devices of QEMU's, in the order in which they are loaded.
 pub(super) const VIRTIO: [&str; 5] = [
     "drivers/virtio/virtio_ring",
@@ -26,12 +28,13 @@ pub(super) const VIRTIO: [&str; 5] = [
     "drivers/virtio/virtio_pci",
 ];
 /// Those behind them: the shared folder, KVM.
-const MODULES: [&str; 8] = [
+const MODULES: [&str; 9] = [
     "fs/netfs/netfs",
     "fs/fscache/fscache",
     "net/9p/9pnet",
     "net/9p/9pnet_virtio",
     "fs/9p/9p",
+    "fs/overlayfs/overlay",
     "virt/lib/irqbypass",
     "drivers/crypto/ccp/ccp",
     "arch/x86/kvm/kvm",
@@ -67,6 +70,7 @@ pub(super) fn write(archive: &Path, content: &Content<'_>, script: &str) -> Resu
         root.folder(Path::new(folder))?;
     }
     root.file(Path::new("/init"), 0o755, INIT.as_bytes())?;
+    root.file(Path::new("/around"), 0o755, AROUND.as_bytes())?;
     root.file(Path::new("/command"), 0o755, script.as_bytes())?;
     busybox(&mut root, &packages.busybox)?;
     modules(&mut root, &packages.modules, xen.is_some())?;

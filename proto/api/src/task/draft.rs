@@ -91,6 +91,18 @@ impl TaskDraft {
         &self.root
     }
 
+    /// The question alone: without credentials, and without its image's digest. Whoever runs it has an image and an issuer of its own.
+    #[must_use]
+    pub fn question(mut self) -> Self {
+        self.root.remove("credentials");
+        if let Some(Value::String(image)) = self.root.get_mut("dmf").and_then(|dmf| dmf.get_mut("image"))
+            && let Some(name) = image.find('@')
+        {
+            image.truncate(name);
+        }
+        self
+    }
+
     /// As JSON, which reads as the same draft.
     pub fn to_json(&self) -> Vec<u8> {
         json::to_bytes(&self.root)

@@ -61,7 +61,8 @@ impl Asked {
     /// Reads the task, as it can run at this time.
     pub(super) fn question(&self, project: &Project, now: Timestamp) -> Result<Question> {
         let task = self.file(project);
-        let draft = TaskDraft::from_toml(&files::read_text(&task, limits::DOCUMENT_BYTES)?)?;
+        // A task of another day says who asked which node for which build.
+        let draft = TaskDraft::from_toml(&files::read_text(&task, limits::DOCUMENT_BYTES)?)?.question();
         let (draft, periods, note) = cut(draft, self.periods, now)?;
         Ok(Question { wrapper: draft.on_trial()?, task, draft, periods, note })
     }

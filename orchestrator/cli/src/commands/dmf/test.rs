@@ -13,7 +13,7 @@ use super::asked::Asked;
 use super::build::packed;
 use super::ending::Ending;
 use super::host;
-use super::project::Where;
+use super::project::{Project, Where};
 use super::trial::Trial;
 use crate::commands::init::Backend;
 use crate::context::Context;
@@ -74,45 +74,10 @@ impl Test {
                 "the crate's tests failed; what they said is above",
             ));
         }
-        let mut rows: Vec<Replayed> = Vec::new();
-        let guests: Vec<On> = self.backend.iter().copied().filter(|on| *on != On::Host).collect();
-        let key = SigningKey::generate()?;
         if self.replay.is_empty() {
-            return context.output().show(&rows, |rows| table(rows));
+            return context.output().show(&Vec::<Replayed>::new(), |rows| table(rows));
         }
-        // Only a node keeps to the clock.
-        let now = if guests.is_empty() { Timestamp::MAX } else { Timestamp::now() };
-        let question = self.asked.question(&project, now)?;
-        question.tell(context.output());
-        let trials = match guests.is_empty() {
-            true => None,
-            false => {
-                let image = packed(&project, &project.builder(!context.output().is_json()), &key)?;
-                Some((image, Ending::watch()?))
-            }
-        };
-        for data in &self.replay {
-            let file = project.file(data);
-            let here = host::run(&project, &question.task, &file, question.periods)?;
-            rows.push(Replayed {
-                data: data.clone(),
-                on: "host".to_owned(),
-                points: here.read.points,
-                same: true,
-            });
-            for (on, trials) in guests.iter().zip(std::iter::repeat(trials.as_ref())) {
-                let Some((image, ending)) = trials else { continue };
-                let mut trial = Trial::start(&project, on.backend(), &key, ending)?;
-                trial.function(project.author.name(), image)?;
-                let there = trial.submit(&question, &file)?;
-                rows.push(Replayed {
-                    data: data.clone(),
-                    points: there.points(),
-                    same: here.differs(&there.answers).is_none(),
-                    on: there.backend,
-                });
-            }
-        }
+        let rows = self.replayed(&project, context)?;
         context.output().show(&rows, |rows| table(rows))?;
         match rows.iter().find(|row| !row.same) {
             None => Ok(()),
@@ -121,6 +86,43 @@ impl Test {
                 format!("on {} {} gives another result than on this machine", row.on, row.data.display()),
             )),
         }
+    }
+}
+
+impl Test {
+    /// Each file here, and then on each backend: one node for all files. The rows are in the order of the files.
+    fn replayed(&self, project: &Project, context: &Context) -> Result<Vec<Replayed>> {
+        let guests: Vec<On> = self.backend.iter().copied().filter(|on| *on != On::Host).collect();
+        // Only a node keeps to the clock.
+        let now = if guests.is_empty() { Timestamp::MAX } else { Timestamp::now() };
+        let question = self.asked.question(project, now)?;
+        question.tell(context.output());
+        let mut files = Vec::new();
+        for data in &self.replay {
+            let here = host::run(project, &question.task, &project.file(data), question.periods)?;
+            let row =
+                Replayed { data: data.clone(), on: "host".to_owned(), points: here.read.points, same: true };
+            files.push((here, vec![row]));
+        }
+        if !guests.is_empty() {
+            let key = SigningKey::generate()?;
+            let image = packed(project, &project.builder(!context.output().is_json()), &key)?;
+            let ending = Ending::watch()?;
+            for on in guests {
+                let mut trial = Trial::start(project, on.backend(), &key, &ending)?;
+                trial.function(project.author.name(), &image)?;
+                for (data, (here, rows)) in self.replay.iter().zip(&mut files) {
+                    let there = trial.submit(&question, &project.file(data))?;
+                    rows.push(Replayed {
+                        data: data.clone(),
+                        points: there.points(),
+                        same: here.differs(&there.answers).is_none(),
+                        on: there.backend,
+                    });
+                }
+            }
+        }
+        Ok(files.into_iter().flat_map(|(_, rows)| rows).collect())
     }
 }
 

@@ -159,7 +159,7 @@ impl Trial {
         )
     }
 
-    /// Submits the task with these readings as each of its sources, and waits for its end. If its guest dies, the failure says where
+    /// Submits the task with these readings as each of its sources, in the place of any before, and waits for its end. If its guest dies, the failure says where
     /// in the source, by the image's debug file.
     pub(super) fn submit(&self, question: &Question, data: &Path) -> Result<Outcome> {
         let wrapper = &question.wrapper;
@@ -189,7 +189,8 @@ impl Trial {
         let public = files::proof_path(&key);
         self.fades(&["issuer", "add", text(&public)?, "--policy", text(&file)?])?;
         let task = self.path("task.json");
-        files::create(&task, &question.draft.to_json(), 0o600)?;
+        std::fs::write(&task, question.draft.to_json())
+            .map_err(|error| Failure::system(task.display(), &error))?;
         let words = ["task", "submit", text(&task)?, "--key", text(&key)?, "--valid", VALID, "--wait"];
         let done = self.fades(&words);
         let documents = match question.recurs() {
@@ -284,7 +285,9 @@ impl Trial {
         let file = File::create(&log).map_err(|error| Failure::system(log.display(), &error))?;
         let copy = file.try_clone().map_err(|error| Failure::system(log.display(), &error))?;
         let mut command = Command::new(&program);
-        command.arg(node).stdin(Stdio::null()).stdout(file).stderr(copy);
+        // A killed program ends nothing, so the daemon watches it.
+        command.arg("--parent").arg(std::process::id().to_string()).arg(node);
+        command.stdin(Stdio::null()).stdout(file).stderr(copy);
         self.ending.daemon(&mut command).map_err(|error| {
             let failure = Failure::system(format!("{} could not be started", program.display()), &error);
             Failure { exit: Exit::NotReady, ..failure }.hint("Put fadesd beside fades, or into PATH.")

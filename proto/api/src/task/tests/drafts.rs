@@ -130,3 +130,15 @@ fn a_wrapper_goes_through_toml_and_back() {
     let draft = TaskDraft::from_json(&wrapper.to_json()).unwrap();
     assert_eq!(draft.complete(&completion()).unwrap(), wrapper);
 }
+
+#[test]
+fn a_question_is_asked_by_nobody_of_no_build() {
+    let plain = TaskDraft::from_toml(TOML).unwrap();
+    assert_eq!(plain.clone().question(), plain);
+    let digest = "cd".repeat(32);
+    let of_yesterday = TOML.replace("\"stats\"", &format!("\"stats@sha256:{digest}\""))
+        + "[credentials]\nissuer = \"pollution.example\"\naudience = \"edge-1\"\n";
+    let draft = TaskDraft::from_toml(&of_yesterday).unwrap();
+    assert_eq!((draft.needs_image_digest(), draft.credential("audience")), (false, Some("edge-1")));
+    assert_eq!(draft.question(), plain);
+}
