@@ -50,6 +50,11 @@ const NEEDS: &[Need] = &[
         why: "the real registry that images are pushed to in tests",
         present: || program("docker-registry").is_some(),
     },
+    Need {
+        package: "faketime",
+        why: "images are built on another day in a test",
+        present: || program(FAKETIME).is_some(),
+    },
     Need { package: "curl", why: "the curl example's test", present: || program("curl").is_some() },
     Need { package: "python3", why: "the Python example's test", present: || Path::new(PYTHON).exists() },
     Need { package: "python3-cbor2", why: "the Python example's test", present: || python_has("cbor2") },
@@ -62,6 +67,9 @@ const NEEDS: &[Need] = &[
 
 /// Debian's toolchain with library sources, needed where rustup's has none.
 const TOOLCHAIN: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// Runs a program with another clock.
+pub const FAKETIME: &str = "faketime";
 
 /// Debian's own interpreter, for which Debian's modules are made.
 pub const PYTHON: &str = "/usr/bin/python3";

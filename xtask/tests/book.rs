@@ -257,3 +257,34 @@ fn what_no_test_runs_is_counted() {
     eprintln!("{}", left.join("\n"));
     assert!(left.len() <= LEFT, "{} blocks are not run: {left:#?}", left.len());
 }
+
+/// What the text names as a command is run in some chapter, with the options that it names.
+#[test]
+fn commands_in_the_text_are_run_in_a_block() {
+    let run: Vec<String> = chapters()
+        .iter()
+        .flat_map(|name| chapter(name))
+        .flat_map(|block| match block.deed {
+            Deed::Run { commands, .. } => commands,
+            Deed::Beside { command, .. } => vec![command],
+            _ => Vec::new(),
+        })
+        .collect();
+    let mut named = 0;
+    for name in chapters() {
+        let text = fs::read_to_string(root().join("docs/src").join(&name).with_extension("md")).unwrap();
+        // Without the blocks: those are what is run.
+        let prose: String = text.split("```").step_by(2).collect();
+        for span in prose.split('`').skip(1).step_by(2).filter(|span| span.starts_with("fades ")) {
+            let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            let command: Vec<&str> = span.split(' ').take_while(is_word).take(3).collect();
+            let command = command.join(" ");
+            let options: Vec<&str> = span.split(' ').filter(|word| word.starts_with("--")).collect();
+            let runs =
+                |line: &String| line.contains(&command) && options.iter().all(|option| line.contains(option));
+            assert!(run.iter().any(runs), "{name}.md: no block runs `{span}`");
+            named += 1;
+        }
+    }
+    assert!(named > 0);
+}

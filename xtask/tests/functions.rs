@@ -8,9 +8,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use common::Bed;
+use common::{Bed, outside};
 use serde_json::Value;
 use xtask::stage::target;
 use xtask::testbed::node::{Node, Programs};
@@ -123,6 +123,7 @@ fn a_function_goes_from_template_to_task() {
     let loader = fs::metadata(target().join("anew/guest/images/loader.elf")).unwrap();
     assert!(loader.created().unwrap() > begun, "the loader was not built anew");
     again_at_a_change(&elsewhere);
+    a_killed_run_leaves_no_process(&elsewhere);
 
     on_a_node(&author, &elsewhere.join("again.fdmf"), &signer);
     a_panic_is_the_authors_to_read(&author, &elsewhere);
@@ -146,6 +147,35 @@ fn again_at_a_change(crate_: &Path) {
     let schemas: Vec<&Value> = answers.iter().map(|answer| &answer["result"]["schema"]).collect();
     assert_eq!(schemas, ["cold-rooms.v1", "cold-rooms.v2"]);
     assert_eq!(answers[0]["result"]["groups"], answers[1]["result"]["groups"]);
+}
+
+/// Nothing can be done in a program that is killed: its node sees to itself.
+fn a_killed_run_leaves_no_process(crate_: &Path) {
+    let mut run = Command::new(Programs::of("debug").path("fades"));
+    run.args(["dmf", "run", "--backend", "qemu-tcg"]).current_dir(crate_).env_remove("FADES_NODE");
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(120);
+    let wait = |what: &str| {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // Its broker boots.
+    let (daemon, node, guest) = loop {
+        let of =
+            |parent, word: &str| outside::children(parent).into_iter().find(|(_, line)| line.contains(word));
+        if let Some((daemon, line)) = of(run.id(), "--parent ")
+            && let Some((guest, _)) = of(daemon, "qemu-system")
+        {
+            break (daemon, PathBuf::from(line.trim_end().rsplit(' ').next().unwrap()), guest);
+        }
+        wait("no node was started");
+    };
+    run.kill().unwrap();
+    run.wait().unwrap();
+    while [daemon, guest].into_iter().any(outside::is_alive) {
+        wait("it goes on without the program that started it");
+    }
+    fs::remove_dir_all(node.parent().unwrap()).unwrap();
 }
 
 /// A fault that only the unikernel has: told with the way to it in the author's source, and with the data it was at.

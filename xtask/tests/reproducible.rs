@@ -1,33 +1,80 @@
-//! The same sources in another folder give the same images, to the byte: kernel, loader and functions.
+//! The same sources in another folder, on another day, give the same images, to the byte: kernel, loader and functions.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fades_image_build::{Author, Builder};
+use xtask::setup::FAKETIME;
 use xtask::stage::{root, target};
 
+/// The real time, for the build that has another: seconds since 1970.
+const NOW: &str = "FADES_NOW";
+/// Where in its folder that one leaves the names of what it built.
+const BUILT: &str = "built";
+const DAYS_LATER: u64 = 40;
+const DAY: Duration = Duration::from_secs(86_400);
+
 #[test]
-fn another_folder_gives_the_same_bytes() {
-    let elsewhere = target().join("beds/elsewhere");
+fn another_folder_on_another_day_gives_the_same_bytes() {
+    let elsewhere = elsewhere();
     if elsewhere.exists() {
         fs::remove_dir_all(&elsewhere).unwrap();
     }
     copy_sources(&root(), &elsewhere);
-    let here = Builder::new(&root(), &target());
-    let there = Builder::new(&elsewhere, &elsewhere.join("another name/than target"));
-    let same = |what: &str, build: &dyn Fn(&Builder) -> PathBuf| {
-        let (here, there) = (build(&here), build(&there));
-        assert_ne!(here, there);
-        assert!(fs::read(here).unwrap() == fs::read(there).unwrap(), "another folder gave another {what}");
-    };
-    same("loader", &|builder| builder.loader().unwrap());
-    same("function", &|builder| builder.guest("dmf-stats").unwrap());
+    // Everything that is started from there on has this clock: cargo, compiler, linker.
+    let status = Command::new(FAKETIME)
+        .args(["-f", &format!("+{DAYS_LATER}d")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "elsewhere_is_built", "--ignored", "--nocapture"])
+        .env(NOW, since_1970(SystemTime::now()).as_secs().to_string())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let here = build(&Builder::new(&root(), &target()));
+    let there = fs::read_to_string(elsewhere.join(BUILT)).unwrap();
+    assert_eq!(there.lines().count(), here.len());
+    for ((what, here), there) in here.iter().zip(there.lines().map(Path::new)) {
+        assert!(here != there && there.starts_with(&elsewhere));
+        assert!(fs::read(here).unwrap() == fs::read(there).unwrap(), "elsewhere there was another {what}");
+    }
+    fs::remove_dir_all(&elsewhere).unwrap();
+}
+
+#[test]
+#[ignore = "the other test starts it, with another clock"]
+fn elsewhere_is_built() {
+    let now = Duration::from_secs(std::env::var(NOW).unwrap().parse().unwrap());
+    let later = now + u32::try_from(DAYS_LATER).unwrap() * DAY;
+    assert!(since_1970(SystemTime::now()) >= later);
+    // Nor do programs that it starts know better.
+    let date = Command::new("date").arg("+%s").output().unwrap().stdout;
+    assert!(String::from_utf8(date).unwrap().trim().parse::<u64>().unwrap() >= later.as_secs());
+    let elsewhere = elsewhere();
+    let built = build(&Builder::new(&elsewhere, &elsewhere.join("another name/than target")));
+    fs::write(elsewhere.join(BUILT), built.map(|(_, path)| format!("{}\n", path.display())).concat())
+        .unwrap();
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap()
+}
+
+fn elsewhere() -> PathBuf {
+    target().join("beds/elsewhere")
+}
+
+/// One of each kind, with the kernel in two of them.
+fn build(builder: &Builder) -> [(&'static str, PathBuf); 3] {
     // An author's crate, which lies in one place and is built with either kit.
     let author = Author::at(&root().join("dmf-kit/template")).unwrap();
-    same("author's function", &|builder| builder.author(&author).unwrap());
-    fs::remove_dir_all(&elsewhere).unwrap();
+    [
+        ("loader", builder.loader().unwrap()),
+        ("function", builder.guest("dmf-stats").unwrap()),
+        ("author's function", builder.author(&author).unwrap()),
+    ]
 }
 
 /// What git knows of, as it lies here: what was built is not to help.

@@ -44,17 +44,20 @@ pub fn guests(node: &Node) -> Vec<(u32, String)> {
     if on_xen() {
         return domains();
     }
-    let parent = format!("PPid:\t{daemon}");
+    let is_guest = |line: &str| line.contains("qemu-system") && !line.contains(":snapshot ");
+    children(daemon).into_iter().filter(|(_, line)| is_guest(line)).collect()
+}
+
+/// Process id and command line of each process that this one has started.
+pub fn children(of: u32) -> Vec<(u32, String)> {
+    let parent = format!("PPid:\t{of}");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
         if status.lines().any(|line| line == parent) {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains("qemu-system") && !line.contains(":snapshot ") {
-                found.push((pid, line));
-            }
+            found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
         }
     }
     found
