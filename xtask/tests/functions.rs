@@ -124,6 +124,7 @@ fn a_function_goes_from_template_to_task() {
     assert!(loader.created().unwrap() > begun, "the loader was not built anew");
     again_at_a_change(&elsewhere);
     a_killed_run_leaves_no_process(&elsewhere);
+    a_node_that_cannot_start_says_why(&author, &elsewhere);
 
     on_a_node(&author, &elsewhere.join("again.fdmf"), &signer);
     a_panic_is_the_authors_to_read(&author, &elsewhere);
@@ -149,31 +150,45 @@ fn again_at_a_change(crate_: &Path) {
     assert_eq!(answers[0]["result"]["groups"], answers[1]["result"]["groups"]);
 }
 
+/// The node's own words and code, and no two minutes of waiting for it.
+fn a_node_that_cannot_start_says_why(author: &Author, crate_: &Path) {
+    if Path::new("/proc/xen/capabilities").exists() {
+        return;
+    }
+    let begun = Instant::now();
+    let (exit, code, said) = author.fails(crate_, &["dmf", "run", "--backend", "xen"]);
+    assert_eq!((exit, code.as_str()), (7, "E8006"), "{said}");
+    assert!(said.contains("E6021") && said.contains("ended (exit status: 1)"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(90), "the build is done, and nothing is waited for");
+}
+
 /// Nothing can be done in a program that is killed: its node sees to itself.
 fn a_killed_run_leaves_no_process(crate_: &Path) {
     let mut run = Command::new(Programs::of("debug").path("fades"));
     run.args(["dmf", "run", "--backend", "qemu-tcg"]).current_dir(crate_).env_remove("FADES_NODE");
     let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(120);
-    let wait = |what: &str| {
+    let wait = |until: Instant, what: &str| {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(20));
     };
+    // It builds the function first, and so may others.
+    let started = Instant::now() + Duration::from_secs(900);
     // Its broker boots.
     let (daemon, node, guest) = loop {
         let of =
             |parent, word: &str| outside::children(parent).into_iter().find(|(_, line)| line.contains(word));
         if let Some((daemon, line)) = of(run.id(), "--parent ")
-            && let Some((guest, _)) = of(daemon, "qemu-system")
+            && let Some((guest, _)) = of(daemon, "drb-")
         {
             break (daemon, PathBuf::from(line.trim_end().rsplit(' ').next().unwrap()), guest);
         }
-        wait("no node was started");
+        wait(started, "no node was started");
     };
     run.kill().unwrap();
     run.wait().unwrap();
+    let ended = Instant::now() + Duration::from_secs(60);
     while [daemon, guest].into_iter().any(outside::is_alive) {
-        wait("it goes on without the program that started it");
+        wait(ended, "it goes on without the program that started it");
     }
     fs::remove_dir_all(node.parent().unwrap()).unwrap();
 }

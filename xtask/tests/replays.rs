@@ -11,10 +11,8 @@ use serde_json::Value;
 use xtask::stage::target;
 use xtask::testbed::node::{EXPECT_BACKEND, Programs};
 
-/// One file in each form that a fixture can have.
-const FORMS: [&str; 3] = ["data/points.lp", "data/points.csv", "data/points.fpt"];
-/// Of the template's readings, all within the task's range.
-const POINTS: u64 = 432;
+/// A file in each form that a fixture can have, and how many readings are in it: of the template's 432 all, and fewer.
+const FORMS: [(&str, u64); 3] = [("data/points.lp", 432), ("data/points.csv", 400), ("data/points.fpt", 300)];
 
 /// Where the author's crate is, the same in a lab as here.
 fn crate_() -> PathBuf {
@@ -27,6 +25,8 @@ fn fades(within: &Path, words: &[&str]) -> Value {
         .args(["-o", "json"])
         .args(words)
         .current_dir(within)
+        .env_remove("FADES_NODE")
+        .env_remove("FADES_KIT")
         .env("CARGO_TARGET_DIR", folder.join("target"))
         .env("CARGO_NET_OFFLINE", if in_a_lab() { "true" } else { "false" })
         .env("FADES_AUTHOR_KEY", folder.join("author.key"))
@@ -48,7 +48,8 @@ fn make() {
     fs::create_dir_all(home).unwrap();
     let of = ["--measurement", "temperature", "--group-by", "room"];
     fades(home, &[&["dmf", "new", "cold-rooms", "--defaults"], &of[..]].concat());
-    let lines = fs::read_to_string(crate_.join(FORMS[0])).unwrap();
+    let lines = fs::read_to_string(crate_.join(FORMS[0].0)).unwrap();
+    let first = |form: usize| lines.lines().take(FORMS[form].1.try_into().unwrap());
     // temperature,room=s1 value=11.4 1767225600000000000
     let row = |line: &str| {
         let (series, rest) = line.split_once(' ')?;
@@ -56,10 +57,11 @@ fn make() {
         let room = series.strip_prefix("temperature,room=")?;
         Some(format!("temperature,{time},{room},{}\n", value.strip_prefix("value=")?))
     };
-    let rows: Option<String> = lines.lines().filter(|line| !line.starts_with('#')).map(row).collect();
-    fs::write(crate_.join(FORMS[1]), format!("measurement,time,room,value\n{}", rows.unwrap())).unwrap();
-    let recorded = Fixture::from_line_protocol(&lines).unwrap().to_fpt().unwrap();
-    fs::write(crate_.join(FORMS[2]), recorded).unwrap();
+    let rows: Option<String> = first(1).map(row).collect();
+    fs::write(crate_.join(FORMS[1].0), format!("measurement,time,room,value\n{}", rows.unwrap())).unwrap();
+    let fewer: String = first(2).map(|line| format!("{line}\n")).collect();
+    let recorded = Fixture::from_line_protocol(&fewer).unwrap().to_fpt().unwrap();
+    fs::write(crate_.join(FORMS[2].0), recorded).unwrap();
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn a_replay_is_the_same_in_the_unikernel_whatever_runs_it() {
         }
     };
     let mut words = vec!["dmf", "test", "--backend", "host", "--backend", name];
-    words.extend(FORMS.iter().flat_map(|form| ["--replay", form]));
+    words.extend(FORMS.iter().flat_map(|(form, _)| ["--replay", form]));
     let told = fades(&crate_(), &words);
     let rows: Vec<_> = told
         .as_array()
@@ -86,7 +88,9 @@ fn a_replay_is_the_same_in_the_unikernel_whatever_runs_it() {
             (word("data"), word("on"), row["points"].as_u64().unwrap(), row["same"] == true)
         })
         .collect();
-    let expected: Vec<_> =
-        FORMS.iter().flat_map(|form| ["host", &on].map(|place| (*form, place, POINTS, true))).collect();
+    let expected: Vec<_> = FORMS
+        .iter()
+        .flat_map(|(form, points)| ["host", &on].map(|place| (*form, place, *points, true)))
+        .collect();
     assert_eq!(rows, expected);
 }

@@ -30,6 +30,8 @@ pub(super) struct Boot<'a> {
     pub(super) archive: &'a Path,
     /// The folder that both sides see: `/out` inside.
     pub(super) out: &'a Path,
+    /// Whether it sees this machine's files, read-only.
+    pub(super) around: bool,
     /// Whether somebody types into it.
     pub(super) console: bool,
     /// When it is ended, whatever it does.
@@ -84,9 +86,12 @@ pub(super) fn boot(boot: &Boot<'_>) -> Result<()> {
             "local,id=out,security_model=none,path={}",
             boot.out.display().to_string().replace(',', ",,")
         ))
-        .args(["-device", "virtio-9p-pci,fsdev=out,mount_tag=out"])
-        .args(["-fsdev", "local,id=around,security_model=none,multidevs=remap,readonly=on,path=/"])
-        .args(["-device", "virtio-9p-pci,fsdev=around,mount_tag=around"]);
+        .args(["-device", "virtio-9p-pci,fsdev=out,mount_tag=out"]);
+    if boot.around {
+        command
+            .args(["-fsdev", "local,id=around,security_model=none,multidevs=remap,readonly=on,path=/"])
+            .args(["-device", "virtio-9p-pci,fsdev=around,mount_tag=around"]);
+    }
     if boot.console {
         // What is typed goes inside, the interrupt key too.
         command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);

@@ -142,8 +142,8 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     stage(&format!("lab {}", lab.name()), || {
         let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
         let kernel = &kernel.image;
-        let (emulator, archive, out) = (&emulator, &*archive, &*out);
-        machine::boot(&machine::Boot { emulator, hypervisor, kernel, archive, out, console, limit })
+        let (emulator, archive, out, around) = (&emulator, &*archive, &*out, run.sees_around());
+        machine::boot(&machine::Boot { emulator, hypervisor, kernel, archive, out, around, console, limit })
     })?;
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
         // Whoever typed has seen what became of it.
@@ -158,6 +158,15 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
 }
 
 impl Run {
+    /// Whether what is run may find what the lab lacks on the machine around it.
+    fn sees_around(&self) -> bool {
+        match self {
+            Self::Tests => true,
+            Self::Command(command) => command.contains("/around "),
+            Self::Shell => false,
+        }
+    }
+
     /// Whether it takes the programs as they are shipped, and the plain process beside them.
     fn measures(&self) -> bool {
         matches!(self, Self::Command(command) if command.contains("xtask figures"))
@@ -199,11 +208,15 @@ fn here(test: &suite::Built) -> Result<()> {
 
 /// What a command in a lab starts with to find what the lab lacks on this machine, in the places where it is here.
 fn around() -> String {
-    let words =
-        ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].into_iter().filter_map(|name| {
-            let value = std::env::var(name).ok()?;
-            Some(format!("{name}='{}' ", value.replace('\'', r"'\''")))
-        });
+    // What would have cargo build anew if it were another.
+    let is_meant = |name: &str| {
+        ["PATH", "HOME"].contains(&name)
+            || ["CARGO", "RUST", "SSL_"].iter().any(|start| name.starts_with(start))
+    };
+    let words = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        is_meant(&name).then(|| format!("{name}='{}' ", value.replace('\'', r"'\''")))
+    });
     format!("/around env {}", words.collect::<String>())
 }
 

@@ -16,6 +16,8 @@ use crate::output::{Table, bytes};
 
 /// Least memory of a function's guest, MiB: what kernel, heap and the regions' tables need.
 const MEMORY_MIB: u32 = 32;
+/// How the name of a debug file ends, beside that of its image.
+const DEBUG: &str = "debug";
 
 /// Arguments of `fades dmf build`.
 #[derive(Debug, Args)]
@@ -59,9 +61,13 @@ impl Build {
             Some(path) => path.clone(),
             None => project.file(Path::new(&format!("{}.fdmf", project.author.name()))),
         };
+        let debug = path.with_extension(DEBUG);
+        if debug == path {
+            let message = format!("{}: this is where what a debugger reads goes", path.display());
+            return Err(Failure::usage(message).hint("Give the image another ending, such as .fdmf."));
+        }
         let before = files::read(&path, MAX_IMAGE).ok();
         std::fs::write(&path, &image.bytes).map_err(|error| Failure::system(path.display(), &error))?;
-        let debug = path.with_extension("debug");
         std::fs::copy(&image.debug, &debug).map_err(|error| Failure::system(debug.display(), &error))?;
         let now = inspect(&image.bytes, &key.key)?;
         let old = before.and_then(|bytes| fades_pack::inspect(&bytes, |_| None).ok());
@@ -134,7 +140,7 @@ pub(crate) fn packed(project: &Project, builder: &Builder, key: &SigningKey) -> 
     let function = project.function(builder)?;
     let loader = read(builder.loader().map_err(|error| built(&error))?)?;
     let application = builder.author(&project.author).map_err(|error| built(&error))?;
-    let debug = application.with_extension("debug");
+    let debug = application.with_extension(DEBUG);
     let application = read(application)?;
     let author = &project.author;
     let refused =

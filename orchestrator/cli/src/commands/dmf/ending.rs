@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -86,6 +86,11 @@ impl Ending {
         let mut left = self.left();
         left.daemon = Some(command.spawn()?);
         Ok(())
+    }
+
+    /// How the daemon ended, if it has.
+    pub(super) fn ended(&self) -> Option<ExitStatus> {
+        self.left().daemon.as_mut()?.try_wait().ok().flatten()
     }
 
     /// Runs a command of ours on the node, to its end.

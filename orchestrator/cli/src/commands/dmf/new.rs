@@ -32,6 +32,70 @@ const LONGEST: usize = 1 << 20;
 const FILES: [&str; 7] =
     ["Cargo.toml", "README.md", "gitignore", "config.toml", "task.toml", "src/main.rs", "data/points.lp"];
 
+/// What the template's manifest cannot have, as it is a member of the kit's workspace.
+const WORKSPACE: &str = "
+# A workspace of its own, in whatever folder it lies: it has its own lock file and its own profiles.
+[workspace]
+";
+
+/// Names that a crate cannot have: keywords of Rust, crates that are there, folders that cargo makes.
+const TAKEN: [&str; 54] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "dmf-kit",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "schemars",
+    "serde",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "try",
+    "type",
+    "unsafe",
+    "use",
+];
+
 /// Arguments of `fades dmf new`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  fades dmf new pollution-peaks --defaults")]
@@ -81,6 +145,7 @@ struct Made {
 impl New {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let kit = self.kit.find()?;
+        crate_name(&self.name)?;
         if !self.name.as_str().starts_with(|first: char| first.is_ascii_alphabetic())
             || self.name.as_str().contains('.')
         {
@@ -196,20 +261,34 @@ fn prompt(question: &str, default: &str) -> Result<String> {
 impl Answers {
     /// A file of the template with the answers in the place of its own.
     fn render(&self, file: &str, text: &str) -> String {
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let text = text.replace(NAME, &self.name);
+        let named = |text: &str| text.replace(NAME, &self.name);
         match file {
-            "Cargo.toml" => text.replace("\"../dmf\"", &quoted(&self.kit)),
-            "task.toml" => text
-                .replace(&quoted(MEASUREMENT), &quoted(&self.measurement))
-                .replace(&format!("field = {}", quoted(FIELD)), &format!("field = {}", quoted(&self.field)))
-                .replace(&quoted(TAG), &quoted(&self.tag))
-                .replace(&format!("{THRESHOLD:?}"), &format!("{:?}", self.threshold)),
-            "src/main.rs" => text
+            "Cargo.toml" => named(text).replace("\"../dmf\"", &quoted(&self.kit)) + WORKSPACE,
+            "task.toml" => {
+                text.lines().map(|line| self.of_task(line).unwrap_or_else(|| named(line)) + "\n").collect()
+            }
+            "src/main.rs" => named(text)
                 .replace(&format!("threshold: {THRESHOLD:?}"), &format!("threshold: {:?}", self.threshold)),
-            "data/points.lp" => self.points(&text),
-            _ => text,
+            "data/points.lp" => self.points(text),
+            _ => named(text),
         }
+    }
+
+    /// A line of the task that has an answer in it. Whole lines, as an answer may be what the template says elsewhere.
+    fn of_task(&self, line: &str) -> Option<String> {
+        let answers = [
+            ("measurement = ", quoted(MEASUREMENT), quoted(&self.measurement)),
+            ("field = ", quoted(FIELD), quoted(&self.field)),
+            ("group_by = ", format!("[{}]", quoted(TAG)), format!("[{}]", quoted(&self.tag))),
+            (
+                "parameters = ",
+                format!("{{ threshold = {THRESHOLD:?} }}"),
+                format!("{{ threshold = {:?} }}", self.threshold),
+            ),
+        ];
+        answers
+            .into_iter()
+            .find_map(|(key, own, answer)| (line.strip_prefix(key)? == own).then(|| key.to_owned() + &answer))
     }
 
     /// The sample's readings, moved to where they cross the threshold as the template's do.
@@ -225,6 +304,22 @@ impl Answers {
         }
         out
     }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A crate's name that cargo takes, and that is no other crate's here.
+fn crate_name(name: &ImageName) -> Result<()> {
+    let name = name.as_str();
+    if !TAKEN.contains(&name) {
+        return Ok(());
+    }
+    let message = format!(
+        "{name} is no name for a function's crate: it means something else to Rust, cargo or the kit"
+    );
+    Err(Failure::usage(message).hint("Take another name."))
 }
 
 /// A name as line protocol has it.
@@ -270,12 +365,37 @@ mod tests {
             kit: "../dmf".into(),
         };
         for name in FILES.into_iter().filter(|name| *name != "data/points.lp") {
-            assert_eq!(own.render(name, &template(name)), template(name), "{name}");
+            let more = if name == "Cargo.toml" { WORKSPACE } else { "" };
+            assert_eq!(own.render(name, &template(name)), template(name) + more, "{name}");
         }
         let read = |text: &str| Fixture::from_line_protocol(text).unwrap();
         let (points, rendered) =
             (template("data/points.lp"), own.render("data/points.lp", &template("data/points.lp")));
         assert_eq!(read(&points).len(), read(&rendered).len());
+    }
+
+    /// What is said in one place may be the template's own word of another.
+    #[test]
+    fn answers_do_not_reach_each_other() {
+        let words = [NAME, MEASUREMENT, FIELD, TAG, "sensors", "air"];
+        for at in 0..words.len() {
+            let word = |by: usize| words[(at + by) % words.len()].to_owned();
+            let answers =
+                Answers { name: word(1), measurement: word(2), field: word(3), tag: word(4), ..answers() };
+            let task = answers.render("task.toml", &template("task.toml"));
+            let wrapper = fades_api::task::TaskDraft::from_toml(&task).unwrap().on_trial().unwrap();
+            let operation = &wrapper.drb.operations[0];
+            assert_eq!(wrapper.dmf.image.name.as_str(), word(1));
+            assert_eq!((operation.measurement.as_str(), operation.field.as_str()), (&*word(2), &*word(3)));
+            assert_eq!(operation.group_by[0].as_str(), word(4));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_crate_is_told() {
+        let name = |name: &str| crate_name(&name.parse().unwrap());
+        assert!(TAKEN.is_sorted() && TAKEN.iter().all(|taken| name(taken).is_err()));
+        assert!(name("pollution-peaks").is_ok() && name("tests").is_ok());
     }
 
     #[test]
@@ -291,6 +411,7 @@ mod tests {
         assert!(main.contains("threshold: -4.5 }") && !main.contains("35.0"), "{main}");
         let manifest: toml::Table = answers.render("Cargo.toml", &template("Cargo.toml")).parse().unwrap();
         assert_eq!(manifest["dependencies"]["dmf-kit"]["path"].as_str(), Some("/k/it"));
+        assert!(manifest["workspace"].as_table().unwrap().is_empty());
         let points =
             Fixture::from_line_protocol(&answers.render("data/points.lp", &template("data/points.lp")))
                 .unwrap();

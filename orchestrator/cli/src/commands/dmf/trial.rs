@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
+/// Lines of a node's log that are shown when it fails.
+const LAST_LINES: usize = 8;
 /// Least memory of the broker, MiB, as its shipped image has it.
 const BROKER_MIB: u32 = 64;
 /// What the one issuer may do: everything that a node can give.
@@ -301,23 +303,25 @@ impl Trial {
 
     fn wait(&self, what: &str, mut ready: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
         let begun = Instant::now();
-        while !ready(self)? {
-            if begun.elapsed() > PATIENCE {
-                let log = std::fs::read_to_string(self.path("fadesd.log")).unwrap_or_default();
-                let last: Vec<&str> = log.lines().rev().take(5).collect();
-                let message = format!(
-                    "the node did not {what} within {} s; its last words:\n{}",
-                    PATIENCE.as_secs(),
-                    last.join("\n")
-                );
-                return Err(Failure {
-                    exit: Exit::NotReady,
-                    ..Failure::new(codes::TRIAL_NODE_FAILED, message)
-                });
-            }
-            std::thread::sleep(LOOK);
+        loop {
+            // Asked first: what a node said that has ended by then is all there.
+            let ended = self.ending.ended();
+            let why = match (ended, ready(self)) {
+                (_, Ok(true)) => return Ok(()),
+                (Some(status), _) => format!("ended ({status}) before it could {what}"),
+                (None, Err(failure)) => return Err(failure),
+                (None, Ok(false)) if begun.elapsed() > PATIENCE => {
+                    format!("did not {what} within {} s", PATIENCE.as_secs())
+                }
+                (None, Ok(false)) => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            let log = std::fs::read_to_string(self.path("fadesd.log")).unwrap_or_default();
+            let message = format!("the node {why}; its last words:\n{}", last_lines(&log));
+            return Err(Failure { exit: Exit::NotReady, ..Failure::new(codes::TRIAL_NODE_FAILED, message) });
         }
-        Ok(())
     }
 }
 
@@ -325,6 +329,11 @@ impl Drop for Trial {
     fn drop(&mut self) {
         self.ending.now();
     }
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// The first period that gave no result, and why.

@@ -32,10 +32,13 @@ pub(super) fn commands(findings: &[Finding], root: bool) -> Vec<Vec<String>> {
     packages.sort_unstable();
     packages.dedup();
     if !packages.is_empty() {
-        let sudo = (!root).then_some("sudo");
-        let install = ["apt-get", "install", "-y", "--no-install-recommends"];
-        let words = sudo.into_iter().chain(install).chain(packages);
-        commands.insert(0, words.map(str::to_owned).collect());
+        let apt = |words: Vec<&str>| -> Vec<String> {
+            let sudo = (!root).then_some("sudo");
+            sudo.into_iter().chain(["apt-get"]).chain(words).map(str::to_owned).collect()
+        };
+        let install = ["install", "-y", "--no-install-recommends"].into_iter().chain(packages);
+        // A machine that is new knows no packages, and lists of yesterday name what is not there any more.
+        commands.splice(..0, [apt(vec!["update"]), apt(install.collect())]);
     }
     commands
 }
@@ -103,8 +106,9 @@ mod tests {
             Finding::ok("c", "d"),
         ];
         let told = commands(&findings, false);
-        assert_eq!(told[0].join(" "), "sudo apt-get install -y --no-install-recommends lld patch");
-        assert_eq!(told[1..], [chmod]);
+        assert_eq!(told[0].join(" "), "sudo apt-get update");
+        assert_eq!(told[1].join(" "), "sudo apt-get install -y --no-install-recommends lld patch");
+        assert_eq!(told[2..], [chmod]);
         assert_eq!(commands(&findings, true)[0][0], "apt-get");
         assert!(commands(&[Finding::ok("c", "d")], true).is_empty());
     }
