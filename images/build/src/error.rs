@@ -24,13 +24,13 @@ pub enum BuildError {
         package: &'static str,
     },
     /// A program ended with an error.
-    #[error("{what} failed ({status}):\n{output}")]
+    #[error("{what} failed ({status}){}", said(output))]
     Failed {
         /// What it was to do.
         what: String,
         /// How it ended.
         status: String,
-        /// The end of what it said.
+        /// The end of what it said; nothing if that was shown as it came.
         output: String,
     },
     /// A program could not be started.
@@ -90,4 +90,8 @@ impl BuildError {
         let path = path.into();
         move |source| Self::File { action, path, source }
     }
+}
+
+fn said(output: &str) -> String {
+    if output.is_empty() { "; what it said is above".to_owned() } else { format!(":\n{output}") }
 }

@@ -117,7 +117,10 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     let kernel = stage("packages", packages::fetch)?;
     let xen = (lab == Lab::Xen).then(|| stage("Xen's packages", xen::fetch)).transpose()?;
     if matches!(run, Run::Tests) {
-        stage("replays here", || tests.iter().filter(|test| test.needs_around()).try_for_each(here))?;
+        let mut here = tests.iter().filter(|test| test.needs_around()).peekable();
+        if here.peek().is_some() {
+            stage("replays here", || here.try_for_each(run_here))?;
+        }
     }
     let folder = lab.folder();
     let out = folder.join("out");
@@ -142,7 +145,8 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
     stage(&format!("lab {}", lab.name()), || {
         let hypervisor = xen.as_ref().map(|xen| &*xen.hypervisor);
         let kernel = &kernel.image;
-        let (emulator, archive, out, around) = (&emulator, &*archive, &*out, run.sees_around());
+        let around = run.sees_around(&tests);
+        let (emulator, archive, out) = (&emulator, &*archive, &*out);
         machine::boot(&machine::Boot { emulator, hypervisor, kernel, archive, out, around, console, limit })
     })?;
     match fs::read_to_string(out.join("exit")).map(|code| code.trim().to_owned()) {
@@ -159,9 +163,9 @@ pub(crate) fn run_built(options: &Options) -> Result<()> {
 
 impl Run {
     /// Whether what is run may find what the lab lacks on the machine around it.
-    fn sees_around(&self) -> bool {
+    fn sees_around(&self, tests: &[suite::Built]) -> bool {
         match self {
-            Self::Tests => true,
+            Self::Tests => tests.iter().any(suite::Built::needs_around),
             Self::Command(command) => command.contains("/around "),
             Self::Shell => false,
         }
@@ -202,7 +206,7 @@ fn script(lab: Lab, run: &Run, tests: &[suite::Built]) -> String {
 }
 
 /// A test program that leaves here what it takes in a lab.
-fn here(test: &suite::Built) -> Result<()> {
+fn run_here(test: &suite::Built) -> Result<()> {
     check(Command::new(&test.program).env("FADES_BUILT", "1").current_dir(root().join("xtask")))
 }
 

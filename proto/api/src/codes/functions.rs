@@ -7,7 +7,7 @@ catalogue! {
         "A unikernel is built with its standard library, so the toolchain needs the library's sources, and the linker ld.lld.";
     FUNCTION_CRATE_MISSING = 8002, 400, "no function here", "Go to the folder of a function's crate, or give --dir; `fades dmf new` makes one.",
         "The folder has no Cargo.toml with a name, a version and dmf-kit among its dependencies.";
-    BUILD_FAILED = 8003, 500, "building failed", "Read what the compiler says in the message.",
+    BUILD_FAILED = 8003, 500, "building failed", "Read what the compiler says, in the message or above it.",
         "A program that takes part in the build ended with an error.";
     FUNCTION_FAILED_HERE = 8004, 422, "function gave no result on this machine", "Correct the function, the task or the data, as its words say.",
         "Before a unikernel is started the function runs as a program of this machine, on the same points. It failed there.";

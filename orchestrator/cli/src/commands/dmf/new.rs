@@ -158,7 +158,12 @@ impl New {
         if folder.exists() {
             return Err(Failure::new(codes::FOLDER_TAKEN, format!("{} is there already", folder.display())));
         }
-        let answers = self.answers(kit.root.join("dmf-kit/dmf").display().to_string())?;
+        if !self.defaults && !std::io::stdin().is_terminal() {
+            return Err(Failure::usage("there is nobody to ask: stdin is no terminal")
+                .hint("Give --defaults, and the answers that differ as options."));
+        }
+        let prompt: Option<Prompt<'_>> = if self.defaults { None } else { Some(&mut on_terminal) };
+        let answers = self.answers(kit.root.join("dmf-kit/dmf").display().to_string(), prompt)?;
         let template = kit.root.join("dmf-kit/template");
         let mut made = Made { folder, files: Vec::new() };
         for name in FILES {
@@ -185,8 +190,9 @@ impl New {
         Ok(())
     }
 
-    fn answers(&self, kit: String) -> Result<Answers> {
-        let mut ask = Questions::open(self.defaults)?;
+    /// What is not given is asked of `prompt`, or as in the template if there is none.
+    fn answers(&self, kit: String, prompt: Option<Prompt<'_>>) -> Result<Answers> {
+        let mut ask = Questions(prompt);
         let label = |text: &str| Label::from_str(text).map_err(|refused| refused.to_string());
         let number = |text: &str| {
             let number = text.parse::<f64>().map_err(|_| format!("{text:?} is no number"))?;
@@ -210,20 +216,13 @@ impl New {
     }
 }
 
-/// Asks on the terminal, or takes the defaults.
-struct Questions {
-    defaults: bool,
-}
+/// Asks a question with its default; the line that is answered.
+type Prompt<'p> = &'p mut dyn FnMut(&str, &str) -> Result<String>;
 
-impl Questions {
-    fn open(defaults: bool) -> Result<Self> {
-        if !defaults && !std::io::stdin().is_terminal() {
-            return Err(Failure::usage("there is nobody to ask: stdin is no terminal")
-                .hint("Give --defaults, and the answers that differ as options."));
-        }
-        Ok(Self { defaults })
-    }
+/// Asks, or takes the defaults.
+struct Questions<'p>(Option<Prompt<'p>>);
 
+impl Questions<'_> {
     fn ask<T>(
         &mut self,
         question: &str,
@@ -235,18 +234,21 @@ impl Questions {
             return Ok(given);
         }
         loop {
-            let line = if self.defaults { String::new() } else { prompt(question, default)? };
+            let line = match &mut self.0 {
+                Some(prompt) => prompt(question, default)?,
+                None => String::new(),
+            };
             let answer = line.trim();
             match read(if answer.is_empty() { default } else { answer }) {
                 Ok(value) => return Ok(value),
-                Err(words) if self.defaults => return Err(Failure::usage(words)),
+                Err(words) if self.0.is_none() => return Err(Failure::usage(words)),
                 Err(words) => drop(writeln!(std::io::stderr(), "  {words}")),
             }
         }
     }
 }
 
-fn prompt(question: &str, default: &str) -> Result<String> {
+fn on_terminal(question: &str, default: &str) -> Result<String> {
     let mut stderr = std::io::stderr().lock();
     let asked = write!(stderr, "{question} [{default}] ").and_then(|()| stderr.flush());
     let mut line = String::new();
@@ -372,6 +374,40 @@ mod tests {
         let (points, rendered) =
             (template("data/points.lp"), own.render("data/points.lp", &template("data/points.lp")));
         assert_eq!(read(&points).len(), read(&rendered).len());
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        new: New,
+    }
+
+    /// What is answered to the questions of a command line: the answers, and what was asked with its default.
+    fn asked(words: &[&str], lines: &[&str]) -> (Result<Answers>, Vec<String>) {
+        let line: Line = clap::Parser::parse_from([&["new", "cold-rooms"], words].concat());
+        let (mut lines, mut asked) = (lines.iter(), Vec::new());
+        let mut prompt = |question: &str, default: &str| {
+            asked.push(format!("{question} [{default}]"));
+            lines.next().map(|line| format!("{line}\n")).ok_or_else(|| Failure::usage("no more"))
+        };
+        let answers = line.new.answers("/k/it".into(), Some(&mut prompt));
+        (answers, asked)
+    }
+
+    #[test]
+    fn questions_have_types_and_defaults_and_are_asked_again() {
+        // Empty is the default; what is no name or no number is asked again.
+        let (answers, questions) = asked(&[], &["air temp", "", "a\u{7}", "room", "warm", "1e300", " -4.5 "]);
+        let expected = Answers { field: FIELD.into(), ..super::tests::answers() };
+        assert_eq!(answers.unwrap(), expected);
+        assert_eq!(questions[0], "Which measurement does it read? [pm25]");
+        assert_eq!(questions.len(), 7);
+        assert!(questions[2] == questions[3] && questions[4] == questions[6]);
+        // What is given is not asked.
+        let given = ["--measurement", "air temp", "--field", "celsius", "--threshold", "-4.5"];
+        let (answers, questions) = asked(&given, &["room"]);
+        assert_eq!((answers.unwrap(), questions.len()), (super::tests::answers(), 1));
+        assert!(asked(&[], &["pm10"]).0.is_err(), "the answers ended early");
     }
 
     /// What is said in one place may be the template's own word of another.

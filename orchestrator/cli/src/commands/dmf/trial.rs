@@ -111,7 +111,7 @@ impl Trial {
         let node = trial.path("node");
         let word = backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         trial.own(None, &["init", text(&node)?, "--name", "trial", "--local-only", "--backend", &word])?;
-        allow(project.target, &node)?;
+        set(project.target, &node)?;
         trial.daemon(&node)?;
         trial.answers()?;
         trial.broker((&loader, &broker), project, key)?;
@@ -349,18 +349,24 @@ fn first_without(list: &PeriodList) -> Option<Failure> {
     Some(Failure::new(code, message))
 }
 
-/// Lets the node run images for another processor than its own.
-fn allow(target: Architecture, node: &Path) -> Result<()> {
-    if target == Architecture::X86_64 {
-        return Ok(());
-    }
+/// Settings that make a trial of a node: each task boots its function, ahead of none, as it is what is tried; and images for another
+/// processor than the node's own run, if that is asked for.
+fn set(target: Architecture, node: &Path) -> Result<()> {
     let file = node.join("fades.toml");
-    let (settings, unset) = (files::read_text(&file, MAX_IMAGE)?, "# emulate = []");
-    if !settings.contains(unset) {
-        let message = format!("{} has no line {unset:?}, which `fades init` writes", file.display());
-        return Err(Failure::new(codes::TRIAL_NODE_FAILED, message));
+    let mut settings = files::read_text(&file, MAX_IMAGE)?;
+    let emulate = (target != Architecture::X86_64).then(|| format!("emulate = [\"{target}\"]"));
+    let changes = [
+        ("# dormant_memory_mib = 128", Some("dormant_memory_mib = 0".to_owned())),
+        ("# snapshot_memory_mib = 64", Some("snapshot_memory_mib = 0".to_owned())),
+        ("# emulate = []", emulate),
+    ];
+    for (unset, set) in changes.into_iter().filter_map(|(unset, set)| Some((unset, set?))) {
+        if !settings.contains(unset) {
+            let message = format!("{} has no line {unset:?}, which `fades init` writes", file.display());
+            return Err(Failure::new(codes::TRIAL_NODE_FAILED, message));
+        }
+        settings = settings.replace(unset, &set);
     }
-    let settings = settings.replace(unset, &format!("emulate = [\"{target}\"]"));
     std::fs::write(&file, settings).map_err(|error| Failure::system(file.display(), &error))
 }
 
