@@ -1,5 +1,5 @@
 //! `fades dmf test` on the same readings in each form of fixture: the unikernel gives what the function gives on this machine. Here that
-//! is QEMU's TCG; in the KVM lab, where this program runs again with what it made here, KVM.
+//! is QEMU's TCG; in the labs, where this program runs again with what it made here, KVM and Xen.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 use std::fs;

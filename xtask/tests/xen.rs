@@ -137,6 +137,36 @@ fn bytes_go_from_one_domain_to_another_through_granted_pages() {
     }
 }
 
+/// As where xenstored runs in a domain of its own: there is no socket, and dom0's kernel carries it.
+#[test]
+fn the_store_is_reached_through_the_kernel_by_many_threads_at_once() {
+    if backend("device").is_none() {
+        return;
+    }
+    let store = Store::by_device().unwrap();
+    let folder = fades_xen_store::Path::new("/fades-device").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (store, folder) = (&store, &folder);
+            scope.spawn(move || {
+                for round in 0..60 {
+                    // As long as the other threads' names and values, so that nothing but the content tells them apart.
+                    let node = folder.join(&format!("{thread}-{round:03}")).unwrap();
+                    let value = format!("{thread} in round {round:03}");
+                    let watch = store.watch(&node).unwrap();
+                    store.write(&node, value.as_bytes()).unwrap();
+                    assert_eq!(store.read(&node).unwrap().as_deref(), Some(value.as_bytes()));
+                    let soon = Instant::now() + Duration::from_secs(10);
+                    assert_eq!(watch.next(soon).unwrap().as_ref(), Some(&node));
+                    drop(watch);
+                }
+            });
+        }
+    });
+    assert_eq!(store.list(&folder).unwrap().unwrap().len(), 480);
+    store.remove(&folder).unwrap();
+}
+
 #[test]
 fn every_way_to_end_is_told_with_its_cause() {
     let Some(backend) = backend("ends") else { return };

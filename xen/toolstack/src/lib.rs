@@ -24,5 +24,5 @@ pub mod xl;
 pub use config::{ConfigError, DomainConfig};
 pub use console::ConsoleError;
 pub use name::{DomainName, NameError, of_instance};
-pub use store::{Nudge, Store, StoreError, Watch};
+pub use store::{Line, Nudge, Store, StoreError, Watch};
 pub use xl::{End, Info, Listed, Monitor, Reason, Xl, XlError};

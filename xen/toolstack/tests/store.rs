@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use fades_xen_store::{
     Access, Decoder, DomainId, Kind, Message, Path, Permissions, Request, Token, WatchEvent,
 };
 use fades_xen_toolstack::console;
-use fades_xen_toolstack::store::{Broken, Store, StoreError};
+use fades_xen_toolstack::store::{Broken, Line, Store, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -21,8 +22,12 @@ fn path(path: &str) -> Path {
 
 /// A store and the other end of its connection.
 fn pair(patience: Duration) -> (Store, Peer) {
+    pair_over(Line::Socket, patience)
+}
+
+fn pair_over(line: fn(OwnedFd) -> Line, patience: Duration) -> (Store, Peer) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let store = Store::over(ours.into(), patience).expect("a store");
+    let store = Store::over(line(ours.into()), patience).expect("a store");
     theirs.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     (store, Peer { socket: theirs, decoder: Decoder::new(), read: Vec::new() })
 }
@@ -53,6 +58,14 @@ impl Peer {
             }
             self.read.extend_from_slice(&block[..count]);
         }
+    }
+
+    /// Whether more came than was looked at.
+    fn has_more(&mut self) -> bool {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let more = self.socket.read(&mut [0]).is_ok();
+        self.socket.set_nonblocking(false).expect("a socket");
+        more || !self.read.is_empty()
     }
 
     fn answer(&mut self, kind: Kind, request: u32, payload: &[u8]) {
@@ -185,6 +198,47 @@ fn answers_come_in_any_order_to_whom_they_belong() {
     for (i, asked) in asking.into_iter().enumerate() {
         assert_eq!(asked.join().expect("answered"), format!("/n{i}").as_bytes());
     }
+}
+
+#[test]
+fn the_kernels_device_is_asked_one_thing_at_a_time() {
+    let (store, mut peer) = pair_over(Line::Device, PATIENCE);
+    let asking: Vec<_> = (0..4)
+        .map(|i| {
+            let store = store.clone();
+            let node = path(&format!("/n{i}"));
+            thread::spawn(move || {
+                for _ in 0..5 {
+                    let watch = store.watch(&node).expect("a watch");
+                    assert_eq!(
+                        store.read(&node).expect("an answer").as_deref(),
+                        Some(node.as_str().as_bytes())
+                    );
+                    drop(watch);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..4 * 5 * 3 {
+        let (number, request) = peer.next().expect("a request");
+        thread::sleep(Duration::from_millis(2));
+        assert!(!peer.has_more(), "{request:?} has no answer yet");
+        match &request {
+            Request::Read { path } => peer.answer(Kind::Read, number, path.as_str().as_bytes()),
+            other => peer.answer(other.kind(), number, b"OK\0"),
+        }
+    }
+    asking.into_iter().for_each(|asked| asked.join().expect("answered"));
+}
+
+#[test]
+fn a_device_that_owes_an_answer_is_asked_nothing_more() {
+    let (store, mut peer) = pair_over(Line::Device, Duration::from_millis(100));
+    assert!(matches!(store.read(&path("/a")), Err(StoreError::Slow { .. })));
+    assert!(matches!(broken(&store.read(&path("/b")).expect_err("over")), Broken::Unanswered));
+    peer.next().expect("the first request");
+    drop(store);
+    assert!(peer.next().is_none(), "nothing followed it");
 }
 
 #[test]

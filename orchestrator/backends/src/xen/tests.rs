@@ -17,6 +17,7 @@ use fades_core::network::{
 use fades_wire::address::{Endpoint, GATEWAY, Neighbour};
 use fades_xen_store::mailbox::COUNTED;
 use fades_xen_store::{Decoder, Kind, Message, Request, Token, WatchEvent};
+use fades_xen_toolstack::Line;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::mail::Connect;
@@ -166,7 +167,7 @@ impl Host {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let served = Arc::clone(&served);
             thread::spawn(move || serve(&served, theirs));
-            Ok(Store::over(ours.into(), Duration::from_secs(10)).unwrap())
+            Ok(Store::over(Line::Socket(ours.into()), Duration::from_secs(10)).unwrap())
         });
         let (tell, events) = channel();
         let post = XenPost::over(connect, Arc::new(move |event| drop(tell.send(event))));

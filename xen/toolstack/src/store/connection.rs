@@ -5,6 +5,7 @@
 //!   \---last handle dropped--> reader wakes and ends
 //! ```
 
+use super::Line;
 use super::error::{Broken, StoreError};
 use fades_xen_store::{
     Decoder, ErrorName, Kind, Message, Path, ReplyError, Request, Token, WatchEvent, reply,
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Connection {
     shared: Arc<Shared>,
     patience: Duration,
+    /// Held from a request to its answer, where the other end takes one at a time.
+    turn: Option<Mutex<()>>,
     /// Closing it wakes the reader, which then ends.
     _wake: OwnedFd,
 }
@@ -42,8 +45,12 @@ struct Table {
 }
 
 impl Connection {
-    /// Starts the reader on `socket`. Requests are given `patience`.
-    pub(super) fn open(socket: OwnedFd, patience: Duration) -> std::io::Result<Self> {
+    /// Starts the reader on `line`. Requests are given `patience`.
+    pub(super) fn open(line: Line, patience: Duration) -> std::io::Result<Self> {
+        let (socket, turn) = match line {
+            Line::Socket(socket) => (socket, None),
+            Line::Device(device) => (device, Some(Mutex::default())),
+        };
         rustix::io::ioctl_fionbio(&socket, true)?;
         let (asleep, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let shared = Arc::new(Shared { socket, writing: Mutex::default(), table: Mutex::default() });
@@ -53,11 +60,12 @@ impl Connection {
                 reading.end(broken);
             }
         })?;
-        Ok(Self { shared, patience, _wake: wake })
+        Ok(Self { shared, patience, turn, _wake: wake })
     }
 
     /// Asks, waits for the answer, and gives its payload. Replies come in any order.
     pub(super) fn ask(&self, request: &Request) -> Result<Vec<u8>, StoreError> {
+        let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         let (answer, answered) = sync_channel(1);
         let number = self.shared.expect(answer)?;
         let deadline = Instant::now() + self.patience;
@@ -73,6 +81,9 @@ impl Connection {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => {
                 self.shared.table().asked.remove(&number);
+                if self.turn.is_some() {
+                    self.shared.end(Broken::Unanswered);
+                }
                 return Err(StoreError::Slow { what: words(request), after: self.patience });
             }
             Err(RecvTimeoutError::Disconnected) => return Err(self.shared.over()),
@@ -84,8 +95,11 @@ impl Connection {
         }
     }
 
-    /// Sends without waiting for an answer; what comes is dropped.
+    /// Sends without waiting for an answer, where that can be; what comes is dropped.
     pub(super) fn tell(&self, request: &Request) -> Result<(), StoreError> {
+        if self.turn.is_some() {
+            return self.ask(request).map(drop);
+        }
         // The number is drawn and not expected by anyone.
         let number = self.shared.draw(&mut self.shared.table());
         self.shared.send(&request.message(number, 0)?, Instant::now() + self.patience)

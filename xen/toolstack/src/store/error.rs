@@ -73,4 +73,7 @@ pub enum Broken {
     /// A message could be sent in part only, in the time there was.
     #[error("a message was sent in part only")]
     Stuck,
+    /// The kernel's device did not answer in time, and takes nothing more before it does.
+    #[error("the kernel's device left a request without an answer")]
+    Unanswered,
 }

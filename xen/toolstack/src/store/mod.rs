@@ -1,7 +1,8 @@
 //! A connection to XenStore from dom0.
 //!
 //! The store's socket is tried first; where xenstored runs in a domain of its own, only the kernel's device is there.
-//! One thread reads, requests of any threads are answered in any order, each by its deadline. Watches deliver into a
+//! One thread reads, requests of any threads are answered in any order, each by its deadline; the device is asked one thing at
+//! a time. Watches deliver into a
 //! bounded channel each. When the connection breaks, everybody who waits is told, and everything asked later fails
 //! with the same reason: connect again.
 
@@ -29,6 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that wait in a watch before the next are dropped.
 pub const EVENTS: usize = 64;
 
+/// What leads to the store.
+#[derive(Debug)]
+pub enum Line {
+    /// A socket of xenstored.
+    Socket(OwnedFd),
+    /// The kernel's device, which is asked for nothing before the last answer has come. Linux keeps the body of a request
+    /// where the next one is written to (`xenbus_write_transaction` in `drivers/xen/xenbus/xenbus_dev_frontend.c`), so two at
+    /// once may both be the second; and it takes or gives back a watch under a lock that any answer to the same file waits
+    /// for, so an answer that is under way then stops all of the host's XenStore.
+    Device(OwnedFd),
+}
+
 /// A connection; clones are the same one.
 #[derive(Clone)]
 pub struct Store {
@@ -41,22 +54,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotThere`].
     pub fn connect() -> Result<Self, StoreError> {
-        let socket = || SOCKETS.iter().find_map(|path| UnixStream::connect(path).ok()).map(OwnedFd::from);
-        let device = || OpenOptions::new().read(true).write(true).open(DEVICE).map(OwnedFd::from);
-        let not_there = |error| StoreError::NotThere {
-            tried: format!("{} nor {DEVICE}", SOCKETS.join(" nor ")),
-            source: Arc::new(error),
-        };
-        let connected = socket().map_or_else(device, Ok).map_err(not_there)?;
-        Self::over(connected, PATIENCE).map_err(not_there)
+        let socket = SOCKETS.iter().find_map(|path| UnixStream::connect(path).ok());
+        match socket {
+            Some(socket) => Self::over(Line::Socket(socket.into()), PATIENCE).map_err(not_there),
+            None => Self::by_device(),
+        }
+    }
+
+    /// Connects to the store through the kernel, where nothing else leads to it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotThere`].
+    pub fn by_device() -> Result<Self, StoreError> {
+        let device = OpenOptions::new().read(true).write(true).open(DEVICE).map_err(not_there)?;
+        Self::over(Line::Device(device.into()), PATIENCE).map_err(not_there)
     }
 
     /// Speaks over an open connection, giving each request `patience`.
     ///
     /// # Errors
     /// The reading thread cannot be started.
-    pub fn over(connection: OwnedFd, patience: Duration) -> std::io::Result<Self> {
-        Ok(Self { connection: Arc::new(Connection::open(connection, patience)?) })
+    pub fn over(line: Line, patience: Duration) -> std::io::Result<Self> {
+        Ok(Self { connection: Arc::new(Connection::open(line, patience)?) })
     }
 
     /// A node's value; `None`: there is no such node.
@@ -245,6 +264,10 @@ impl Drop for Watch {
             .connection
             .tell(&Request::Unwatch { path: self.path.clone(), token: self.token.clone() });
     }
+}
+
+fn not_there(error: std::io::Error) -> StoreError {
+    StoreError::NotThere { tried: format!("{} nor {DEVICE}", SOCKETS.join(" nor ")), source: Arc::new(error) }
 }
 
 fn absent(answer: Result<Vec<u8>, StoreError>) -> Result<Option<Vec<u8>>, StoreError> {
