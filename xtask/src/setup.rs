@@ -55,6 +55,11 @@ const NEEDS: &[Need] = &[
         why: "images are built on another day in a test",
         present: || program(FAKETIME).is_some(),
     },
+    Need {
+        package: "strace",
+        why: "what a node does to its files is traced in tests of power cuts",
+        present: || program("strace").is_some(),
+    },
     Need { package: "curl", why: "the curl example's test", present: || program("curl").is_some() },
     Need { package: "python3", why: "the Python example's test", present: || Path::new(PYTHON).exists() },
     Need { package: "python3-cbor2", why: "the Python example's test", present: || python_has("cbor2") },

@@ -102,6 +102,9 @@ impl Store {
         restrict(&path)?;
         let witness = witness::Witness::open(&dir.join("store.witness"))?;
         let opened = witness::establish(&db, &witness, existed)?;
+        // Both may have been made just now, and are to be found after a power cut.
+        witness.sync()?;
+        sync_folder(dir)?;
         let db = Arc::new(db);
         let newest = events::newest(&db)?;
         let (writer, last_event) = Writer::start(Arc::clone(&db), witness, bounds, newest)?;
@@ -171,6 +174,12 @@ impl Store {
     fn read(&self) -> Result<ReadTransaction, StoreError> {
         self.db.begin_read().map_err(|e| StoreError::redb("begin a read of", e))
     }
+}
+
+/// Has the names of new files on disk.
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let synced = std::fs::File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| StoreError::File { path: path.to_owned(), source: Arc::new(source) })
 }
 
 /// The store holds results and signed wrappers: nobody else's business.

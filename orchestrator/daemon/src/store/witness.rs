@@ -70,6 +70,13 @@ impl Witness {
         Some(u64::from_le_bytes(bytes))
     }
 
+    /// Has it on disk with a number in it: one that is empty after a power cut would say that the store is an older copy.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file
+            .sync_all()
+            .map_err(|source| StoreError::File { path: self.path.clone(), source: Arc::new(source) })
+    }
+
     /// Notes a committed sequence. Survives the death of the process, not always that of the machine.
     pub(crate) fn note(&self, sequence: u64) -> Result<(), StoreError> {
         self.file

@@ -10,6 +10,7 @@ mod http;
 mod images;
 mod parameters;
 mod periods;
+mod power;
 mod recovery;
 mod replay;
 mod requests;

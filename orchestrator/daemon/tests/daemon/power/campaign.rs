@@ -1,0 +1,85 @@
+//! A node at work, run as a process of its own. What it is told it says again on standard output, one line each, so that it
+//! stands in the trace where it was heard:
+//!
+//! | line | what was heard |
+//! |---|---|
+//! | `folder PATH` | nothing: from now on the power may be cut |
+//! | `ready EPOCH` | all that tasks need is there |
+//! | `submits ID HEX` | nothing yet: this wrapper goes out |
+//! | `accepted ID` | 202 |
+//! | `ended ID STATE RESULT` | the task's end, and what its result is |
+//! | `image REFERENCE`, `removes REFERENCE`, `removed REFERENCE` | an image was added, is about to go, is gone |
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use fades_daemon::clock::Clock;
+use fades_testkit::{FunctionAct, Script};
+use serde_json::json;
+
+use crate::support::{TestNode, folder, id, image_of, key};
+
+/// How the test program is asked for it.
+pub(super) const NAME: &str = "power::campaign::node_at_work";
+
+/// Tasks of each of those that submit at the same time.
+const TASKS: u32 = 12;
+/// Those that do.
+const SUBMITTERS: u32 = 3;
+
+/// In one write, so that it is in the trace as one.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the tests of power cuts run it under strace"]
+async fn node_at_work() {
+    let dir = folder();
+    say(&format!("folder {}", dir.path().display()));
+    // Every seventh fails, so that ends of both kinds are told.
+    let acts = (0..TASKS * SUBMITTERS).map(|number| match number % 7 {
+        3 => FunctionAct::Lies,
+        _ => FunctionAct::Reduces(format!(r#"{{"number":{number}}}"#)),
+    });
+    let mut node = TestNode::start(dir, Script::default().functions(acts), Clock::default(), |_| {}).await;
+    node.equip().await;
+    say(&format!("ready {}", node.node.epoch()));
+    let node = &node;
+    let submits = |submitter: u32| async move {
+        for number in 0..TASKS {
+            let id = id(submitter * 1000 + number);
+            let envelope =
+                node.signed(&id, |w| w["credentials"]["expires_at"] = json!(node.in_seconds(3_000)));
+            let hex = envelope.iter().fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+            say(&format!("submits {id} {hex}"));
+            assert_eq!(node.submit(&envelope).await.status, 202);
+            say(&format!("accepted {id}"));
+            let state = node.ended(&id).await["state"].as_str().unwrap().to_owned();
+            say(&format!("ended {id} {state} {}", super::judge::result(node, &id).await));
+        }
+    };
+    let shelves = async {
+        let signer = key(3);
+        for patch in 0..6 {
+            let file = image_of("window", &format!("1.0.{patch}"), fades_pack::Role::Dmf, 32, &signer);
+            let added = node.local("POST", "/v1/admin/images", &file).await;
+            assert_eq!(added.status, 201, "{added:?}");
+            let reference = added.json()["reference"].as_str().unwrap().to_owned();
+            say(&format!("image {reference}"));
+            if patch % 2 == 1 {
+                say(&format!("removes {reference}"));
+                let removed = node.local("DELETE", &super::judge::path(&reference), b"").await;
+                assert_eq!(removed.status, 204, "{removed:?}");
+                say(&format!("removed {reference}"));
+            }
+        }
+    };
+    tokio::join!(submits(1), submits(2), submits(3), shelves);
+    say("done");
+}
