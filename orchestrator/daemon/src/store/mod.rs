@@ -101,7 +101,7 @@ impl Store {
         let db = Database::create(&path).map_err(|e| StoreError::redb("open", e))?;
         restrict(&path)?;
         let witness = witness::Witness::open(&dir.join("store.witness"))?;
-        let opened = witness::establish(&db, &witness, existed)?;
+        let opened = witness::establish(&db, &witness, existed, bounds, events::newest(&db)?)?;
         // Both may have been made just now, and are to be found after a power cut.
         witness.sync()?;
         sync_folder(dir)?;

@@ -7,7 +7,8 @@
 //! How a restored copy is noticed: every commit counts `sequence` up inside the store, and the same number is then
 //! written to `store.witness` beside it. The witness is never ahead of a store that was not exchanged: it is written
 //! after the commit. So a store whose sequence is below the witness is an older copy, and gets a new epoch. So does a
-//! new or missing store, and a store whose witness is missing.
+//! new or missing store, and a store whose witness is missing. Tasks that an older copy has not ended are ended with it, as nobody
+//! knows whether they have run since.
 //!
 //! What this cannot notice: a copy of the whole folder put back, witness included. Who restores folders must delete
 //! `store.witness`, or renew the epoch (`POST /v1/admin/epoch`). After a power cut the witness may be behind (it is not
@@ -18,9 +19,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fades_api::codes;
 use redb::{Database, Durability, ReadableTable};
+use ulid::Ulid;
 
+use super::record::StoredState;
 use super::schema::{self, Tables};
+use super::tasks::Finished;
 use super::{Bounds, Opened, StoreError, retention};
 
 /// Bytes of an epoch.
@@ -93,11 +98,17 @@ pub(crate) fn advance(tables: &mut Tables<'_>) -> Result<u64, StoreError> {
 }
 
 /// Compares store and witness, renews the epoch where it must be, and marks the store as in use.
-pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Result<Opened, StoreError> {
+pub(crate) fn establish(
+    db: &Database,
+    witness: &Witness,
+    existed: bool,
+    bounds: Bounds,
+    newest_event: u64,
+) -> Result<Opened, StoreError> {
     let mut txn = db.begin_write()?;
     txn.set_durability(Durability::Immediate).map_err(|e| StoreError::redb("make durable", e))?;
     let (opened, sequence) = {
-        let mut tables = Tables::open(&txn, Bounds::default(), 0)?;
+        let mut tables = Tables::open(&txn, bounds, newest_event)?;
         check_schema(&mut tables)?;
         retention::establish(&mut tables)?;
         let stored = tables.number(SEQUENCE)?;
@@ -113,6 +124,9 @@ pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Resu
             Some(epoch) if continuity == Continuity::Kept => epoch,
             _ => renew_epoch(&mut tables)?,
         };
+        if continuity == Continuity::Restored {
+            give_up_open(&mut tables)?;
+        }
         // Never below the witness again, or the next opening would see an old copy once more.
         let floor = stored.unwrap_or(0).max(witness.last().unwrap_or(0));
         tables.set_number(SEQUENCE, floor)?;
@@ -122,6 +136,27 @@ pub(crate) fn establish(db: &Database, witness: &Witness, existed: bool) -> Resu
     txn.commit()?;
     witness.note(sequence)?;
     Ok(opened)
+}
+
+/// Ends all tasks that an older copy of the store has not ended: each may have run since, and would run again. In the
+/// transaction that renews the epoch, as the next opening could not tell any more.
+fn give_up_open(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let at_us = clock(&tables.meta)?;
+    let open: Result<Vec<u128>, _> =
+        tables.open.iter()?.map(|entry| Ok::<_, StoreError>(entry?.0.value())).collect();
+    for id in open? {
+        tables.finish(&Finished {
+            id: Ulid(id),
+            state: StoredState::Failed,
+            at_us,
+            code: Some(codes::STORE_RESTORED.to_string()),
+            detail:
+                "the store was put back or lost its witness: whether this task has run since is not known"
+                    .into(),
+            result: None,
+        })?;
+    }
+    Ok(())
 }
 
 /// Gives the node a new epoch: every wrapper signed for the old one is worthless from now on.

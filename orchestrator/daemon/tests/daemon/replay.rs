@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fades_core::Role;
 use fades_daemon::clock::Clock;
 use fades_envelope::{Purpose, sign};
-use fades_testkit::Script;
+use fades_testkit::{FunctionAct, Script};
 use serde_json::json;
 
 use crate::support::{TestNode, eventually, id, key, proof};
@@ -143,6 +143,35 @@ async fn a_lost_or_restored_store_makes_captured_wrappers_worthless() {
     assert_ne!(node.node.epoch(), restored);
     node.equip().await;
     assert_eq!(node.submit(&captured).await.code(), "E1204");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_runs_nothing_that_may_have_run_since() {
+    let node = TestNode::with(Script::default().functions([FunctionAct::Loops]), |_| {}).await;
+    assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.status, 202);
+    eventually("under way", async || node.backend.started(Role::Function) == 1).await;
+    let dir = node.stop().await;
+    let copy = std::fs::read(dir.path().join("store.redb")).unwrap();
+
+    let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    assert_eq!(node.ended(&id(1)).await["state"], "succeeded");
+    let dir = node.stop().await;
+
+    std::fs::write(dir.path().join("store.redb"), &copy).unwrap();
+    // However often it is started.
+    let mut dir = dir;
+    for _ in 0..2 {
+        let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+        node.until_ready().await;
+        let view = node.ended(&id(1)).await;
+        assert_eq!(
+            (view["state"].as_str(), view["code"].as_str()),
+            (Some("failed"), Some("E7004")),
+            "{view}"
+        );
+        assert_eq!((node.backend.started(Role::Function), node.node.seats.open()), (0, 0));
+        dir = node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,8 @@ catalogue! {
         "An older program could misread a newer store, and does not try.";
     STORE_NOT_OPENED = 7003, 503, "store cannot be opened", "Check the folder's owner and permissions.",
         "The store's file exists but cannot be opened, or cannot be made.";
-    STORE_RESTORED = 7004, 503, "store is older than what the node remembers", "Start with a new epoch: `fades up` does so and says it.",
-        "The store looks like a restored backup. Task ids used since then are forgotten, so the epoch is renewed.";
+    STORE_RESTORED = 7004, 503, "store is older than what the node remembers", "Submit the task again, under a new id and for the node's new epoch.",
+        "The store looks like a restored backup. Task ids used since then are forgotten, so the epoch is renewed, and tasks that the copy has not ended are ended: each may have run since.";
     STORE_LOCKED = 7005, 503, "store is in use", "End the other fadesd first.",
         "Another process has the store open.";
     STORE_RECORD_MALFORMED = 7006, 500, "record in the store is malformed", "Report it together with the task id.",
