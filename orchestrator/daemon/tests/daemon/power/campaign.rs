@@ -12,15 +12,19 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
 
 use fades_daemon::clock::Clock;
 use fades_testkit::{FunctionAct, Script};
 use serde_json::json;
 
-use crate::support::{TestNode, folder, id, image_of, key};
+use crate::support::{ISSUER, TestNode, folder, id, image_of, key, proof};
 
 /// How the test program is asked for it.
 pub(super) const NAME: &str = "power::campaign::node_at_work";
+
+/// The issuer's second key, for who sends the same claims in another envelope.
+pub(super) const SECOND: u8 = 30;
 
 /// Tasks of each of those that submit at the same time.
 const TASKS: u32 = 12;
@@ -46,6 +50,12 @@ async fn node_at_work() {
     });
     let mut node = TestNode::start(dir, Script::default().functions(acts), Clock::default(), |_| {}).await;
     node.equip().await;
+    let update = json!({ "proof": proof(&key(SECOND), ISSUER) });
+    let put = node.admin("PUT", &format!("/v1/admin/issuers/{ISSUER}"), &update).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    for image in node.get("/v1/node").await.json()["images"].as_array().unwrap() {
+        say(&format!("image {}", image["reference"].as_str().unwrap()));
+    }
     say(&format!("ready {}", node.node.epoch()));
     let node = &node;
     let submits = |submitter: u32| async move {
@@ -66,7 +76,9 @@ async fn node_at_work() {
     };
     let shelves = async {
         let signer = key(3);
-        for patch in 0..6 {
+        for patch in 0..8 {
+            // Beside the tasks, all the time.
+            tokio::time::sleep(Duration::from_millis(50)).await;
             let file = image_of("window", &format!("1.0.{patch}"), fades_pack::Role::Dmf, 32, &signer);
             let added = node.local("POST", "/v1/admin/images", &file).await;
             assert_eq!(added.status, 201, "{added:?}");

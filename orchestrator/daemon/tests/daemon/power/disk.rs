@@ -126,6 +126,12 @@ impl File {
         }
     }
 
+    fn whole(&self) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        self.pending.iter().for_each(|(_, edit)| edit.apply(&mut content, || true));
+        content
+    }
+
     /// What is left of it, in one of the ways in which that can be.
     fn cut(&self, random: &mut Random) -> Vec<u8> {
         let mut content = self.durable.clone();
@@ -228,6 +234,12 @@ impl Disk {
         self.files.iter_mut().for_each(|file| file.sync(usize::MAX));
         self.durable.clone_from(&self.names);
         self.pending.clear();
+    }
+
+    /// What is there after the process was killed now: all that it has written.
+    pub(super) fn killed(&self) -> Files {
+        let below = |path: &Path| path.strip_prefix(&self.folder).map(Path::to_owned).unwrap();
+        self.names.iter().map(|(path, file)| (below(path), self.files[*file].whole())).collect()
     }
 
     /// What is there after the power was cut now, by names below the folder.

@@ -14,18 +14,18 @@ use crate::support::TestNode;
 
 /// What had been told.
 #[derive(Default)]
-struct Told<'a> {
-    epoch: Option<&'a str>,
-    submitted: BTreeMap<&'a str, &'a str>,
-    accepted: BTreeSet<&'a str>,
+pub(super) struct Told<'a> {
+    pub(super) epoch: Option<&'a str>,
+    pub(super) submitted: BTreeMap<&'a str, &'a str>,
+    pub(super) accepted: BTreeSet<&'a str>,
     /// State and result.
-    ended: BTreeMap<&'a str, &'a str>,
-    images: BTreeSet<&'a str>,
-    removed: BTreeSet<&'a str>,
+    pub(super) ended: BTreeMap<&'a str, &'a str>,
+    pub(super) images: BTreeSet<&'a str>,
+    pub(super) removed: BTreeSet<&'a str>,
 }
 
 impl<'a> Told<'a> {
-    fn of(said: &[&'a str]) -> Self {
+    pub(super) fn of(said: &[&'a str]) -> Self {
         let mut told = Self::default();
         for line in said {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -52,26 +52,11 @@ impl<'a> Told<'a> {
 /// 2. A task that was accepted is there and ends, once; sent again it is the same one.
 /// 3. A task whose end was told has that end and that result, and its function does not run again.
 /// 4. An image that was added is there and is what it was; one that was removed is not there.
-pub(super) fn judge(left: &Files, said: &[&str]) -> Result<Duration, String> {
+pub(super) async fn judge(left: &Files, said: &[&str]) -> Result<Duration, String> {
+    let told = Told::of(said);
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    for (name, content) in left {
-        let path = dir.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // What panics in there is a node that does not start, or does not answer.
-    let judged =
-        std::thread::scope(|scope| scope.spawn(|| runtime.block_on(look(dir, &Told::of(said)))).join());
-    judged.unwrap_or_else(|panicked| {
-        let words = panicked.downcast_ref::<String>().map_or("it panicked", String::as_str);
-        Err(format!("the node does not go on: {words}"))
-    })
-}
-
-async fn look(dir: tempfile::TempDir, told: &Told<'_>) -> Result<Duration, String> {
+    put(dir.path(), left);
     let began = Instant::now();
     let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
     let took = began.elapsed();
@@ -80,7 +65,7 @@ async fn look(dir: tempfile::TempDir, told: &Told<'_>) -> Result<Duration, Strin
     if found != epoch {
         return Err(format!("the epoch is {found}, which was {epoch}"));
     }
-    images(&node, told).await?;
+    images(&node, &told).await?;
     for (id, end) in &told.ended {
         let view = node.local("GET", &format!("/v1/tasks/{id}"), b"").await;
         if view.status != 200 {
@@ -98,12 +83,7 @@ async fn look(dir: tempfile::TempDir, told: &Told<'_>) -> Result<Duration, Strin
             return Err(format!("task {id} was accepted and is not known: {}", view.status));
         }
         node.ended(id).await;
-        let bytes = told.submitted[id];
-        let envelope: Vec<u8> = (0..bytes.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&bytes[at..at + 2], 16).unwrap())
-            .collect();
-        let again = node.submit(&envelope).await;
+        let again = node.submit(&envelope(told.submitted[id])).await;
         if again.status != 202 || again.json()["task"] != **id {
             return Err(format!("task {id} sent again is answered with {again:?}"));
         }
@@ -144,6 +124,31 @@ async fn images(node: &TestNode, told: &Told<'_>) -> Result<(), String> {
         Some(reference) => Err(format!("image {reference} was removed and is there")),
         None => Ok(()),
     }
+}
+
+/// Runs what starts a node. What panics in there is a node that does not start, or does not answer.
+pub(super) fn with_node<T: Send>(judge: impl AsyncFnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let judged = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(judge())).join());
+    judged.unwrap_or_else(|panicked| {
+        let words = panicked.downcast_ref::<String>().map_or("it panicked", String::as_str);
+        Err(format!("the node does not go on: {words}"))
+    })
+}
+
+/// Puts files into a folder.
+pub(super) fn put(folder: &std::path::Path, files: &Files) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// A wrapper as it was told.
+pub(super) fn envelope(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 /// Where an operator finds an image.

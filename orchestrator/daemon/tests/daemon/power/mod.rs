@@ -11,6 +11,7 @@
 mod campaign;
 mod disk;
 mod judge;
+mod replay;
 mod trace;
 
 use std::path::PathBuf;
@@ -57,6 +58,16 @@ impl Run {
         Self { calls, folder, begun }
     }
 
+    /// What had been told by a moment.
+    fn said(&self, moment: usize) -> Vec<&str> {
+        let calls = self.calls[self.begun..moment.max(self.begun)].iter();
+        let said = calls.filter_map(|call| match &call.what {
+            What::Said(line) => Some(line.as_str()),
+            _ => None,
+        });
+        said.collect()
+    }
+
     /// What of the node's folder a call syncs, if it does.
     fn synced<'a>(&self, call: &'a Call) -> Option<&'a str> {
         let What::Sync(path) = &call.what else { return None };
@@ -82,12 +93,8 @@ impl Run {
                     disk.sync_all();
                 }
             }
-            let said = self.calls[self.begun..moment].iter().filter_map(|call| match &call.what {
-                What::Said(line) => Some(line.as_str()),
-                _ => None,
-            });
-            let left = disk.cut(&mut random);
-            let took = judge::judge(&left, &said.collect::<Vec<_>>())
+            let (left, said) = (disk.cut(&mut random), self.said(moment));
+            let took = judge::with_node(|| judge::judge(&left, &said))
                 .map_err(|wrong| format!("cut before call {moment} of {}: {wrong}", self.calls.len()))?;
             seen.add(took);
         }
