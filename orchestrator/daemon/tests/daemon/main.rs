@@ -6,6 +6,7 @@ mod admin;
 mod admission;
 mod door;
 mod events;
+mod hostile;
 mod http;
 mod images;
 mod parameters;

@@ -17,7 +17,8 @@ mod trace;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::disk::{Disk, Random};
+use self::disk::Disk;
+pub(crate) use self::disk::Random;
 use self::trace::{Call, What};
 
 /// Cuts of one test; the long form is asked for by `FADES_CUTS`.
