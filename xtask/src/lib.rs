@@ -12,3 +12,4 @@ pub mod setup;
 pub mod stage;
 pub mod test;
 pub mod testbed;
+pub mod torture;

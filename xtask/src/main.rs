@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, docs, images, lab, package, prepush, setup, test};
+use xtask::{bench, demo, docs, images, lab, package, prepush, setup, test, torture};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -15,6 +15,9 @@ cargo xtask COMMAND
                          the whole line once, on a testbed of its own; `demo --help` says more
   test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, lab kvm and
                          lab xen; options go to cargo test and leave out the labs, as FADES_NO_LAB=1 does
+  torture [--minutes N] [--seed S]
+                         the long form of the tests that look for what is lost, leaked or harmed, and a table of what
+                         was tried; some 40 minutes on two cores, and more rounds until N minutes have passed
   lab kvm|xen [--limit SECONDS] [--linux] [--shell | -- COMMAND]
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
@@ -65,7 +68,8 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         // Options of `test` go to cargo, which has a help of its own.
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
         [
-            "setup" | "images" | "docs" | "package" | "prepush" | "bench" | "figures" | "machines",
+            "setup" | "images" | "docs" | "package" | "prepush" | "bench" | "figures" | "machines"
+            | "torture",
             options @ ..,
         ] if options.iter().any(|word| is_help(word)) => {
             return Ok(help(HELP));
@@ -99,6 +103,10 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["figures", "--draw"] => bench::figures::draw::draw()?,
         ["figures", options @ ..] => match bench::figures::Options::parse(options) {
             Ok(options) => bench::figures::run(&options)?,
+            Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
+        },
+        ["torture", options @ ..] => match torture::Options::parse(options) {
+            Ok(options) => torture::run(&options)?,
             Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
         },
         ["prepush"] => prepush::run()?,

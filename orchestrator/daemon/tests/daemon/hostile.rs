@@ -388,10 +388,7 @@ async fn a1_to_a11_no_hostile_wrapper_is_taken() {
     }
     let (took, grown) = (begun.elapsed(), resident().saturating_sub(before));
     let total: u64 = refused.values().sum();
-    eprintln!(
-        "{total} hostile wrappers in {took:.1?}, none taken; memory grew by {} KiB; {refused:#?}",
-        grown >> 10
-    );
+    eprintln!("{refused:#?}\ntried: {total} | in {took:.1?}, memory grew by {} KiB", grown >> 10);
     // One of a hundred over HTTP.
     for number in count..count + count / 100 {
         let (name, made) = source.make(seed, number);

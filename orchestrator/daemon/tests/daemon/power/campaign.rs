@@ -26,10 +26,8 @@ pub(super) const NAME: &str = "power::campaign::node_at_work";
 /// The issuer's second key, for who sends the same claims in another envelope.
 pub(super) const SECOND: u8 = 30;
 
-/// Tasks of each of those that submit at the same time.
-const TASKS: u32 = 12;
-/// Those that do.
-const SUBMITTERS: u32 = 3;
+/// Tasks of each of the three that submit at the same time; `FADES_TASKS` asks for more.
+const TASKS: u64 = 12;
 
 /// In one write, so that it is in the trace as one.
 fn say(line: &str) {
@@ -41,10 +39,11 @@ fn say(line: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the tests of power cuts run it under strace"]
 async fn node_at_work() {
+    let tasks = u32::try_from(super::number("FADES_TASKS", TASKS)).unwrap();
     let dir = folder();
     say(&format!("folder {}", dir.path().display()));
     // Every seventh fails, so that ends of both kinds are told.
-    let acts = (0..TASKS * SUBMITTERS).map(|number| match number % 7 {
+    let acts = (0..3 * tasks).map(|number| match number % 7 {
         3 => FunctionAct::Lies,
         _ => FunctionAct::Reduces(format!(r#"{{"number":{number}}}"#)),
     });
@@ -59,7 +58,7 @@ async fn node_at_work() {
     say(&format!("ready {}", node.node.epoch()));
     let node = &node;
     let submits = |submitter: u32| async move {
-        for number in 0..TASKS {
+        for number in 0..tasks {
             let id = id(submitter * 1000 + number);
             let envelope =
                 node.signed(&id, |w| w["credentials"]["expires_at"] = json!(node.in_seconds(3_000)));

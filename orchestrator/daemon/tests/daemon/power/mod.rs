@@ -133,7 +133,7 @@ fn a5_what_was_told_survives_a_power_cut() {
         panic!("{wrong} (FADES_SEED={seed})");
     });
     eprintln!(
-        "{} power cuts over {} calls, the longest start {:?}",
+        "tried: {} | over {} calls, the longest start {:.1?}",
         seen.cuts,
         run.calls.len(),
         seen.longest
@@ -154,6 +154,7 @@ fn each_sync_that_is_taken_out_is_noticed() {
             Err(wrong) => eprintln!("without the sync of {name}: {wrong}"),
         }
     }
+    eprintln!("tried: {} | {}", SYNCS.len(), SYNCS.map(|(name, _)| name).join(", "));
     // And there is none that this list does not know.
     for name in run.calls[run.begun..].iter().filter_map(|call| run.synced(call)) {
         assert!(SYNCS.iter().any(|(_, is_it)| is_it(name)), "{name:?} is synced");

@@ -1,0 +1,176 @@
+//! The long form of the tests that look for what is lost, leaked or harmed: `cargo xtask torture`.
+//!
+//! Each row is a test that `cargo xtask test` runs in its quick form. Here it is asked for more, by a variable of its environment, with one seed for
+//! all of a round; `--minutes` adds rounds, each with the next seed. A test says what it tried in one line, `tried: COUNT | NOTE`.
+//! That it ends well is what says that nothing was lost.
+
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use crate::stage::cargo;
+use crate::test;
+
+/// What a run is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Rounds begin until so many minutes have passed; one does in any case.
+    minutes: u64,
+    seed: u64,
+}
+
+impl Options {
+    /// Reads the words behind `torture`.
+    ///
+    /// # Errors
+    /// One that is not known, or has no number.
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+        let mut options = Self { minutes: 0, seed: clock() };
+        for pair in words.chunks(2) {
+            let [word, value] = pair else { bail!("{} needs a number", pair.join(" ")) };
+            let value = value.parse().with_context(|| format!("{word} needs a number, not {value}"))?;
+            match *word {
+                "--minutes" => options.minutes = value,
+                "--seed" => options.seed = value,
+                other => bail!("there is no option {other}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A test, and how it is asked for more.
+struct Row {
+    tries: &'static str,
+    package: &'static str,
+    program: &'static str,
+    test: &'static str,
+    more: Option<(&'static str, u64)>,
+}
+
+const ROWS: [Row; 5] = [
+    Row {
+        tries: "hostile wrappers, none to be taken",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "hostile::a1_to_a11_no_hostile_wrapper_is_taken",
+        more: Some(("FADES_HOSTILE", 1_000_000)),
+    },
+    Row {
+        tries: "power cuts, nothing that was told to be lost",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "power::a5_what_was_told_survives_a_power_cut",
+        more: Some(("FADES_CUTS", 1_000)),
+    },
+    Row {
+        tries: "syncs taken out, each to be noticed",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "power::each_sync_that_is_taken_out_is_noticed",
+        more: None,
+    },
+    Row {
+        tries: "wrappers sent again after kills at each step, none to run twice",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "power::replay::a5_nothing_runs_twice_wherever_it_was_killed_and_whatever_comes_then",
+        more: Some(("FADES_TASKS", 34)),
+    },
+    Row {
+        tries: "kills of a node with real guests, each task to end once",
+        package: "xtask",
+        program: "durability",
+        test: "every_accepted_task_ends_once_though_the_daemon_is_killed_fifty_times",
+        more: Some(("FADES_KILLS", 1_000)),
+    },
+];
+
+impl Row {
+    fn command(&self, seed: u64) -> Command {
+        let mut command = cargo(&["test", "--package", self.package, "--test", self.program, "--"]);
+        command.args(["--exact", self.test, "--nocapture"]).env("FADES_SEED", seed.to_string());
+        if let Some((name, value)) = self.more {
+            command.env(name, value.to_string());
+        }
+        command
+    }
+
+    /// How to have it again, in words for a shell.
+    fn again(&self, seed: u64) -> String {
+        let more = self.more.map(|(name, value)| format!("{name}={value} ")).unwrap_or_default();
+        let Self { package, program, test, .. } = self;
+        format!("FADES_SEED={seed} {more}cargo test -p {package} --test {program} -- --exact {test}")
+    }
+}
+
+/// Runs every row, round after round, and prints what was tried.
+///
+/// # Errors
+/// Something was lost, leaked or harmed, or could not be tried.
+pub fn run(options: &Options) -> Result<()> {
+    test::build()?;
+    let (begun, mut failed) = (Instant::now(), Vec::new());
+    eprintln!("{:>12}  {:<66} {:>7}  note", "tried", "of", "time");
+    for seed in options.seed.. {
+        eprintln!("seed {seed}");
+        for row in &ROWS {
+            let started = Instant::now();
+            let output = row.command(seed).output().context("start cargo")?;
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            let tried = tried(&said);
+            let seconds = started.elapsed().as_secs();
+            match tried.filter(|_| output.status.success()) {
+                Some((count, note)) => eprintln!("{count:>12}  {:<66} {seconds:>5} s  {note}", row.tries),
+                None => {
+                    eprintln!("{:>12}  {:<66} {seconds:>5} s  {}", "FAILED", row.tries, row.again(seed));
+                    eprintln!("{said}");
+                    failed.push(row.again(seed));
+                }
+            }
+        }
+        if begun.elapsed() >= Duration::from_secs(60 * options.minutes) {
+            break;
+        }
+    }
+    if !failed.is_empty() {
+        bail!("to have it again:\n{}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+/// What a test says that it tried, and its note.
+fn tried(said: &str) -> Option<(&str, &str)> {
+    // Behind the name of the test, which the harness writes without an end of line.
+    let line = said.lines().filter_map(|line| line.split_once("tried: ")).next_back()?.1;
+    let (count, note) = line.split_once(" | ").unwrap_or((line, ""));
+    Some((count, note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_read() {
+        let said = "running 1 test\ntest a::b ... tried: 1000 | the longest start 4 ms\nok\n";
+        assert_eq!(tried(said), Some(("1000", "the longest start 4 ms")));
+        assert_eq!(tried("tried: 5"), Some(("5", "")));
+        assert_eq!(tried("nothing"), None);
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = Options::parse(&["--minutes", "3", "--seed", "9"]).expect("options");
+        assert_eq!(options, Options { minutes: 3, seed: 9 });
+        for wrong in [&["--minutes"][..], &["--seed", "x"], &["--hours", "3"]] {
+            assert!(Options::parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(
+            ROWS[0].again(7).starts_with("FADES_SEED=7 FADES_HOSTILE=1000000 cargo test -p fades-daemon")
+        );
+    }
+}
