@@ -129,6 +129,14 @@ impl From<TaskError> for Failure {
 
 impl From<KeyFileError> for Failure {
     fn from(error: KeyFileError) -> Self {
+        // What `fades key new` calls the public half.
+        if let KeyFileError::Exposed { path, .. } | KeyFileError::Format { path, .. } = &error
+            && path.extension().is_some_and(|extension| extension == "pub")
+        {
+            let message = format!("{} is the public half of a key, which signs nothing", path.display());
+            let hint = format!("Give the key itself: {}.", path.with_extension("").display());
+            return Self::new(codes::KEY_FILE_UNREADABLE, message).hint(hint);
+        }
         let code = match &error {
             KeyFileError::Exposed { .. } => codes::KEY_FILE_OPEN_TO_OTHERS,
             _ => codes::KEY_FILE_UNREADABLE,

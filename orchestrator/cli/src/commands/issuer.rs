@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use clap::{Args, Subcommand};
 use fades_api::codes;
-use fades_api::http::{IssuerList, IssuerUpdate, IssuerView, PolicyDocument, SourcePolicy};
+use fades_api::http::{
+    ImageList, IssuerList, IssuerUpdate, IssuerView, PolicyDocument, SourceList, SourcePolicy,
+};
 use fades_api::task::{Label, Name};
 use jiff::Timestamp;
 
@@ -121,7 +123,15 @@ impl Issuer {
                 let path = format!("/v1/admin/issuers/{name}");
                 let view: IssuerView =
                     context.run(async { Ok(client.call("PUT", &path, Some(&update)).await?) })?;
-                context.output().show(&view, |view| table(std::slice::from_ref(view)))
+                context.output().show(&view, |view| table(std::slice::from_ref(view)))?;
+                let (sources, images): (SourceList, ImageList) = context.run(async {
+                    let sources = client.call("GET", "/v1/admin/sources", None::<&()>).await?;
+                    Ok((sources, client.call("GET", "/v1/admin/images", None::<&()>).await?))
+                })?;
+                for missing in missing(&view.policy, &sources, &images) {
+                    context.output().note(&format!("warning: this node has no {missing} yet"));
+                }
+                Ok(())
             }
             Self::Ls => {
                 let list: IssuerList =
@@ -139,6 +149,19 @@ impl Issuer {
             }
         }
     }
+}
+
+/// What a policy names and the node does not have, which may come later, or be misspelt.
+fn missing(policy: &PolicyDocument, sources: &SourceList, images: &ImageList) -> Vec<String> {
+    let no_source = policy.sources.keys().filter(|name| !sources.sources.contains_key(*name));
+    let of_name = |image: &str| image.split([':', '@']).next().unwrap_or(image).to_owned();
+    let has =
+        |name: &String| images.images.iter().any(|image| of_name(&image.reference.to_string()) == *name);
+    let no_image = policy.images.iter().map(|image| of_name(image)).filter(|name| !has(name));
+    no_source
+        .map(|name| format!("source {name}"))
+        .chain(no_image.map(|name| format!("image {name}")))
+        .collect()
 }
 
 /// A key id in its one form, so that it can stand in a path.

@@ -178,7 +178,14 @@ impl InfluxDb1 {
 
 /// Host and port of `http://HOST[:PORT][/]`. What else an address may hold has no meaning here and is refused.
 fn host_and_port(url: &str) -> Result<(String, u16)> {
-    let refuse = || Failure::usage(format!("{url:?} is not http://HOST:PORT"));
+    let refuse = || {
+        let refused = Failure::usage(format!("{url:?} is not http://HOST:PORT"));
+        if url.starts_with("https://") {
+            refused.hint("Sources are read without TLS as yet.")
+        } else {
+            refused
+        }
+    };
     let rest = url.strip_prefix("http://").ok_or_else(refuse)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match rest.strip_prefix('[') {

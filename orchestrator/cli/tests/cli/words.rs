@@ -33,6 +33,14 @@ fn a_missing_file_ends_every_command_alike() {
 }
 
 #[test]
+fn the_public_half_of_a_key_is_known_for_what_it_is() {
+    let work = tempfile::tempdir().unwrap();
+    fades(work.path(), &["key", "new", "a.key"]).done();
+    let ended = fades(work.path(), &["task", "ls", "--node", "http://127.0.0.1:9", "--key", "a.key.pub"]);
+    ended.refused(2, "a.key.pub is the public half of a key");
+}
+
+#[test]
 fn the_variable_names_a_node_only_where_one_is_asked() {
     let node = TestNode::start(Script::default());
     let run = |variable: &str, words: &[&str]| {
@@ -78,4 +86,11 @@ fn the_operator_sees_what_an_issuer_may_read() {
     let words = ["issuer", "add", "a.key.pub", "--image", "stats", "--source", "testbed:humidity.value"];
     node.local(&words).done();
     assert!(node.local(&["issuer", "ls"]).done().text().contains("testbed:humidity.value"));
+    // What the node does not have may come; or it is misspelt.
+    let misspelt =
+        ["issuer", "add", "a.key.pub", "--image", "stat:1.0.0+", "--image", "stats", "--source", "test"];
+    let said = node.local(&misspelt).done().stderr;
+    let warnings: Vec<&str> = said.lines().collect();
+    let none = |what: &str| format!("warning: this node has no {what} yet");
+    assert_eq!(warnings, ["source test", "image stat", "image stats"].map(none));
 }

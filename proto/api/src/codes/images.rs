@@ -9,7 +9,7 @@ catalogue! {
         "The file is shorter than its own lengths say.";
     IMAGE_TRAILING_BYTES = 1503, 400, "bytes after the image", "Fetch or build the image again.",
         "Something follows the image. It would not be covered by its signature.";
-    IMAGE_NOT_ONE = 1504, 400, "not a Fades image", "Give a file that `fades image pack` made.",
+    IMAGE_NOT_ONE = 1504, 400, "not a Fades image", "Give a file that `fades dmf build` or `fades image pack` made.",
         "The file does not begin as an image does.";
     IMAGE_FORMAT_VERSION = 1505, 400, "image format of another version", "Pack the image with this version's tools.",
         "The file says that it is of a format version that this program does not know.";
@@ -27,7 +27,7 @@ catalogue! {
         "The ELF file has segments that overlap, wrap around, are misaligned or too large, or its entry lies outside.";
     IMAGE_TOO_LARGE = 1512, 413, "image too large", "Strip it, or build it with optimisation.",
         "The image is larger than the node stores.";
-    IMAGE_SIGNER_UNKNOWN = 1513, 401, "image is signed by an unknown key", "Have the operator trust the key that signs images.",
+    IMAGE_SIGNER_UNKNOWN = 1513, 401, "image is signed by an unknown key", "The operator trusts a key by `--trust FILE.pub` of `fades image add`.",
         "Images run only under a key that the operator trusts for images.";
     IMAGE_NAME_TAKEN = 1514, 409, "image of this name and version exists with other contents", "Give the new image another version.",
         "One name and version means one image.";

@@ -47,18 +47,20 @@ impl Dev {
             }
             seen = now;
             let begun = Instant::now();
-            match host::run(&project, &task, &data, self.sample.asked.periods) {
+            left -= 1;
+            match host::run(output, &project, &task, &data, self.sample.asked.periods) {
                 Ok(done) => {
                     output.line(&done, text)?;
                     let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    output.note(&format!("built and run in {}; waiting for changes", micros(took)));
+                    let waits = if left == 0 { "" } else { "; waiting for changes" };
+                    output.note(&format!("built and run in {}{waits}", micros(took)));
+                    if left == 0 {
+                        return Ok(());
+                    }
                 }
-                // Said already; the next change may mend it.
+                Err(failure) if left == 0 => return Err(failure),
+                // The next change may mend it.
                 Err(failure) => output.failure(&failure),
-            }
-            left -= 1;
-            if left == 0 {
-                return Ok(());
             }
         }
     }

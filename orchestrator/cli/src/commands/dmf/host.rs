@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::project::Project;
 use super::trial::Answer;
 use crate::failure::{Failure, Result};
+use crate::output::Output;
 
 /// What the program prints for `run`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,8 +58,14 @@ pub(crate) struct Read {
 }
 
 /// Runs a task, at most so many periods of it, on the points of a file, behind the broker's own logic. What the compiler says goes to
-/// stderr, and so does what the function prints.
-pub(super) fn run(project: &Project, task: &Path, data: &Path, periods: u64) -> Result<HostRun> {
+/// stderr, and so does what the function prints; where programs read along, what is said of a failure is part of it instead.
+pub(super) fn run(
+    output: Output,
+    project: &Project,
+    task: &Path,
+    data: &Path,
+    periods: u64,
+) -> Result<HostRun> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(project.author.folder()).args([
         "run",
@@ -68,25 +75,35 @@ pub(super) fn run(project: &Project, task: &Path, data: &Path, periods: u64) -> 
         "--",
         "run",
     ]);
-    let output = cargo
+    let ran = cargo
         .args([task, data])
         .arg(periods.to_string())
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stderr(if output.is_json() { Stdio::piped() } else { Stdio::inherit() })
         .output()
         .map_err(|error| Failure::system("cargo could not be started", &error))?;
-    let (said, answer) = match output.status.success() {
-        true => parted(&output.stdout),
-        false => (output.stdout.as_slice(), &[][..]),
-    };
+    let failed = !ran.status.success();
+    if failed && output.is_json() {
+        let said = [ran.stdout, ran.stderr].concat();
+        let message = format!("{} gave no result on this machine: {}", project.author.name(), last(&said));
+        return Err(Failure::new(codes::FUNCTION_FAILED_HERE, message));
+    }
+    let (said, answer) = if failed { (ran.stdout.as_slice(), &[][..]) } else { parted(&ran.stdout) };
     // Nobody is left to tell when stderr is gone.
-    let _gone = std::io::stderr().lock().write_all(said);
-    if !output.status.success() {
+    let _gone = std::io::stderr().lock().write_all(&[&ran.stderr, said].concat());
+    if failed {
         let message =
             format!("{} gave no result on this machine; what it said is above", project.author.name());
         return Err(Failure::new(codes::FUNCTION_FAILED_HERE, message));
     }
     serde_json::from_slice(answer).map_err(|error| Failure::system("the function's answer", &error))
+}
+
+/// The last of what was said, which is where the reason stands.
+fn last(said: &[u8]) -> String {
+    const LAST: usize = 4096;
+    let said = said.trim_ascii();
+    String::from_utf8_lossy(&said[said.len().saturating_sub(LAST)..]).into_owned()
 }
 
 /// What the function printed, and the program's own answer: the last line, which it begins anew.

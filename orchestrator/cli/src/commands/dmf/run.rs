@@ -55,7 +55,7 @@ impl Run {
         let (question, data) =
             (self.sample.asked.question(&project, Timestamp::now())?, self.sample.data(&project));
         question.tell(output);
-        let here = host::run(&project, &question.task, &data, question.periods)?;
+        let here = host::run(context.output(), &project, &question.task, &data, question.periods)?;
         let builder = project.builder(!output.is_json());
         // Nobody else sees this node, so the key lives as long as it.
         let key = SigningKey::generate()?;

@@ -99,7 +99,8 @@ impl Test {
         question.tell(context.output());
         let mut files = Vec::new();
         for data in &self.replay {
-            let here = host::run(project, &question.task, &project.file(data), question.periods)?;
+            let here =
+                host::run(context.output(), project, &question.task, &project.file(data), question.periods)?;
             let row =
                 Replayed { data: data.clone(), on: "host".to_owned(), points: here.read.points, same: true };
             files.push((here, vec![row]));
