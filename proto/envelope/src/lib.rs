@@ -23,6 +23,8 @@ mod proof;
 mod purpose;
 pub mod receipt;
 mod secret;
+#[cfg(test)]
+mod vectors;
 
 pub use digest::{Digest, HexError, KeyId};
 pub use envelope::{MAX_ENVELOPE, MEDIA_TYPE, Unverified, Verified, parse, sign};

@@ -9,6 +9,8 @@ mod keys;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+mod one_form;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod profile;
