@@ -200,20 +200,24 @@ pub struct KeepConfig {
     pub refusals: u64,
     /// Ids of tasks whose wrappers have not expired; beyond it nothing is accepted.
     pub remembered: u64,
+    /// Room on the disk that is kept for tasks under way, MiB; below it nothing is accepted.
+    pub free_mib: u64,
 }
 
 impl Default for KeepConfig {
     fn default() -> Self {
-        let Bounds { events, finished_tasks, result_bytes, periods, refusals, remembered } =
+        let Bounds { events, finished_tasks, result_bytes, periods, refusals, remembered, free } =
             Bounds::default();
-        Self { events, finished_tasks, result_bytes, periods, refusals, remembered }
+        Self { events, finished_tasks, result_bytes, periods, refusals, remembered, free_mib: free >> 20 }
     }
 }
 
 impl From<KeepConfig> for Bounds {
     fn from(config: KeepConfig) -> Self {
-        let KeepConfig { events, finished_tasks, result_bytes, periods, refusals, remembered } = config;
-        Self { events, finished_tasks, result_bytes, periods, refusals, remembered }
+        let KeepConfig { events, finished_tasks, result_bytes, periods, refusals, remembered, free_mib } =
+            config;
+        let free = free_mib.saturating_mul(1 << 20);
+        Self { events, finished_tasks, result_bytes, periods, refusals, remembered, free }
     }
 }
 

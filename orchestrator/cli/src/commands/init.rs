@@ -157,7 +157,8 @@ impl Init {
              [keep]\n\
              # finished_tasks = 10000 # with their results; the oldest goes first\n\
              # periods = 100 # of each persistent task, with their results\n\
-             # result_bytes = 1073741824 # of what these leave; the oldest goes first\n",
+             # result_bytes = 1073741824 # of what these leave; the oldest goes first\n\
+             # free_mib = 64 # of the disk, for tasks under way; below it none is accepted\n",
             quoted(node.as_str()),
         )
     }

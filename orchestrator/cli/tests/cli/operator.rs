@@ -120,14 +120,17 @@ fn up_becomes_the_daemon_beside_it() {
     let (program, daemon) = (work.path().join("fades"), work.path().join("fadesd"));
     std::fs::copy(env!("CARGO_BIN_EXE_fades"), &program).unwrap();
     let up = || {
-        crate::node::Ended::of(
-            std::process::Command::new(&program)
-                .args(["up", "n"])
-                .current_dir(work.path())
-                .env("PATH", "")
-                .output()
-                .unwrap(),
-        )
+        let mut command = std::process::Command::new(&program);
+        command.args(["up", "n"]).current_dir(work.path()).env("PATH", "");
+        loop {
+            match command.output() {
+                // Another test's child has what was copied open for writing, from its fork until it is a program of its own.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now()
+                }
+                ended => break crate::node::Ended::of(ended.unwrap()),
+            }
+        }
     };
     assert_eq!(up().exit, 7);
     std::fs::write(&daemon, "#!/bin/sh\necho $$ $*\nexit 42\n").unwrap();

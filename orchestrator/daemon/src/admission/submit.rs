@@ -88,6 +88,9 @@ async fn judge(
             Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()
         );
     }
+    if let Some(free) = node.store.lacks_room() {
+        return Err(no_room(node, free).into());
+    }
     node.take_rate(&key.issuer, &policy).map_err(|refusal| problem(&refusal).retry_after(1))?;
     let Some(seat) = node.seats.take(&key.issuer, policy.tasks, facts.waiting_limit) else {
         let detail = format!("issuer {} or the node has no room for another task", key.issuer);
@@ -126,6 +129,14 @@ async fn judge(
             Err(Problem::new(codes::QUEUE_FULL, "the queue filled up meanwhile").retry_after(1).into())
         }
     }
+}
+
+/// The disk is nearly full.
+fn no_room(node: &Node, free: u64) -> Problem {
+    let (free, kept) = (free >> 20, node.config.keep.free_mib);
+    let detail =
+        format!("the node's disk has {free} MiB left, and {kept} are kept for tasks that are under way");
+    Problem::new(codes::STORE_WRITE_FAILED, detail).retry_after(60)
 }
 
 /// What an issuer may ask for here.

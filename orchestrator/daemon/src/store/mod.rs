@@ -19,6 +19,7 @@ mod periods;
 pub mod record;
 mod refusals;
 mod retention;
+mod room;
 pub mod schema;
 mod tasks;
 mod trust;
@@ -38,6 +39,7 @@ pub use periods::{FoundState, KeptState, PeriodEnded};
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 
+use room::Room;
 use schema::Tables;
 use writer::Writer;
 
@@ -56,6 +58,8 @@ pub struct Bounds {
     pub refusals: u64,
     /// Ids of tasks remembered until their wrappers expire; beyond it nothing is accepted.
     pub remembered: u64,
+    /// Bytes of the disk that are kept free for tasks under way; below it nothing is accepted.
+    pub free: u64,
 }
 
 impl Default for Bounds {
@@ -67,6 +71,7 @@ impl Default for Bounds {
             periods: 100,
             refusals: 1_000,
             remembered: 1_000_000,
+            free: 64 << 20,
         }
     }
 }
@@ -88,6 +93,7 @@ pub struct Store {
     db: Arc<Database>,
     writer: Writer,
     last_event: watch::Receiver<u64>,
+    room: Room,
 }
 
 impl Store {
@@ -107,8 +113,9 @@ impl Store {
         sync_folder(dir)?;
         let db = Arc::new(db);
         let newest = events::newest(&db)?;
-        let (writer, last_event) = Writer::start(Arc::clone(&db), witness, bounds, newest)?;
-        Ok((Self { db, writer, last_event }, opened))
+        let room = Room::new(dir, bounds.free);
+        let (writer, last_event) = Writer::start(Arc::clone(&db), witness, room.clone(), bounds, newest)?;
+        Ok((Self { db, writer, last_event, room }, opened))
     }
 
     /// Runs `work` in the next write transaction and returns its value once that is on disk.
@@ -146,6 +153,12 @@ impl Store {
         self.writer.commits()
     }
 
+    /// Bytes that are free on the disk, where they are too few for new tasks.
+    #[must_use]
+    pub fn lacks_room(&self) -> Option<u64> {
+        self.room.lacks()
+    }
+
     /// Whether the writer still runs: after a failed disk it does not, and nothing can be accepted.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -157,9 +170,14 @@ impl Store {
     /// # Errors
     /// When the last transaction fails.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.write(|tables| witness::mark_clean(tables, true)).await?;
+        self.writer.end();
+        // Without room for that it is as if the power had been cut.
+        let marked = match self.room.has_some() {
+            true => self.write(|tables| witness::mark_clean(tables, true)).await,
+            false => Ok(()),
+        };
         self.writer.stop().await;
-        Ok(())
+        marked
     }
 
     /// Gives the node a new epoch: whatever was signed for the old one is worthless from now on.

@@ -3,13 +3,15 @@
 //! While one transaction is being synced to disk, the next writes gather in the queue; so the number of syncs follows
 //! the disk, not the number of requests, and a lone write waits for nobody.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use redb::{Database, Durability};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::room::Room;
 use super::schema::Tables;
 use super::witness::{self, Witness};
 use super::{Bounds, StoreError};
@@ -18,6 +20,9 @@ use super::{Bounds, StoreError};
 const QUEUE: usize = 1024;
 /// Writes in one transaction: bounds how long the first of them waits.
 const BATCH: usize = 256;
+
+/// How often a disk without room is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A write on its way: applied first, told afterwards.
 trait Job: Send {
@@ -64,6 +69,8 @@ enum Command {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Command>,
     commits: Arc<AtomicU64>,
+    /// Told to end: nothing is waited for any more.
+    ending: Arc<AtomicBool>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -72,18 +79,22 @@ impl Writer {
     pub(crate) fn start(
         db: Arc<Database>,
         witness: Witness,
+        room: Room,
         bounds: Bounds,
         newest_event: u64,
     ) -> Result<(Self, watch::Receiver<u64>), StoreError> {
         let (queue, commands) = mpsc::channel(QUEUE);
         let (told, last_event) = watch::channel(newest_event);
         let commits = Arc::new(AtomicU64::new(0));
-        let writing = Writing { db, witness, bounds, newest_event, told, commits: Arc::clone(&commits) };
+        let ending = Arc::new(AtomicBool::new(false));
+        let (counted, ends) = (Arc::clone(&commits), Arc::clone(&ending));
+        let writing =
+            Writing { db, witness, room, bounds, newest_event, told, commits: counted, ending: ends };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writing.run(commands))
             .map_err(|e| StoreError::File { path: "thread of the store".into(), source: Arc::new(e) })?;
-        Ok((Self { queue, commits, thread: Arc::new(Mutex::new(Some(thread))) }, last_event))
+        Ok((Self { queue, commits, ending, thread: Arc::new(Mutex::new(Some(thread))) }, last_event))
     }
 
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -108,8 +119,14 @@ impl Writer {
         self.queue.capacity() > QUEUE / 2 && self.queue.try_send(Command::Write(job)).is_ok()
     }
 
+    /// Room on the disk is not waited for any more.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the thread after what waits, and waits for that: it holds the database's file.
     pub(crate) async fn stop(&self) {
+        self.end();
         // An error means that it has ended already.
         drop(self.queue.send(Command::Stop).await);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -133,10 +150,12 @@ impl Writer {
 struct Writing {
     db: Arc<Database>,
     witness: Witness,
+    room: Room,
     bounds: Bounds,
     newest_event: u64,
     told: watch::Sender<u64>,
     commits: Arc<AtomicU64>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Writing {
@@ -154,7 +173,7 @@ impl Writing {
                     Err(_) => break,
                 }
             }
-            let outcome = self.commit(&mut batch);
+            let outcome = if self.has_room() { self.commit(&mut batch) } else { Err(StoreError::Closed) };
             if let Ok(newest) = outcome {
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.told.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
@@ -170,6 +189,22 @@ impl Writing {
                 break;
             }
         }
+    }
+
+    /// Waits until the disk has room, and so does who waits for a write; false: the daemon ends before that.
+    fn has_room(&self) -> bool {
+        if self.room.has_some() {
+            return true;
+        }
+        tracing::error!("the disk is full: nothing is stored, and no task goes on, until there is room");
+        while !self.room.has_some() {
+            if self.ending.load(Ordering::Relaxed) {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+        tracing::info!("the disk has room again");
+        true
     }
 
     /// One transaction over all of `batch`; the number of the newest event then.

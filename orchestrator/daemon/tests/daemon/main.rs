@@ -4,6 +4,7 @@
 
 mod admin;
 mod admission;
+mod disk;
 mod door;
 mod events;
 mod hostile;

@@ -1,8 +1,8 @@
 //! E70xx: the store.
 
 catalogue! {
-    STORE_WRITE_FAILED = 7000, 503, "store cannot be written", "Look at the disk; nothing was accepted that could not be stored.",
-        "A transaction could not be written and synchronised to disk.";
+    STORE_WRITE_FAILED = 7000, 503, "store cannot be written", "Look at the disk, and make room on it; nothing was accepted that could not be stored.",
+        "A transaction could not be written and synchronised to disk, or the disk has less room than is kept for tasks under way.";
     STORE_CORRUPT = 7001, 503, "store is damaged", "Move store.redb aside and start again: the node then takes a new epoch.",
         "The file does not read as it was written.";
     STORE_NEWER = 7002, 503, "store is of a newer version", "Run the version of fadesd that wrote it.",
