@@ -136,11 +136,11 @@ fn again_at_a_change(crate_: &Path) {
     dev.args(["-o", "json", "dmf", "dev", "--runs", "2"]).current_dir(crate_).env_remove("FADES_NODE");
     let mut dev = dev.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(dev.stderr.take().unwrap()).lines();
-    let mut waits = || said.by_ref().map(Result::unwrap).any(|line| line.contains("waiting for changes"));
-    assert!(waits());
+    let mut says = |what: &str| said.by_ref().map(Result::unwrap).any(|line| line.contains(what));
+    assert!(says("waiting for changes"));
     let begun = Instant::now();
     edit(crate_, "cold-rooms.v1", "cold-rooms.v2");
-    assert!(waits());
+    assert!(says("built and run in"));
     eprintln!("   a change to its result: {:.1} s", begun.elapsed().as_secs_f64());
     let output = dev.wait_with_output().unwrap();
     let answers: Vec<Value> =
