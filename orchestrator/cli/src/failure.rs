@@ -131,7 +131,7 @@ impl From<KeyFileError> for Failure {
     fn from(error: KeyFileError) -> Self {
         // What `fades key new` calls the public half.
         if let KeyFileError::Exposed { path, .. } | KeyFileError::Format { path, .. } = &error
-            && path.extension().is_some_and(|extension| extension == "pub")
+            && crate::files::read_proof(path).is_ok()
         {
             let message = format!("{} is the public half of a key, which signs nothing", path.display());
             let hint = format!("Give the key itself: {}.", path.with_extension("").display());

@@ -24,6 +24,7 @@ fn key(hex: &str) -> Result<PublicKey, KeyRefusal> {
 
 #[test]
 fn the_vectors_of_rfc_8032_hold() {
+    assert_eq!(lines::<4>(RFC_8032).len(), 4);
     for [secret, public, message, signature] in lines(RFC_8032) {
         let signing = SigningKey::from_seed(&bytes(secret).try_into().expect("32 bytes"));
         assert_eq!(signing.public().to_string(), public);

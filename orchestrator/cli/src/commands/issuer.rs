@@ -124,11 +124,15 @@ impl Issuer {
                 let view: IssuerView =
                     context.run(async { Ok(client.call("PUT", &path, Some(&update)).await?) })?;
                 context.output().show(&view, |view| table(std::slice::from_ref(view)))?;
-                let (sources, images): (SourceList, ImageList) = context.run(async {
-                    let sources = client.call("GET", "/v1/admin/sources", None::<&()>).await?;
-                    Ok((sources, client.call("GET", "/v1/admin/images", None::<&()>).await?))
-                })?;
-                for missing in missing(&view.policy, &sources, &images) {
+                let there = context.run(async {
+                    let sources: SourceList = client.call("GET", "/v1/admin/sources", None::<&()>).await?;
+                    let images: ImageList = client.call("GET", "/v1/admin/images", None::<&()>).await?;
+                    Ok((sources, images))
+                });
+                // Who cannot be warned has added the issuer all the same.
+                for missing in there
+                    .map_or_else(|_| Vec::new(), |(sources, images)| missing(&view.policy, &sources, &images))
+                {
                     context.output().note(&format!("warning: this node has no {missing} yet"));
                 }
                 Ok(())

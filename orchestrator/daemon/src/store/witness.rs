@@ -10,9 +10,10 @@
 //! new or missing store, and a store whose witness is missing. Tasks that an older copy has not ended are ended with it, as nobody
 //! knows whether they have run since.
 //!
-//! What this cannot notice: a copy of the whole folder put back, witness included. Who restores folders must delete
-//! `store.witness`, or renew the epoch (`POST /v1/admin/epoch`). After a power cut the witness may be behind (it is not
-//! synced): then a copy as old as that is not noticed either. It errs only in that direction.
+//! What this cannot notice: a copy of the whole folder put back, witness included. Who restores a folder must delete `store.witness`
+//! before the node starts: to renew the epoch afterwards (`POST /v1/admin/epoch`) is too late for tasks that the copy has not
+//! ended, which have begun again by then. And a copy that lacks the last transaction alone, after a kill between a commit and the note of it;
+//! after a power cut several of them, as the note is not synced. It errs only in that direction.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -26,6 +26,9 @@ const ORDER: [u8; 32] = [
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
+/// An issuer whose key is revoked.
+const REVOKED: &str = "revoked.example";
+
 /// What a generator has to begin with.
 struct Source {
     /// A wrapper that the node takes, and as it is signed.
@@ -221,7 +224,11 @@ impl Source {
 
     fn a7(&self, random: &mut Random) -> Vec<u8> {
         match random.below(3) {
-            0 => sign(&self.revoked, Purpose::Task, self.wrapper.to_string().as_bytes()),
+            0 => {
+                let mut wrapper = self.wrapper.clone();
+                wrapper["credentials"]["issuer"] = json!(REVOKED);
+                sign(&self.revoked, Purpose::Task, wrapper.to_string().as_bytes())
+            }
             1 => self.changed(|w| {
                 w["credentials"]["issued_at"] = json!("2020-01-01T00:00:00Z");
                 w["credentials"]["expires_at"] =
@@ -362,9 +369,10 @@ async fn a1_to_a11_no_hostile_wrapper_is_taken() {
     })
     .await;
     let revoked = key(40);
-    let update = json!({ "proof": proof(&revoked, "revoked.example"), "policy": policy() });
-    node.admin("PUT", "/v1/admin/issuers/revoked.example", &update).await;
-    let path = format!("/v1/admin/issuers/revoked.example/keys/{}", revoked.public().id());
+    let update = json!({ "proof": proof(&revoked, REVOKED), "policy": policy() });
+    let put = node.admin("PUT", &format!("/v1/admin/issuers/{REVOKED}"), &update).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let path = format!("/v1/admin/issuers/{REVOKED}/keys/{}", revoked.public().id());
     let answer = node.local("DELETE", &path, b"").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let far = |w: &mut Value| w["credentials"]["expires_at"] = json!(node.in_seconds(3_000));
@@ -408,6 +416,7 @@ async fn a1_to_a11_no_hostile_wrapper_is_taken() {
         refused.iter().filter(|((_, found), _)| found == code).map(|(_, times)| times).sum::<u64>()
     };
     assert!(of("E1112") > count / 10, "{refused:#?}");
+    assert!(of("E1205") > 0, "a revoked key was never what was wrong: {refused:#?}");
     assert!(refused.iter().any(|((way, code), _)| *way == "A11" && code.starts_with("E14")), "{refused:#?}");
     // And the one that they were made of is taken still.
     assert_eq!(node.submit(&source.good).await.status, 202, "of {ISSUER}");

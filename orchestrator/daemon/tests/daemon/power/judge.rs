@@ -10,7 +10,7 @@ use fades_testkit::Script;
 use serde_json::Value;
 
 use super::disk::Files;
-use crate::support::TestNode;
+use crate::support::{TestNode, key};
 
 /// What had been told.
 #[derive(Default)]
@@ -116,8 +116,11 @@ async fn images(node: &TestNode, told: &Told<'_>) -> Result<(), String> {
         if file.status != 200 {
             return Err(format!("image {reference} cannot be read: {}", file.status));
         }
-        if let Err(error) = fades_pack::open(&file.body) {
-            return Err(format!("image {reference} is damaged: {error}"));
+        let maker = key(3).public();
+        let found = fades_pack::open(&file.body)
+            .and_then(|packed| Ok(packed.verify(&maker)?.reference().to_string()));
+        if found.as_deref().ok() != Some(*reference) {
+            return Err(format!("image {reference} is not what it was: {found:?}"));
         }
     }
     match told.removed.iter().find(|reference| references.contains(*reference)) {
@@ -131,7 +134,9 @@ pub(super) fn with_node<T: Send>(judge: impl AsyncFnOnce() -> Result<T, String> 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let judged = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(judge())).join());
     judged.unwrap_or_else(|panicked| {
-        let words = panicked.downcast_ref::<String>().map_or("it panicked", String::as_str);
+        let plain = || panicked.downcast_ref::<&str>().copied();
+        let words =
+            panicked.downcast_ref::<String>().map(String::as_str).or_else(plain).unwrap_or("it panicked");
         Err(format!("the node does not go on: {words}"))
     })
 }

@@ -79,7 +79,7 @@ impl Run {
     fn cuts(&self, seed: u64, count: usize, without: impl Fn(&str) -> bool) -> Result<Seen, String> {
         let mut random = Random::new(seed);
         let mut moments: Vec<usize> =
-            (0..count).map(|_| self.begun + random.below(self.calls.len() - self.begun)).collect();
+            (0..count).map(|_| self.begun + random.below(self.calls.len() - self.begun + 1)).collect();
         moments.sort_unstable();
         let (mut disk, mut next, mut seen) = (Disk::new(&self.folder), 0, Seen::default());
         for moment in moments {

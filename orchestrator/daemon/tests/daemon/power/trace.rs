@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The calls that change what a disk holds, and `write`, by which the campaign speaks.
-const TRACED: &str = "trace=openat,write,writev,pwrite64,pwritev,ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,\
-                      rename,renameat,renameat2,unlink,unlinkat,link,linkat,symlink,symlinkat,mkdir,mkdirat,rmdir";
+const TRACED: &str = "trace=openat,openat2,write,writev,pwrite64,pwritev,pwritev2,ftruncate,fallocate,fsync,fdatasync,\
+                      sync_file_range,copy_file_range,renameat2,unlinkat,linkat,symlinkat,mkdirat,?truncate,?rename,?renameat,\
+                      ?unlink,?link,?symlink,?mkdir,?rmdir";
 
 /// One call that succeeded. They are in the order of their ends.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(super) enum What {
 
 /// Whether a process can be traced here, which is said if not: with `CI` set it must be so.
 pub(super) fn is_there() -> bool {
-    let tried = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    let tried = Command::new("strace").args(["-f", "-e", TRACED, "-o", "/dev/null", "true"]).output();
     let found = tried.is_ok_and(|output| output.status.success());
     assert!(
         found || std::env::var_os("CI").is_none(),
@@ -118,6 +119,7 @@ fn read(log: &str) -> Vec<Call> {
 fn what(text: &str) -> Option<What> {
     let (name, rest) = text.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
+    let whole = |bytes: &[u8]| assert_eq!(result.parse(), Ok(bytes.len()), "written in part: not thought of");
     if result.starts_with('-') || result.starts_with('?') {
         return None;
     }
@@ -154,14 +156,19 @@ fn what(text: &str) -> Option<What> {
             if !path.is_absolute() {
                 return None;
             }
+            whole(&bytes);
             What::Wrote { path, descriptor, at: None, bytes }
         }
-        ("pwrite64", [file, bytes, _, at]) => What::Wrote {
-            path: path_of(file)?,
-            descriptor: descriptor(file)?,
-            at: Some(at.parse().ok()?),
-            bytes: bytes_of(bytes.trim_matches('"'))?,
-        },
+        ("pwrite64", [file, bytes, _, at]) => {
+            let bytes = bytes_of(bytes.trim_matches('"'))?;
+            whole(&bytes);
+            What::Wrote {
+                path: path_of(file)?,
+                descriptor: descriptor(file)?,
+                at: Some(at.parse().ok()?),
+                bytes,
+            }
+        }
         ("ftruncate", [file, len]) => What::Sized { path: path_of(file)?, len: len.parse().ok()? },
         ("fsync" | "fdatasync", [file]) => What::Sync(path_of(file)?),
         ("rename", [from, to]) => What::Renamed { from: quoted(from)?, to: quoted(to)? },
