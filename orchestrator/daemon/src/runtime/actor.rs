@@ -350,8 +350,8 @@ impl Actor {
         let ended = self.parts.store.write(move |tables| apply(tables, &changes, now_us)).await?;
         for (task, state, issuer) in ended {
             self.parts.live.forget(task);
-            self.parts.seats.free(&issuer);
             self.parts.metrics.tasks_ended.add(state.as_str());
+            self.parts.seats.free(&issuer);
             self.plans.remove(&TaskId(task.to_bytes()));
         }
         Ok(())

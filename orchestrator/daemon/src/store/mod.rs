@@ -104,6 +104,9 @@ impl Store {
     pub fn open(dir: &Path, bounds: Bounds) -> Result<(Self, Opened), StoreError> {
         let path = dir.join("store.redb");
         let existed = path.exists();
+        if !existed {
+            make(&path)?;
+        }
         let db = Database::create(&path).map_err(|e| StoreError::redb("open", e))?;
         restrict(&path)?;
         let witness = witness::Witness::open(&dir.join("store.witness"))?;
@@ -192,6 +195,20 @@ impl Store {
     fn read(&self) -> Result<ReadTransaction, StoreError> {
         self.db.begin_read().map_err(|e| StoreError::redb("begin a read of", e))
     }
+}
+
+/// Makes a database that is whole before it has its name: a power cut in the midst leaves a file that is none.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let partial = path.with_extension("new");
+    let failed = |source| StoreError::File { path: partial.clone(), source: Arc::new(source) };
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    drop(Database::create(&partial).map_err(|e| StoreError::redb("make", e))?);
+    restrict(&partial)?;
+    let synced = std::fs::File::open(&partial).and_then(|file| file.sync_all());
+    synced.and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
 }
 
 /// Has the names of new files on disk.

@@ -232,7 +232,7 @@ async fn a_task_runs_though_its_sender_went_away_before_the_answer() {
     for number in 1..=2 {
         assert_eq!(node.ended(&id(number)).await["state"], "succeeded");
     }
-    assert_eq!(node.node.seats.open(), 0);
+    node.quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,7 +141,7 @@ async fn a_restart_between_periods_goes_on_with_the_state() {
     let view = node.ended(&id(1)).await;
     assert_eq!((&view["state"], &view["periods"]["done"]), (&"succeeded".into(), &2.into()), "{view}");
     assert_eq!(get(&node, 1, "/result").await["result"]["seen"], 2);
-    assert_eq!(node.node.seats.open(), 0);
+    node.quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ async fn tasks_under_way_are_taken_up_again() {
         let view = node.ended(&id(number)).await;
         assert_eq!(view["state"], "succeeded", "{view}");
     }
-    assert_eq!(node.node.seats.open(), 0);
+    node.quiet().await;
     assert_eq!(node.node.metrics.tasks_ended.get("succeeded"), 5);
     // Each ended exactly once, as its events say.
     let events = node.node.store.events_after(0, None, 1000).unwrap().events;

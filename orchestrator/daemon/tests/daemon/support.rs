@@ -279,6 +279,11 @@ impl TestNode {
         view
     }
 
+    /// Waits until no task is open: a seat is free a moment after its task's end is stored.
+    pub(crate) async fn quiet(&self) {
+        eventually("quiet", async || self.node.seats.open() == 0).await;
+    }
+
     /// Ends the daemon in order; the folder it leaves.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.take().unwrap().send(()).unwrap();

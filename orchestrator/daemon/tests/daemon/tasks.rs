@@ -106,7 +106,7 @@ async fn a_running_task_can_be_cancelled_and_its_guest_goes() {
     // Again changes nothing.
     assert_eq!(node.local("DELETE", &path, b"").await.status, 202);
     eventually("alone", async || node.backend.running() == 1 && node.network.ports() == 1).await;
-    assert_eq!(node.node.seats.open(), 0);
+    node.quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,7 @@ async fn a_task_can_be_cancelled_as_soon_as_it_is_stored() {
     eventually("alone", async || node.backend.running() == 1).await;
     // Again changes nothing.
     assert_eq!(node.local("DELETE", &format!("/v1/tasks/{}", id(1)), b"").await.status, 202);
-    assert_eq!(node.node.seats.open(), 0);
+    node.quiet().await;
     assert!(node.backend.started(Role::Function) <= 1);
 }
 

@@ -31,7 +31,7 @@ type Sync = (&'static str, fn(&str) -> bool);
 
 /// Every one of them.
 const SYNCS: [Sync; 5] = [
-    ("the store", |name| name == "store.redb"),
+    ("the store", |name| name == "store.redb" || name == "store.new"),
     ("the store's witness", |name| name == "store.witness"),
     ("the node's folder", str::is_empty),
     ("an image's file", |name| name.starts_with("images/")),

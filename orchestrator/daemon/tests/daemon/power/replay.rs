@@ -222,7 +222,7 @@ async fn replay(
     let mut started = 0;
     if situation == Situation::AfterAnotherRestart {
         // What a stop interrupts begins again, and rightly so.
-        eventually("quiet", async || node.node.seats.open() == 0).await;
+        node.quiet().await;
         started = node.backend.started(Role::Function);
         node = start(node.stop().await, &clock).await;
     }
