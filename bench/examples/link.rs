@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use fades_backends::{Accelerator, PROGRAM, PostalNetwork, QemuBackend, RegionPost, Sharing, Wanted, select};
+use fades_backends::{
+    Accelerator, PROGRAM, PostalNetwork, Programs, QemuBackend, RegionPost, Sharing, Wanted, select,
+};
 use fades_core::Role;
 use fades_core::backend::{Architecture, Backend, BackendKind, Guest, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
@@ -140,7 +142,9 @@ fn main() {
     let nagle = manner.next().map(|word| assert_eq!(word, "nagle")).is_some();
     assert!(manner.next().is_none(), "nothing comes behind that");
     let mib: u64 = mib.parse().unwrap();
-    let kind = select(PROGRAM, Wanted::Auto).unwrap().kind;
+    let programs = Programs { native: PROGRAM, other: None };
+    let chosen = select(programs, Wanted::Auto, "fades-link").unwrap();
+    let kind = chosen.kind;
     let accelerator = if kind == BackendKind::QemuKvm { Accelerator::Kvm } else { Accelerator::Tcg };
     let (told, events) = channel();
     let sink = Arc::new(move |event| drop(told.send(event)));
@@ -156,6 +160,7 @@ fn main() {
         accelerator,
         PROGRAM,
         "bench-link",
+        chosen.jail.unwrap(),
         Some(Sharing { post, functions: 1, snapshots: 0 }),
     )
     .unwrap();

@@ -298,3 +298,40 @@ fn a_guests_process_has_its_own_links_and_no_internet_socket() {
         assert_eq!((exit, &document["result"]["points"]), (0, &200.into()), "{document}");
     });
 }
+
+/// A line of a process's status.
+fn status(pid: u32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap().split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn g13_every_monitor_is_kept_as_status_says() {
+    let bed = Bed::start("isolation-jail", 1_000);
+    let info: Value = serde_json::from_str(&bed.node().get("/v1/node").unwrap()).unwrap();
+    let defences = &info["defences"];
+    if on_xen() {
+        assert!(defences.get("monitor-seccomp").is_none(), "a domain has no monitor in dom0: {defences}");
+        return;
+    }
+    // What keeps this machine from giving one is told, and is of the machine.
+    for (name, on) in defences.as_object().unwrap() {
+        assert_eq!(on.as_bool().unwrap(), info["lacks"].get(name).is_none(), "{name}: {}", info["lacks"]);
+    }
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(info["lacks"], serde_json::json!({}), "for root on this kernel nothing is off");
+    }
+    let on = |name: &str| defences[name].as_bool().unwrap();
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    let guests = guests(bed.node());
+    assert!(!guests.is_empty(), "the broker runs");
+    for (pid, line) in guests {
+        assert_eq!(status(pid, "NoNewPrivs"), "1", "{line}");
+        assert_eq!(status(pid, "CapPrm"), "0000000000000000", "{line}");
+        // QEMU's own and the jail's two.
+        assert_eq!(status(pid, "Seccomp_filters") == "3", on("monitor-seccomp"), "{line}");
+        assert_eq!(status(pid, "Uid").parse::<u32>().unwrap() >= 0x7000_0000, on("monitor-own-user"), "{line}");
+        assert_eq!(network(&pid.to_string()) != network("self"), on("monitor-own-network"), "{line}");
+    }
+}

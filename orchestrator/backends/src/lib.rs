@@ -19,6 +19,8 @@ mod xen;
 pub use fades_core::backend::BackendKind;
 pub use postal::{Post, PostalNetwork};
 pub use qemu::probe::Probe;
-pub use qemu::{ARM_PROGRAM, Accelerator, MOST_FUNCTIONS, PROGRAM, QemuBackend, RegionPost, Sharing};
-pub use select::{Selection, Wanted, select};
+pub use qemu::{
+    ARM_PROGRAM, Accelerator, Defence, Jail, MOST_FUNCTIONS, PROGRAM, QemuBackend, RegionPost, Sharing,
+};
+pub use select::{Programs, Selection, Wanted, select};
 pub use xen::{XenBackend, XenPost};

@@ -53,6 +53,8 @@ pub struct BackendConfig {
     /// Control and data go over the virtual network, not through memory that guests share (and XenStore, on Xen), and every
     /// function has a network device. For guests that know no other way, and to compare.
     pub network_only: bool,
+    /// The node does not start where the machine lacks a defence around guests; without it `status` and receipts say which are off.
+    pub strict: bool,
 }
 
 /// `[broker]`

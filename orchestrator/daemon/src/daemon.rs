@@ -137,6 +137,7 @@ impl Daemon {
         let status = Arc::new(RwLock::new(Status::default()));
         let epoch = NodeEpoch(opened.epoch);
         let public = key.public();
+        let defences = crate::defences::with(wired.defences);
         let parts = runtime::Parts {
             store: store.clone(),
             trust: Arc::clone(&trust),
@@ -153,7 +154,7 @@ impl Daemon {
                 inbox: inbox.clone(),
             },
             consumed: wired.consumed,
-            signer: Signer { key, node: config.node.clone(), backend: wired.info.kind.clone() },
+            signer: Signer::new(key, config.node.clone(), wired.info.kind.clone(), &defences),
             status: Arc::clone(&status),
             engine: engine_config(&config, &trust, limits),
             facts: {
@@ -179,6 +180,7 @@ impl Daemon {
             listening: OnceLock::new(),
             started_us: clock.unix_us(),
             backend: wired.info,
+            defences,
             function_mib,
             stop: stopped,
             rates: Mutex::default(),

@@ -1,28 +1,40 @@
 //! Defences by name, for `status` and for receipts: what stands between strangers, guests and this host.
 
-/// Each defence and whether it is on. What cannot be switched off is listed too: receipts are read by others, later.
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defence {
+    /// Its name; `fades_api::http::defence_words` says what it does.
+    pub name: &'static str,
+    /// Why it is off; `None`: it is on.
+    pub lack: Option<String>,
+}
+
+/// Those of every node. What cannot be switched off is listed too: receipts are read by others, later.
+const ALWAYS: [&str; 7] = [
+    "strict-signatures",
+    "replay-store",
+    "signed-images",
+    "sealed-images",
+    "switch-policy",
+    "source-gateway",
+    "monitor-dies-with-daemon",
+];
+
+/// Every node's, and what the machine gives around its guests.
 #[must_use]
-pub fn list() -> Vec<(&'static str, bool)> {
-    vec![
-        ("strict-signatures", true),
-        ("replay-store", true),
-        ("signed-images", true),
-        ("sealed-images", true),
-        ("switch-policy", true),
-        ("source-gateway", true),
-        ("monitor-seccomp", true),
-        ("monitor-dies-with-daemon", true),
-        // Not there yet: said, so that nobody assumes it.
-        ("monitor-landlock", false),
-        ("monitor-own-user", false),
-    ]
+pub fn with(around_guests: Vec<Defence>) -> Vec<Defence> {
+    let always = ALWAYS.into_iter().map(|name| Defence { name, lack: None });
+    always.chain(around_guests).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use fades_backends::Defence as AroundMonitors;
+
     #[test]
     fn every_defence_can_be_explained() {
-        for (name, _) in super::list() {
+        let around = AroundMonitors::ALL.map(AroundMonitors::name);
+        for name in super::ALWAYS.into_iter().chain(around) {
             assert!(fades_api::http::defence_words(name).is_some(), "{name}");
         }
         assert_eq!(fades_api::http::defence_words("none"), None);

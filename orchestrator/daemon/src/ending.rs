@@ -25,6 +25,7 @@ impl DaemonError {
             Self::Folder(NodeDirError::Io { .. }) | Self::Store(_) => codes::STORE_NOT_OPENED,
             Self::Wiring(WiringError::Backend(BackendError::Unusable { lack, .. })) => lack.code(),
             Self::Wiring(WiringError::Backend(_)) => codes::BACKEND_NONE,
+            Self::Wiring(WiringError::Strict { .. }) => codes::SANDBOX_UNAVAILABLE,
             Self::Wiring(WiringError::Network(_)) => codes::NETWORK_START_FAILED,
             Self::Listen(_) => codes::ADDRESS_TAKEN,
             Self::Runtime(_) => codes::STORE_WRITE_FAILED,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admission::{Limits, Nonces, Refusals, Seats};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::defences::Defence;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::runtime::Handle;
@@ -62,6 +63,8 @@ pub struct Node {
     pub runtime: Handle,
     /// What runs guests, and why.
     pub backend: BackendInfo,
+    /// What stands between strangers, guests and this host.
+    pub defences: Vec<Defence>,
     /// Memory of the largest function that there is room for, MiB.
     pub function_mib: u32,
     /// Images, and what boots from them.

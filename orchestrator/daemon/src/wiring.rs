@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fades_api::http::BackendInfo;
 use fades_backends::{
-    ARM_PROGRAM, Accelerator, MOST_FUNCTIONS, PROGRAM, Post, PostalNetwork, QemuBackend, RegionPost, Sharing,
-    Wanted, XenBackend, XenPost, select,
+    ARM_PROGRAM, Accelerator, Defence as AroundMonitors, Jail, MOST_FUNCTIONS, PROGRAM, Post, PostalNetwork,
+    Programs, QemuBackend, RegionPost, Sharing, Wanted, XenBackend, XenPost, select,
 };
 use fades_core::backend::{Architecture, Backend, BackendError, BackendKind};
 use fades_core::network::{NetEventSink, Network, NetworkError, PortId};
@@ -14,6 +14,7 @@ use fades_wire::address::Control;
 use fades_wire::region::REGION_LEN;
 
 use crate::config::Config;
+use crate::defences::Defence;
 pub use crate::runtime::Consumed;
 
 /// Where the network tells what happens. Called on its thread; neither blocks.
@@ -38,6 +39,8 @@ pub struct Wired {
     pub consumed: Consumed,
     /// Whether a function waits for its task as long as it takes; else none is started ahead.
     pub waits: bool,
+    /// What stands between its guests and this machine.
+    pub defences: Vec<Defence>,
     /// The region that each guest has beside its memory, MiB; 0 where guests have none.
     pub region_mib: u32,
 }
@@ -54,6 +57,12 @@ pub enum WiringError {
     /// What QEMU would translate, where guests are domains.
     #[error("backend.emulate is for QEMU: a Xen host runs images for its own processor only")]
     Emulate,
+    /// The machine does not give all that `backend.strict` asks for.
+    #[error("backend.strict is set, and this machine does not give: {lacks}")]
+    Strict {
+        /// Each defence, and why not.
+        lacks: String,
+    },
     /// More guests than there can be regions for.
     #[error(
         "limits.guests is {guests}, it must be at most {most}: guests of QEMU share memory with their broker, in so many regions \
@@ -76,7 +85,7 @@ pub type Wiring = Box<dyn FnOnce(&Config, &str, Sinks) -> Result<Wired, WiringEr
 /// # Errors
 /// When nothing runs guests here, or the network's thread cannot be started.
 pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, WiringError> {
-    let (backend, info, post) = backend(config, instance, &sinks.events)?;
+    let (backend, info, post, defences) = backend(config, instance, &sinks.events)?;
     let link_lost = sinks.link_lost;
     let reports = Arc::new(move |report: Report| match report {
         Report::LinkLost { port, why } => {
@@ -105,7 +114,7 @@ pub fn real(config: &Config, instance: &str, sinks: Sinks) -> Result<Wired, Wiri
             (network, Arc::new(move |port, bytes| consumer.consumed(port, bytes)))
         }
     };
-    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed, waits, region_mib })
+    Ok(Wired { backend, info, tsc_mhz: crate::tsc::mhz(), network, consumed, waits, defences, region_mib })
 }
 
 /// A region's size as limits count it.
@@ -115,14 +124,18 @@ const _: () = assert!((REGION_MIB as usize) << 20 == REGION_LEN);
 
 /// A backend, and the post through which its guests reach the daemon.
 type Made = (Arc<dyn Backend>, Arc<dyn Post>);
-/// A backend, what it is, and its post, unless guests are to use the network.
-type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<dyn Post>>);
+/// A backend, what it is, its post, unless guests are to use the network, and what stands between its guests and this machine.
+type Chosen = (Arc<dyn Backend>, BackendInfo, Option<Arc<dyn Post>>, Vec<Defence>);
 
 fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Chosen, WiringError> {
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
-    let chosen = select(&program, forced.map_or(Wanted::Auto, Wanted::Only))?;
     let emulates = config.backend.emulate.iter().any(|word| word == Architecture::Aarch64.word());
+    let programs = Programs { native: &program, other: emulates.then_some(ARM_PROGRAM) };
+    let chosen = select(programs, forced.map_or(Wanted::Auto, Wanted::Only), instance)?;
+    let defences = around(chosen.jail.as_ref());
+    strict(config, &defences)?;
+    let jail = chosen.jail.unwrap_or_else(Jail::bare);
     let qemu = |accelerator| -> Result<Made, WiringError> {
         let functions = regions(config)?;
         let post = RegionPost::new(Arc::clone(events)).map_err(|source| BackendError::Io {
@@ -134,7 +147,7 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
             functions,
             snapshots: u64::from(config.limits.snapshot_memory_mib) << 20,
         });
-        let mut made = QemuBackend::new(accelerator, &program, instance, sharing)?;
+        let mut made = QemuBackend::new(accelerator, &program, instance, jail.clone(), sharing)?;
         if emulates {
             made = made.emulating_arm(ARM_PROGRAM)?;
         }
@@ -158,7 +171,25 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
     for emulated in backend.architectures().into_iter().filter(|&one| one != Architecture::NATIVE) {
         reason.push_str(&format!("; images for {emulated} are translated by {ARM_PROGRAM}"));
     }
-    Ok((backend, BackendInfo { kind, reason, cost: chosen.cost }, post))
+    Ok((backend, BackendInfo { kind, reason, cost: chosen.cost }, post, defences))
+}
+
+/// What stands between guests and this machine, where they have monitors on it.
+fn around(jail: Option<&Jail>) -> Vec<Defence> {
+    let Some(jail) = jail else { return Vec::new() };
+    let lack =
+        |defence| jail.lacks().iter().find(|(lacking, _)| *lacking == defence).map(|(_, why)| why.clone());
+    AroundMonitors::ALL.map(|defence| Defence { name: defence.name(), lack: lack(defence) }).into()
+}
+
+/// Refuses what the operator would rather not run without.
+fn strict(config: &Config, defences: &[Defence]) -> Result<(), WiringError> {
+    let lack = |defence: &Defence| defence.lack.as_ref().map(|why| format!("{} ({why})", defence.name));
+    let lacks: Vec<String> = defences.iter().filter_map(lack).collect();
+    if config.backend.strict && !lacks.is_empty() {
+        return Err(WiringError::Strict { lacks: lacks.join(", ") });
+    }
+    Ok(())
 }
 
 /// How many functions share memory with the broker at once in QEMU; `None`: no guest shares any.
@@ -173,6 +204,23 @@ fn regions(config: &Config) -> Result<Option<u32>, WiringError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_machine_does_not_give_is_told_and_refused_where_that_is_asked_for() {
+        assert_eq!(around(None), [], "a domain has no monitor here");
+        let defences = around(Some(&Jail::bare()));
+        assert_eq!(defences[0], Defence { name: "monitor-limits", lack: None });
+        assert!(defences[1..].iter().all(|defence| defence.lack.is_some()));
+        let mut config = Config::of("edge");
+        assert!(strict(&config, &defences).is_ok());
+        config.backend.strict = true;
+        let refusal = strict(&config, &defences).unwrap_err().to_string();
+        assert!(
+            refusal.contains("does not give: monitor-seccomp (not asked for), monitor-landlock ("),
+            "{refusal}"
+        );
+        assert!(strict(&config, &defences[..1]).is_ok());
+    }
 
     #[test]
     fn more_guests_than_there_are_regions_for_are_refused_where_they_need_one() {

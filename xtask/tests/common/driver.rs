@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use fades_backends::{Accelerator, PROGRAM, QemuBackend};
+use fades_backends::{Accelerator, Jail, PROGRAM, QemuBackend};
 use fades_core::Role;
 use fades_core::backend::{Architecture, Backend, Guest, GuestExit, GuestSpec};
 use fades_core::network::{NetEvent, Network, PortId};
@@ -83,7 +83,8 @@ impl Driver {
                 log: 3,
             },
         };
-        let backend = QemuBackend::new(Accelerator::Tcg, PROGRAM, "fifty-million", None).unwrap();
+        let jail = Jail::of(&[PROGRAM], Accelerator::Tcg, "fifty-million");
+        let backend = QemuBackend::new(Accelerator::Tcg, PROGRAM, "fifty-million", jail, None).unwrap();
         let spec = GuestSpec {
             name: "dmf-1".to_owned(),
             role: Role::Function,

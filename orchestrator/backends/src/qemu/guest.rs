@@ -13,6 +13,7 @@ use fades_wire::address::Neighbour;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::jail::Cell;
 use super::regions::Seated;
 use super::snapshot::Wish;
 use crate::console::Console;
@@ -46,6 +47,8 @@ const UNTOLD: i32 = 127;
 #[derive(Default)]
 pub(crate) struct Held {
     pub(crate) seat: Option<Arc<Seated>>,
+    /// Its user id is another's then.
+    pub(crate) _cell: Arc<Cell>,
     pub(crate) _wish: Option<Wish>,
     /// Its machine has no device by which a code is told: it is told on the console.
     pub(crate) told: bool,

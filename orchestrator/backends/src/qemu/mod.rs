@@ -5,6 +5,7 @@
 mod child;
 mod command;
 mod guest;
+mod jail;
 pub(crate) mod probe;
 mod regions;
 mod snapshot;
@@ -22,6 +23,7 @@ use fades_core::ids::Role;
 use fades_wire::address::Control;
 use fades_wire::region::{Birth, MAX_REGIONS};
 
+pub use self::jail::{Defence, Jail};
 pub use self::regions::RegionPost;
 
 use self::command::{Boot, Invocation, Machine, Saving, Shared};
@@ -68,6 +70,7 @@ pub struct QemuBackend {
     program: String,
     /// Runs guests of 64-bit Arm by translation, if they are to be run.
     arm: Option<String>,
+    jail: Jail,
     prefix: String,
     table: Option<Arc<Table>>,
     snapshots: Option<Arc<Snapshots>>,
@@ -87,7 +90,7 @@ pub struct Sharing {
 impl QemuBackend {
     /// A backend on `accelerator` for the node folder that `node` names (letters, digits and dashes): guests of other nodes on the
     /// same machine are left alone when orphans are ended. With something to share, guests that are told so reach the orchestrator
-    /// through memory, and functions the broker.
+    /// through memory, and functions the broker. Each monitor is kept in `jail`.
     ///
     /// # Errors
     /// When a thread cannot be started, or there is no memory to share.
@@ -95,6 +98,7 @@ impl QemuBackend {
         accelerator: Accelerator,
         program: &str,
         node: &str,
+        jail: Jail,
         sharing: Option<Sharing>,
     ) -> Result<Self, BackendError> {
         let prefix = format!("fades:{node}:");
@@ -110,12 +114,12 @@ impl QemuBackend {
             let made = Table::new(regions, post);
             table = Some(made.map_err(failed("make memory to share with guests"))?);
             let (spawner, program, prefix) = (spawner.clone(), program.to_owned(), prefix.clone());
-            let maker = Maker { spawner, accelerator, program, prefix };
+            let maker = Maker { spawner, accelerator, program, jail: jail.clone(), prefix };
             let made = (budget > 0).then(|| Snapshots::new(maker, budget)).transpose();
             snapshots = made.map_err(failed("start the thread that saves functions"))?;
         }
         let program = program.to_owned();
-        Ok(Self { accelerator, program, arm: None, prefix, table, snapshots, spawner })
+        Ok(Self { accelerator, program, arm: None, jail, prefix, table, snapshots, spawner })
     }
 
     /// Has this run guests of 64-bit Arm as well, in the QEMU at `program`, which translates them.
@@ -163,9 +167,10 @@ impl QemuBackend {
         });
         let files = [ram.as_fd(), state.as_fd(), theirs.as_fd(), server.as_fd()];
         let limits = child::Limits::guest(spec.memory_mib).with_regions(1).on(self.accelerator);
-        let command = child::command(&self.program, &arguments, &files, &limits);
+        let (limits, cell) = (limits.within(spec.time_limit), Arc::new(self.jail.cell()));
+        let command = child::command(&self.program, &arguments, &files, &limits, &cell);
         let seat = Arc::new(seat);
-        let held = Held { seat: Some(Arc::clone(&seat)), ..Held::default() };
+        let held = Held { seat: Some(Arc::clone(&seat)), _cell: cell, ..Held::default() };
         let guest = self.spawner.spawn(command, spec.time_limit, held)?;
         drop(theirs);
         saved.load(line, guest.process_id(), state.as_raw_fd(), || {
@@ -205,10 +210,11 @@ impl QemuBackend {
         let mut files = vec![spec.loader.as_fd(), spec.application.as_fd()];
         files.extend(network.map(AsFd::as_fd).into_iter().chain(server).chain(others));
         let program = self.program(spec.architecture).ok_or(io::ErrorKind::Unsupported)?;
-        let command = child::command(program, &arguments, &files, &limits);
+        let (limits, cell) = (limits.within(spec.time_limit), Arc::new(self.jail.cell()));
+        let command = child::command(program, &arguments, &files, &limits, &cell);
         seat.as_ref().map_or(Ok(()), Seated::introduce)?;
         let told = Machine::of(spec.architecture, &spec.command_line) == Machine::Virt;
-        let held = Held { seat: seat.map(Arc::new), _wish: wish, told };
+        let held = Held { seat: seat.map(Arc::new), _cell: cell, _wish: wish, told };
         self.spawner.spawn(command, spec.time_limit, held)
     }
 
@@ -315,7 +321,7 @@ mod tests {
     use super::*;
 
     fn backend() -> QemuBackend {
-        QemuBackend::new(Accelerator::Tcg, "/bin/true", "unit-tests", None).unwrap()
+        QemuBackend::new(Accelerator::Tcg, "/bin/true", "unit-tests", Jail::bare(), None).unwrap()
     }
 
     #[test]

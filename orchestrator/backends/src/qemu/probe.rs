@@ -7,11 +7,13 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::MemfdFlags;
 
 use super::child::{self, Limits};
+use super::jail::Jail;
 use super::{Accelerator, command};
 use crate::console::Console;
 
@@ -33,15 +35,15 @@ pub enum Probe {
     Unusable(String),
 }
 
-/// Boots the probe guest on `accelerator` with the QEMU at `program`.
-pub(crate) fn run(program: &str, accelerator: Accelerator) -> Probe {
-    match try_run(program, accelerator) {
+/// Boots the probe guest on `accelerator` with the QEMU at `program`, in `jail`.
+pub(crate) fn run(program: &str, accelerator: Accelerator, jail: &Jail) -> Probe {
+    match try_run(program, accelerator, jail) {
         Ok(probe) => probe,
         Err(error) => Probe::Unusable(format!("{program} could not be started: {error}")),
     }
 }
 
-fn try_run(program: &str, accelerator: Accelerator) -> std::io::Result<Probe> {
+fn try_run(program: &str, accelerator: Accelerator, jail: &Jail) -> std::io::Result<Probe> {
     let guest = rustix::fs::memfd_create("fades-probe", MemfdFlags::CLOEXEC)?;
     let mut guest = std::fs::File::from(guest);
     guest.write_all(&elf(&code()))?;
@@ -50,7 +52,8 @@ fn try_run(program: &str, accelerator: Accelerator) -> std::io::Result<Probe> {
     arguments.extend(["-m", "8M", "-serial", "none", "-kernel", kernel.as_str()].map(str::to_owned));
     let asked = Instant::now();
     let files = [std::os::fd::AsFd::as_fd(&guest)];
-    let mut command = child::command(program, &arguments, &files, &Limits::probe());
+    let cell = Arc::new(jail.cell());
+    let mut command = child::command(program, &arguments, &files, &Limits::probe(), &cell);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let said = Console::default();
     let reader = child.stderr.take().map(|stderr| {
@@ -155,8 +158,8 @@ mod tests {
 
     #[test]
     fn tcg_runs_the_probe_and_a_missing_program_is_named() {
-        assert!(matches!(run("qemu-system-x86_64", Accelerator::Tcg), Probe::Usable(_)));
-        match run("qemu-that-is-not-there", Accelerator::Tcg) {
+        assert!(matches!(run("qemu-system-x86_64", Accelerator::Tcg, &Jail::bare()), Probe::Usable(_)));
+        match run("qemu-that-is-not-there", Accelerator::Tcg, &Jail::bare()) {
             Probe::Unusable(words) => assert!(words.contains("qemu-that-is-not-there"), "{words}"),
             Probe::Usable(took) => panic!("a missing program ran in {took:?}"),
         }
@@ -170,7 +173,7 @@ mod tests {
         {
             let program = stand_in("probe", script);
             let asked = Instant::now();
-            let found = run(program.to_str().unwrap(), Accelerator::Kvm);
+            let found = run(program.to_str().unwrap(), Accelerator::Kvm, &Jail::bare());
             assert!(asked.elapsed() < DEADLINE, "{script}: {:?}", asked.elapsed());
             assert!(matches!(&found, Probe::Unusable(said) if said.contains(words)), "{script}: {found:?}");
             std::fs::remove_file(program).unwrap();
@@ -181,7 +184,10 @@ mod tests {
     fn one_that_says_nothing_is_not_waited_for_beyond_the_deadline() {
         let program = stand_in("silent", "exec sleep 60");
         let asked = Instant::now();
-        assert!(matches!(run(program.to_str().unwrap(), Accelerator::Kvm), Probe::Unusable(_)));
+        assert!(matches!(
+            run(program.to_str().unwrap(), Accelerator::Kvm, &Jail::bare()),
+            Probe::Unusable(_)
+        ));
         assert!(asked.elapsed() < 2 * DEADLINE);
         std::fs::remove_file(program).unwrap();
     }

@@ -139,6 +139,8 @@ impl Init {
              # network_only = false\n\
              # Other processors whose images QEMU translates: \"aarch64\", by qemu-system-aarch64 from PATH.\n\
              # emulate = []\n\
+             # Does not start where the machine lacks a defence around guests; else `fades status` says which are off.\n\
+             # strict = false\n\
              \n\
              [broker]\n\
              # image = \"drb@sha256:...\" # without it the newest broker image\n\

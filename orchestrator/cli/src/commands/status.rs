@@ -25,7 +25,8 @@ fn describe(info: &NodeInfo) -> String {
     let images = info.images.iter().map(|image| format!("{} {}", image.reference.name, image.version));
     let sources = info.sources.iter().map(|source| source.name.to_string());
     let off = info.defences.iter().filter(|(_, on)| !**on).map(|(name, _)| {
-        defence_words(name).map_or_else(|| name.clone(), |words| format!("{name} ({words})"))
+        let words = defence_words(name).map_or_else(|| name.clone(), |words| format!("{name} ({words})"));
+        info.lacks.get(name).map_or(words.clone(), |why| format!("{words}: {why}"))
     });
     let list = |words: Vec<String>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     let broker_words = match (&broker.detail, broker.restarts) {

@@ -183,7 +183,16 @@ fn wiring(script: Script) -> Wiring {
         let info = BackendInfo { kind: "qemu-tcg".into(), reason: "scripted".into(), cost: "none".into() };
         let network = network as Arc<dyn Network>;
         let consumed = Arc::new(|_, _| {});
-        Ok(Wired { backend, info, tsc_mhz: None, network, consumed, waits: false, region_mib: 0 })
+        Ok(Wired {
+            backend,
+            info,
+            tsc_mhz: None,
+            network,
+            consumed,
+            waits: false,
+            defences: Vec::new(),
+            region_mib: 0,
+        })
     })
 }
 

@@ -1,6 +1,5 @@
 //! What a node says of itself: `/v1/node`, health, metrics, the interface.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -58,10 +57,12 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> Result<Response, Refu
         },
         images: images(&node, &trust)?,
         sources: sources(&trust)?,
-        defences: crate::defences::list()
-            .into_iter()
-            .map(|(name, on)| (name.to_owned(), on))
-            .collect::<BTreeMap<_, _>>(),
+        defences: node.defences.iter().map(|one| (one.name.to_owned(), one.lack.is_none())).collect(),
+        lacks: node
+            .defences
+            .iter()
+            .filter_map(|one| Some((one.name.to_owned(), one.lack.clone()?)))
+            .collect(),
         warnings: warnings(&node),
     };
     Ok(json(StatusCode::OK, &info))

@@ -11,6 +11,7 @@ use fades_envelope::{Digest, HexError, Receipt, ReceiptError, SigningKey};
 use fades_wire::data::StreamSummary;
 
 use crate::clock::timestamp;
+use crate::defences::Defence;
 use crate::store::StoredResult;
 use crate::store::record::{OutcomeRecord, ReadRecord, TaskRecord, WindowRecord};
 
@@ -19,6 +20,15 @@ pub(crate) struct Signer {
     pub(crate) key: SigningKey,
     pub(crate) node: String,
     pub(crate) backend: String,
+    defences: Defences,
+}
+
+impl Signer {
+    pub(crate) fn new(key: SigningKey, node: String, backend: String, defences: &[Defence]) -> Self {
+        let (on, off): (Vec<_>, Vec<_>) = defences.iter().partition(|defence| defence.lack.is_none());
+        let names = |list: Vec<&Defence>| list.into_iter().map(|defence| defence.name.to_owned()).collect();
+        Self { key, node, backend, defences: Defences { on: names(on), off: names(off) } }
+    }
 }
 
 /// Why a receipt could not be made.
@@ -108,8 +118,6 @@ pub(crate) fn seal(
 ) -> Result<StoredResult, Unsigned> {
     let bytes = success.result.into_bytes();
     let timings = success.timings;
-    let (on, off): (Vec<_>, Vec<_>) = crate::defences::list().into_iter().partition(|(_, on)| *on);
-    let names = |list: Vec<(&str, bool)>| list.into_iter().map(|(name, _)| name.to_owned()).collect();
     let reads = plan.operations.iter().zip(&success.summaries);
     let receipt = Receipt {
         task: task.to_owned(),
@@ -137,7 +145,7 @@ pub(crate) fn seal(
             return_: Some(timings.return_),
             total: Some(timings.total),
         },
-        defences: Defences { on: names(on), off: names(off) },
+        defences: signer.defences.clone(),
         started: timestamp(record.started_us.unwrap_or(record.accepted_us)),
         ended: timestamp(ended_us),
     };

@@ -393,6 +393,7 @@ fn wiring(script: Script, parts: Arc<Mutex<Option<Scripted>>>) -> Wiring {
             network,
             consumed: Arc::new(|_, _| {}),
             waits: false,
+            defences: Vec::new(),
             region_mib: 0,
         })
     })

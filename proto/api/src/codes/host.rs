@@ -25,8 +25,8 @@ catalogue! {
         "The address is taken, is not this host's, or may not be used by this user.";
     CLOCK_UNSET = 6011, 503, "clock is not set", "Set the host's clock.",
         "The clock shows a time before this version was made. Wrappers could not be judged.";
-    SANDBOX_UNAVAILABLE = 6012, 503, "a defence is not available", "Use a kernel and a QEMU that have it, or switch it off openly in fades.toml.",
-        "A defence around guests could not be put up. It is never left off silently.";
+    SANDBOX_UNAVAILABLE = 6012, 503, "a defence is not available", "Use a kernel and a QEMU that have it, or take `strict` out of fades.toml, upon which `status` says what is off.",
+        "The node is told to start with every defence around its guests only, and this machine does not give one. `fades doctor` says which, and why.";
     NODE_KEY_UNUSABLE = 6013, 503, "node key cannot be used", "Restore node.key from its backup, or run `fades init` for a new node.",
         "The node's key is missing, malformed, or open to others. Without it no receipt can be signed.";
     NOT_A_NODE_FOLDER = 6014, 404, "not a node folder", "Run `fades init DIR` first, or name the right folder.",

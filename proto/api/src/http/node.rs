@@ -43,6 +43,9 @@ pub struct NodeInfo {
     pub sources: Vec<SourceInfo>,
     /// Defences by name, on or off; [`defence_words`] says what each does.
     pub defences: BTreeMap<String, bool>,
+    /// Why those defences are off that are.
+    #[serde(default)]
+    pub lacks: BTreeMap<String, String>,
     /// What the operator should look at, in words; empty when all is well.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -58,10 +61,12 @@ pub fn defence_words(name: &str) -> Option<&'static str> {
         "sealed-images" => "boots images from memory that cannot change after the check",
         "switch-policy" => "lets guests reach only whom their tasks need",
         "source-gateway" => "lets the broker reach registered sources only",
+        "monitor-limits" => "bounds QEMU's memory, files and processor time, and takes its privileges",
         "monitor-seccomp" => "keeps QEMU from system calls that it does not need",
         "monitor-dies-with-daemon" => "ends guests with the daemon, however that ends",
         "monitor-landlock" => "keeps QEMU from the host's files",
-        "monitor-own-user" => "runs QEMU as a user without rights",
+        "monitor-own-user" => "runs each QEMU as a user of its own without rights",
+        "monitor-own-network" => "keeps QEMU from the host's networks",
         _ => return None,
     })
 }

@@ -21,6 +21,7 @@ use crate::qemu::Accelerator;
 use crate::qemu::child::{self, Limits};
 use crate::qemu::command::{self, Boot, Invocation, Machine, Saving, Shared};
 use crate::qemu::guest::{Held, QemuGuest};
+use crate::qemu::jail::Jail;
 use crate::qemu::regions::Alone;
 use crate::qemu::spawner::Spawner;
 
@@ -54,6 +55,7 @@ pub(in crate::qemu) struct Maker {
     pub(in crate::qemu) spawner: Spawner,
     pub(in crate::qemu) accelerator: Accelerator,
     pub(in crate::qemu) program: String,
+    pub(in crate::qemu) jail: Jail,
     /// What the names of its guests begin with.
     pub(in crate::qemu) prefix: String,
 }
@@ -126,8 +128,9 @@ impl Maker {
             region.server.client.as_fd(),
         ];
         let limits = Limits::guest(wish.kind.memory_mib).with_regions(1).on(self.accelerator);
-        let command = child::command(&self.program, &arguments, &files, &limits);
-        self.spawner.spawn(command, Some(2 * PATIENCE), Held::default())
+        let (limits, cell) = (limits.within(Some(2 * PATIENCE)), Arc::new(self.jail.cell()));
+        let command = child::command(&self.program, &arguments, &files, &limits, &cell);
+        self.spawner.spawn(command, Some(2 * PATIENCE), Held { _cell: cell, ..Held::default() })
     }
 }
 

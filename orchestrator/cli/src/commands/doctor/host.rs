@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fades_api::codes;
-use fades_backends::{BackendKind, PROGRAM, Wanted, XenBackend, select};
+use fades_backends::{ARM_PROGRAM, BackendKind, Jail, PROGRAM, Programs, Wanted, XenBackend, select};
 use fades_envelope::SigningKey;
 use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
@@ -32,15 +32,21 @@ pub(super) struct Settings {
     wanted: Wanted,
     /// Whether images for aarch64 are to run, translated.
     aarch64: bool,
+    /// Whether the node starts with every defence around its guests only.
+    strict: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { qemu: PROGRAM.to_owned(), wanted: Wanted::Auto, aarch64: false }
+        Self { qemu: PROGRAM.to_owned(), wanted: Wanted::Auto, aarch64: false, strict: false }
     }
 }
 
 impl Settings {
+    fn programs(&self) -> Programs<'_> {
+        Programs { native: &self.qemu, other: self.aarch64.then_some(ARM_PROGRAM) }
+    }
+
     /// Reads them as far as they can be read; that they are sound is the daemon's to check.
     pub(super) fn read(folder: &Path) -> Self {
         let text = std::fs::read_to_string(folder.join("fades.toml")).unwrap_or_default();
@@ -50,6 +56,10 @@ impl Settings {
         Self {
             qemu: backend("qemu").unwrap_or(PROGRAM).to_owned(),
             wanted: backend("kind").and_then(BackendKind::named).map_or(Wanted::Auto, Wanted::Only),
+            strict: table
+                .get("backend")
+                .and_then(|backend| backend.get("strict")?.as_bool())
+                .unwrap_or_default(),
             aarch64: emulated.into_iter().flatten().any(|word| word.as_str() == Some("aarch64")),
         }
     }
@@ -95,7 +105,7 @@ fn qemu(program: &str) -> Finding {
 
 /// What runs images for aarch64.
 fn translator() -> Finding {
-    let program = "qemu-system-aarch64";
+    let program = ARM_PROGRAM;
     match Command::new(program).arg("--version").output() {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
@@ -119,11 +129,14 @@ fn version(line: &str) -> Option<(u32, u32)> {
 /// What would run guests, and the truth about `/dev/kvm`: both found by running a few instructions.
 fn backend(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let chosen = select(&settings.qemu, settings.wanted);
+    let chosen = select(settings.programs(), settings.wanted, "doctor");
     let uses_kvm = chosen.as_ref().is_ok_and(|chosen| chosen.kind == BackendKind::QemuKvm);
     if Path::new("/dev/kvm").exists() && !uses_kvm {
         findings.push(kvm(settings));
     }
+    findings.extend(
+        chosen.as_ref().ok().and_then(|chosen| chosen.jail.as_ref()).map(|jail| kept(jail, settings.strict)),
+    );
     findings.push(match chosen {
         Ok(chosen) => {
             let detail = format!("{}: {}; {}", chosen.kind, chosen.reason, chosen.cost);
@@ -141,6 +154,26 @@ fn backend(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
+/// What stands between monitors and this machine.
+fn kept(jail: &Jail, strict: bool) -> Finding {
+    let lacks: Vec<String> =
+        jail.lacks().iter().map(|(defence, why)| format!("{} is off: {why}", defence.name())).collect();
+    if lacks.is_empty() {
+        return Finding::ok(
+            "jail",
+            "every monitor is kept by limits, seccomp, Landlock, a user and a network of its own",
+        );
+    }
+    if strict {
+        return Finding::coded("jail", codes::SANDBOX_UNAVAILABLE, lacks.join("; "));
+    }
+    Finding::warn(
+        "jail",
+        lacks.join("; "),
+        "Run fadesd as root on a kernel with seccomp and Landlock; receipts say what was off.",
+    )
+}
+
 /// What is to be said of a `/dev/kvm` that is there and not used. A probe that fails takes seconds, so none is run twice.
 fn kvm(settings: &Settings) -> Finding {
     let lies = |detail: String| Finding {
@@ -150,7 +183,7 @@ fn kvm(settings: &Settings) -> Finding {
     if settings.wanted == Wanted::Auto {
         return lies("/dev/kvm is there and does not run guests; the reason stands below".to_owned());
     }
-    match select(&settings.qemu, Wanted::Only(BackendKind::QemuKvm)) {
+    match select(settings.programs(), Wanted::Only(BackendKind::QemuKvm), "doctor") {
         Ok(_) => {
             Finding::warn("kvm", "works, but fades.toml chooses another backend", "Remove backend.kind.")
         }
