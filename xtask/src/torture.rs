@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 9] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -85,6 +85,27 @@ const ROWS: [Row; 6] = [
         program: "daemon",
         test: "power::replay::a5_nothing_runs_twice_wherever_it_was_killed_and_whatever_comes_then",
         more: Some(("FADES_TASKS", 34)),
+    },
+    Row {
+        tries: "slow connections, each to be closed in time",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "crowd::a8_slow_connections_are_closed_in_time_and_others_served_beside_them",
+        more: None,
+    },
+    Row {
+        tries: "idle connections, bounded",
+        package: "fades-daemon",
+        program: "daemon",
+        test: "crowd::a8_ten_thousand_idle_connections_are_bounded",
+        more: None,
+    },
+    Row {
+        tries: "frames that no guest may send, none to reach anybody",
+        package: "fades-net",
+        program: "storm",
+        test: "g7_of_25_kinds_of_frames_none_reaches_anybody",
+        more: Some(("FADES_FRAMES", 400_000)),
     },
     Row {
         tries: "kills of a node with real guests, each task to end once",

@@ -331,7 +331,11 @@ fn g13_every_monitor_is_kept_as_status_says() {
         assert_eq!(status(pid, "CapPrm"), "0000000000000000", "{line}");
         // QEMU's own and the jail's two.
         assert_eq!(status(pid, "Seccomp_filters") == "3", on("monitor-seccomp"), "{line}");
-        assert_eq!(status(pid, "Uid").parse::<u32>().unwrap() >= 0x7000_0000, on("monitor-own-user"), "{line}");
+        assert_eq!(
+            status(pid, "Uid").parse::<u32>().unwrap() >= 0x7000_0000,
+            on("monitor-own-user"),
+            "{line}"
+        );
         assert_eq!(network(&pid.to_string()) != network("self"), on("monitor-own-network"), "{line}");
     }
 }

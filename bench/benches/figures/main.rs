@@ -3,6 +3,7 @@
 
 mod accept;
 mod envelope;
+#[expect(dead_code, reason = "the bench of loads asks it more")]
 mod node;
 mod source;
 mod switch;

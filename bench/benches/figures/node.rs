@@ -16,6 +16,7 @@ use fades_daemon::clock::{Clock, timestamp};
 use fades_daemon::node::Node;
 use fades_daemon::node_dir::NodeDir;
 use fades_daemon::serve::Listener;
+use fades_daemon::store::Store;
 use fades_daemon::wiring::{Wired, Wiring};
 use fades_daemon::{Daemon, config::Config};
 use fades_envelope::{Purpose, SigningKey, prove, sign};
@@ -116,6 +117,23 @@ impl BenchNode {
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default()
     }
 
+    /// How many tasks are in the store that were not begun or have not ended, once the daemon is gone.
+    pub(crate) fn kept(self) -> u64 {
+        let Self { node, _runtime: runtime, folder, .. } = self;
+        let bounds = node.config.keep.into();
+        drop(runtime);
+        drop(node);
+        // Its threads let go of the store a moment later.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Store::open(folder.path(), bounds) {
+                Ok((store, _)) => return store.open_tasks().unwrap(),
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// So many whole requests, each with a signed wrapper that this node has not seen.
     pub(crate) fn wrappers(&self, count: u64) -> Vec<Vec<u8>> {
         let now = self.node.clock.unix_us();
@@ -153,40 +171,59 @@ impl BenchNode {
 }
 
 /// One connection that stays open, as a service's would.
-pub(crate) struct Connection(TcpStream);
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// What has come and belongs to the next answer.
+    read: Vec<u8>,
+}
 
 impl Connection {
     pub(crate) fn open(node: &BenchNode) -> Self {
         let stream = TcpStream::connect(node.tcp).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self(stream)
+        Self { stream, read: Vec::new() }
     }
 
     /// Posts one after the other; every one must be accepted. Gives the time it took.
     pub(crate) fn post_all(&mut self, requests: &[Vec<u8>]) -> Duration {
         let start = Instant::now();
-        let mut buffer = Vec::new();
         for request in requests {
-            self.0.write_all(request).unwrap();
-            buffer.clear();
-            while !is_whole(&buffer) {
-                let mut chunk = [0; 4096];
-                let count = self.0.read(&mut chunk).unwrap();
-                assert!(count > 0, "the node has closed: {}", String::from_utf8_lossy(&buffer));
-                buffer.extend_from_slice(&chunk[..count]);
-            }
-            assert!(buffer.starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&buffer));
+            self.stream.write_all(request).unwrap();
+            self.expect("202");
         }
         start.elapsed()
     }
+
+    /// Posts `batch` of so many requests at once; every one must be refused for its signature.
+    pub(crate) fn post_refused(&mut self, batch: &[u8], count: usize) {
+        self.stream.write_all(batch).unwrap();
+        (0..count).for_each(|_| self.expect("401"));
+    }
+
+    /// Reads an answer, which must have this status.
+    fn expect(&mut self, status: &str) {
+        loop {
+            if let Some(end) = end_of(&self.read) {
+                let text = String::from_utf8_lossy(&self.read[..end]);
+                assert_eq!(text.split(' ').nth(1), Some(status), "{text}");
+                self.read.drain(..end);
+                return;
+            }
+            let mut chunk = [0; 4096];
+            let count = self.stream.read(&mut chunk).unwrap();
+            assert!(count > 0, "the node has closed: {}", String::from_utf8_lossy(&self.read));
+            self.read.extend_from_slice(&chunk[..count]);
+        }
+    }
 }
 
-/// Whether an answer with a `content-length` is there to its end.
-fn is_whole(answer: &[u8]) -> bool {
-    let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+/// Where an answer with a `content-length` ends, if it is there to its end.
+fn end_of(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
-    answer.len() >= head + 4 + length.trim().parse::<usize>().unwrap()
+    let end = head + 4 + length.trim().parse::<usize>().unwrap();
+    (answer.len() >= end).then_some(end)
 }
 
 fn unlimited(mut config: Config) -> Config {
@@ -196,7 +233,7 @@ fn unlimited(mut config: Config) -> Config {
         (rate.per_minute, rate.burst) = (60_000_000, 1_000_000);
     }
     config.door.head_ms = 600_000;
-    config.door.connections_per_address = 64;
+    config.door.connections_per_address = 128;
     config
 }
 

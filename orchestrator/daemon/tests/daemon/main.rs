@@ -4,6 +4,7 @@
 
 mod admin;
 mod admission;
+mod crowd;
 mod disk;
 mod door;
 mod events;
