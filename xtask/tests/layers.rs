@@ -27,3 +27,8 @@ fn no_backend_knows_another_and_only_wiring_names_them() -> Result<()> {
 fn documents_name_files_that_exist() -> Result<()> {
     layers::documents_name_files_that_exist()
 }
+
+#[test]
+fn every_build_is_locked() -> Result<()> {
+    layers::every_build_is_locked()
+}

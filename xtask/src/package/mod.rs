@@ -19,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 use fades_image_build::Architecture;
 
 use crate::images::{self, Images, RECIPES};
+use crate::known;
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::testbed::node::Programs;
 
@@ -95,23 +96,11 @@ fn told(fades: &Path, tree: &Path) -> Result<()> {
     write(&tree.join("usr/share/man/man8/fadesd.8"), include_bytes!("fadesd.8"))
 }
 
-/// The kit: what git knows of this checkout, or would take up. So nothing that was built, and no key.
+/// The kit: the sources of this checkout.
 fn sources(to: &Path) -> Result<()> {
-    let mut git = Command::new("git");
-    // A checkout may be somebody else's, as in CI; names of files are all that is asked of it.
-    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    git.current_dir(root());
-    let listed = git.output().context("start git")?;
-    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
-    let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
     // Figures are not built with, and are the larger half.
-    let wanted = |name: &&str| !name.is_empty() && !name.starts_with("bench/figures/");
-    for name in names.split('\0').filter(wanted) {
-        let from = root().join(name);
-        // listed, and removed since
-        if from.is_file() {
-            put(&from, &to.join(name))?;
-        }
+    for name in known::files(&[])?.iter().filter(|name| !name.starts_with("bench/figures/")) {
+        put(&root().join(name), &to.join(name))?;
     }
     Ok(())
 }
