@@ -1,6 +1,7 @@
 //! The parts of `cargo xtask`; the whole line's tests and benches use the testbed as well.
 
 pub mod bench;
+pub mod bill;
 pub mod demo;
 pub mod docs;
 pub mod images;

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 pub use architecture::Architecture;
 pub use author::Author;
 pub use error::BuildError;
+pub use kernel::FEATURES as KERNEL_FEATURES;
 pub use toolchain::{Origin, Toolchain};
 
 /// One thing that was done, for whoever watches.

@@ -5,7 +5,7 @@
 //! usr/share/fades/images/     the images, and signer.pub, by which nodes trust them
 //! usr/share/fades/kit/        the sources that `fades dmf` builds functions with
 //! usr/share/man/, usr/share/bash-completion/ and other shells': what `fades generate` makes
-//! usr/share/doc/fades/        licences, README, CHANGELOG
+//! usr/share/doc/fades/        licences, README, CHANGELOG; in sbom/ what each program and image is made of
 //! ```
 
 mod control;
@@ -22,6 +22,7 @@ use crate::images::{self, Images, RECIPES};
 use crate::known;
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::testbed::node::Programs;
+use crate::{bill, docs};
 
 /// Where completions of each shell are looked for, and under which name.
 const SHELLS: [(&str, &str); 3] = [
@@ -44,7 +45,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Packs these programs and images into a package in this folder; its file.
+/// Packs these programs and images into a package in this folder, the bills of materials beside it; its file.
 ///
 /// # Errors
 /// Something cannot be read or written, or a program that this needs failed.
@@ -72,6 +73,9 @@ pub fn make(programs: &Programs, images: &Images, folder: &Path) -> Result<PathB
         put(&root().join(name), &documents.join(name))?;
     }
     write(&documents.join("copyright"), control::COPYRIGHT.as_bytes())?;
+    let bills = documents.join("sbom");
+    bill::write(&bills)?;
+    docs::copy(&bills, &folder.join("sbom"), &|_| true)?;
     let size = modes(&tree)?;
     write(&tree.join("DEBIAN/control"), control::control(size).as_bytes())?;
     let package = folder.join(control::file_name());
