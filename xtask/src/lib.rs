@@ -1,5 +1,7 @@
 //! The parts of `cargo xtask`; the whole line's tests and benches use the testbed as well.
 
+#![forbid(unsafe_code)]
+
 pub mod bench;
 pub mod bill;
 pub mod demo;

@@ -1,5 +1,7 @@
 //! `cargo xtask`: sets up, builds, demonstrates, tests and measures.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use anyhow::Result;

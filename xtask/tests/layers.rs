@@ -32,3 +32,13 @@ fn documents_name_files_that_exist() -> Result<()> {
 fn every_build_is_locked() -> Result<()> {
     layers::every_build_is_locked()
 }
+
+#[test]
+fn unsafe_code_is_counted() -> Result<()> {
+    layers::unsafe_code_is_counted()
+}
+
+#[test]
+fn every_threat_has_its_tests() -> Result<()> {
+    layers::every_threat_has_its_tests()
+}

@@ -13,6 +13,8 @@
 //! To add a patch: put `NNNN-what-it-does.patch` into `images/kernel/patches`, its reason at its head, the diff (`-p1`) below.
 //! To move to another kernel: change the version in `images/kernel/source/Cargo.toml` and run `cargo generate-lockfile` there.
 
+#![forbid(unsafe_code)]
+
 mod architecture;
 mod archive;
 mod author;
