@@ -56,9 +56,9 @@ pub(crate) fn kernel_manifest(architecture: Architecture) -> Result<PathBuf> {
     Ok(library.with_file_name("source").join("Cargo.toml"))
 }
 
-/// The manifest beside every lock file that git knows, or would take up.
+/// The manifest beside every lock file that is part of this: what a fuzzer leaves behind is none.
 fn manifests() -> Result<Vec<PathBuf>> {
-    let locks = known::files(&["Cargo.lock", "*/Cargo.lock"])?;
+    let locks = known::tracked(&["Cargo.lock", "*/Cargo.lock"])?;
     let manifests: Vec<PathBuf> = locks.iter().map(|lock| root().join(lock).with_extension("toml")).collect();
     // The workspace's, the kernel's, and two of a bench.
     ensure!(manifests.len() >= 4, "git knows of {} lock files only", manifests.len());
