@@ -73,11 +73,7 @@ fn image(name: &str, package: &str, kernel: &Part, architecture: Architecture) -
 
 /// The patched kernel.
 fn kernel(manifest: &Path, architecture: Architecture) -> Result<Part> {
-    ensure!(
-        manifest.is_file(),
-        "{} is not there: of another kernel nobody knows the parts",
-        manifest.display()
-    );
+    ensure!(manifest.is_file(), "{} is not there", manifest.display());
     let (target, features) = (architecture.bare_target(), Some(KERNEL_FEATURES));
     let asked = Asked { manifest: manifest.to_owned(), packages: vec!["hermit-kernel"], target, features };
     Graph::of(&asked)?.part("hermit-kernel")

@@ -50,8 +50,11 @@ pub fn kernel() -> Result<()> {
     })
 }
 
-/// The manifest of the patched kernel that images for this architecture are linked with.
+/// The manifest of the patched kernel that images for this architecture are linked with, or of the checkout that is built instead.
 pub(crate) fn kernel_manifest(architecture: Architecture) -> Result<PathBuf> {
+    if let Some(checkout) = std::env::var_os("HERMIT_KERNEL_DIR") {
+        return Ok(PathBuf::from(checkout).join("Cargo.toml"));
+    }
     let library = Builder::new(&root(), &target()).architecture(architecture).kernel()?;
     Ok(library.with_file_name("source").join("Cargo.toml"))
 }

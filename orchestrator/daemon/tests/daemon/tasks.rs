@@ -109,17 +109,21 @@ async fn g9_every_way_to_fail_is_told_with_its_code() {
 /// Readings can be hidden in a result that is valid JSON; the policy bounds how many bytes that is.
 #[tokio::test(flavor = "multi_thread")]
 async fn g12_no_result_is_larger_than_the_policy_allows() {
-    let allowed = crate::support::policy()["result_bytes"].as_u64().unwrap();
+    const ALLOWED: usize = 2000;
     // With its quotes.
-    let of = |bytes: u64| format!("\"{}\"", "x".repeat(usize::try_from(bytes - 2).unwrap()));
-    let acts = [allowed, allowed + 1].map(|bytes| FunctionAct::Reduces(of(bytes)));
+    let of = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    let acts = [ALLOWED, ALLOWED + 1].map(|bytes| FunctionAct::Reduces(of(bytes)));
     let node = TestNode::with(Script::default().functions(acts), |config| config.limits.running = 1).await;
+    let mut policy = crate::support::policy();
+    policy["result_bytes"] = json!(ALLOWED);
+    let update = json!({ "policy": policy });
+    assert_eq!(node.admin("PUT", &format!("/v1/admin/issuers/{ISSUER}"), &update).await.status, 200);
     for number in 1..=2 {
         assert_eq!(node.submit(&node.signed(&id(number), |_| {})).await.status, 202);
         node.ended(&id(number)).await;
     }
     let result = async |number| node.local("GET", &format!("/v1/tasks/{}/result", id(number)), b"").await;
-    assert_eq!(result(1).await.json()["result"], of(allowed).trim_matches('"'));
+    assert_eq!(result(1).await.json()["result"], of(ALLOWED).trim_matches('"'));
     assert_eq!((node.ended(&id(2)).await["code"].as_str(), result(2).await.status), (Some("E5000"), 404));
 }
 
