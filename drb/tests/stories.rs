@@ -604,7 +604,7 @@ fn g11_a_function_may_die_at_any_chunk() {
     let mut dice = Dice::new(11);
     let many = documents(&data(&mut dice, 12, 60), 100);
     let answers = [answer(&many, &mut dice, 512), good(12)];
-    let small = |task| order(task, 1, Layout::MIN_BUDGET as u64);
+    let small = |task| order(task, 1, Layout::MIN_BUDGET);
     // So little more of the answer each time makes one more chunk at most; the function takes all there are, and dies.
     let (mut chunks, mut at) = (Vec::new(), 0);
     while at <= answers[0].len() {

@@ -27,7 +27,7 @@ fn word(rest: &str, before: Option<char>) -> Option<usize> {
         Some(block(rest))
     } else if rest.starts_with('"') {
         Some(quote(rest))
-    } else if rest.starts_with('r') && !is_behind_a_name || rest.starts_with("br") && !is_behind_a_name {
+    } else if !is_behind_a_name && (rest.starts_with('r') || rest.starts_with("br")) {
         raw(rest)
     } else if rest.starts_with('\'') {
         letter(rest)

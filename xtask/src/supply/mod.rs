@@ -1,7 +1,7 @@
 //! `cargo xtask supply`: what comes from others. Every lock file that git knows here is held to `deny.toml` by cargo-deny: licences, where
 //! packages come from, which are there twice; and RustSec's advisories, where they can be had.
 //!
-//! cargo-deny is a tool ([`crate::tool`]), built without its own client of git: it asks `git`, so nothing of TLS is built for it.
+//! cargo-deny is a tool, built below `target/tools` without its own client of git: it asks `git`, so nothing of TLS is built for it.
 
 mod deny;
 
