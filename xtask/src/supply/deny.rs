@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::stage::root;
 use crate::tool::Tool;
 
-const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", first: "a minute" };
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", first: "2 minutes" };
 
 /// What can be held without asking anybody.
 pub(super) const PACKAGES: &[&str] = &["licenses", "bans", "sources"];
