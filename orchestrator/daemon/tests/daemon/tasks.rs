@@ -57,7 +57,8 @@ async fn b5_a_defence_that_is_off_is_told_by_the_node_and_by_receipts() {
     let node = TestNode::new().await;
     node.submit(&node.signed(&id(1), |_| {})).await;
     node.ended(&id(1)).await;
-    let told = node.get("/v1/node").await.json()["defences"].clone();
+    let info = node.get("/v1/node").await.json();
+    let told = &info["defences"];
     let of = |on: bool| -> Vec<String> {
         let told = told.as_object().unwrap().iter().filter(|(_, is_on)| **is_on == on);
         told.map(|(name, _)| name.clone()).collect()
@@ -71,7 +72,11 @@ async fn b5_a_defence_that_is_off_is_told_by_the_node_and_by_receipts() {
     };
     assert_eq!(sorted(receipt.defences.on), of(true));
     assert_eq!(sorted(receipt.defences.off), of(false));
-    assert!(of(true).contains(&"strict-signatures".to_owned()), "{told}");
+    assert!(
+        of(true).contains(&"strict-signatures".to_owned()) && of(false) == ["monitor-landlock"],
+        "{told}"
+    );
+    assert_eq!(info["lacks"], json!({ "monitor-landlock": "it is a script" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
