@@ -2,7 +2,7 @@
 //! how late the honest are answered, and whether one that was accepted is lost. Node, services and attackers share this machine, and
 //! no limit of rates stands before the signatures, which is the worst that a flood can do.
 //!
-//! `cargo bench --package fades-bench --bench load -- SECONDS HONEST BAD`, both a second; without words a small one.
+//! `cargo bench --locked --package fades-bench --bench load -- SECONDS HONEST BAD`, both a second; without words a small one.
 //!
 //! An honest one that is late keeps its place in the schedule: its wait is counted from when it was due.
 #![expect(

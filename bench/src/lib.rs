@@ -4,6 +4,8 @@
 //! beside `budgets.toml`, and says which are over. To add a figure: measure it under a name `GROUP/NAME`, and give that
 //! name a line in `budgets.toml`; a test holds that every line there has its bench.
 
+#![forbid(unsafe_code)]
+
 pub mod budgets;
 pub mod criterion;
 

@@ -1,5 +1,7 @@
 //! The broker as a unikernel; on the host, the same as a process. Everything it decides is decided in the library.
 
+#![forbid(unsafe_code)]
+
 mod drive;
 
 use drive::Driver;

@@ -414,7 +414,7 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { cases: 1000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn every_operation_ends_once_and_right(seed: u64, tasks in 1_usize..6) {
+    fn b4_every_operation_ends_once_and_right(seed: u64, tasks in 1_usize..6) {
         let mut world = World::new(seed, tasks);
         world.run();
         world.plans.iter().for_each(Plan::check);

@@ -227,7 +227,7 @@ fn the_same_answer_makes_the_same_chunks_however_it_comes() {
 }
 
 #[test]
-fn strangers_are_few_and_do_not_stay() {
+fn g10_strangers_are_few_and_do_not_stay() {
     let limits = Limits { strangers: 3, ..Limits::default() };
     let mut broker = Broker::new(limits);
     let quiet = broker.function_connected(SOMEBODY, 0);
@@ -272,7 +272,7 @@ fn who_is_met_for_a_task_is_no_stranger() {
 }
 
 #[test]
-fn what_a_function_must_not_say() {
+fn g9_what_a_function_must_not_say() {
     let open = ToBroker::Open(Open { ticket: ticket(0) });
     let credit = |bytes| ToBroker::Credit(Credit { bytes });
     let mut damaged = messages(&[open.clone(), credit(5)]);
@@ -594,4 +594,57 @@ fn nothing_follows_abandonment() {
     story.told();
     assert!(story.ends.is_empty() && story.connects.is_empty() && story.closed == [function]);
     assert!(story.broker.function_output(function).is_empty());
+}
+
+/// However many chunks it has taken when it dies: its own operation fails, its source and its memory come back, and a neighbour
+/// is served to the end.
+#[test]
+fn g11_a_function_may_die_at_any_chunk() {
+    // A chunk holds points of one series.
+    let mut dice = Dice::new(11);
+    let many = documents(&data(&mut dice, 12, 60), 100);
+    let answers = [answer(&many, &mut dice, 512), good(12)];
+    let small = |task| order(task, 1, Layout::MIN_BUDGET);
+    // So little more of the answer each time makes one more chunk at most; the function takes all there are, and dies.
+    let (mut chunks, mut at) = (Vec::new(), 0);
+    while at <= answers[0].len() {
+        let mut story = Story::new(Limits::default());
+        story.retrieve(small(0));
+        let dying = story.function(0, 1 << 30);
+        let source = story.answering(0);
+        story.retrieve(small(1));
+        let neighbour = story.function(1, 1 << 30);
+        let other = story.answering(0);
+        story.give(source, &answers[0][..at], 0);
+        chunks.push(kinds(&story.drain(dying)).filter(|kind| *kind == Kind::Chunk).count());
+        let is_over = !story.ends.is_empty();
+
+        story.broker.function_closed(dying, 0);
+        story.told();
+        assert!(story.connects.iter().all(|(open, _)| *open != source), "its source is closed");
+        if !is_over {
+            assert_eq!((story.ends[0].0, story.failure(0).code), (0, Code::ClosedEarly), "{at}");
+        }
+        assert_eq!(story.broker.memory_of(key(0)), 0, "{at}");
+        story.give(other, &answers[1], 0);
+        story.drain(neighbour);
+        story.broker.source_closed(other, None, 0);
+        story.told();
+        assert!(
+            story.ends.len() == 2 && story.ends[1].0 == 1 && story.ends[1].2.is_ok(),
+            "{at}: {:?}",
+            story.ends
+        );
+        at += 40;
+    }
+    chunks.dedup();
+    // Before the first, behind the last, and at each between them.
+    assert!(chunks.len() > 5, "{chunks:?}");
+    assert_eq!(chunks, (0..=*chunks.last().unwrap()).collect::<Vec<_>>());
+}
+
+fn kinds(bytes: &[u8]) -> impl Iterator<Item = Kind> {
+    let mut decoder = Decoder::data();
+    decoder.push(bytes);
+    std::iter::from_fn(move || decoder.next().unwrap().map(|frame| frame.kind))
 }

@@ -1,11 +1,13 @@
 //! `cargo xtask`: sets up, builds, demonstrates, tests and measures.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use anyhow::Result;
 use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, docs, images, lab, package, prepush, setup, test, torture};
+use xtask::{bench, demo, docs, images, lab, package, prepush, setup, supply, test, torture};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -22,7 +24,8 @@ cargo xtask COMMAND
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
                          a console never is
-  prepush                fmt, clippy with warnings denied, layers, docs
+  prepush                fmt, clippy with warnings denied, layers, supply, docs
+  supply                 licences, sources and duplicates of every package in our lock files, and RustSec's advisories
   docs                   build the book of docs/ into target/book, with its reference, and check its links
   package                a Debian package: programs, images, kit, completions, man pages; into target/package
   images [--target x86_64|aarch64]
@@ -68,7 +71,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         // Options of `test` go to cargo, which has a help of its own.
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
         [
-            "setup" | "images" | "docs" | "package" | "prepush" | "bench" | "figures" | "machines"
+            "setup" | "images" | "docs" | "package" | "prepush" | "supply" | "bench" | "figures" | "machines"
             | "torture",
             options @ ..,
         ] if options.iter().any(|word| is_help(word)) => {
@@ -110,6 +113,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
         },
         ["prepush"] => prepush::run()?,
+        ["supply"] => supply::run()?,
         ["bench", options @ ..] => match bench::Options::parse(options) {
             Ok(options) => bench::run(&options)?,
             Err(error) => return Ok(misused(&error.to_string(), HELP)),

@@ -1,9 +1,9 @@
-//! What must hold before a push: format, lints, layers, documents.
+//! What must hold before a push: format, lints, layers, what comes from others, documents.
 
 use anyhow::Result;
 
 use crate::stage::{cargo, check, stage};
-use crate::{layers, setup};
+use crate::{layers, setup, supply};
 
 /// Runs all of it, in the order of what is quickest to mend.
 ///
@@ -24,6 +24,7 @@ pub fn run() -> Result<()> {
         ]))
     })?;
     stage("layers", layers::check)?;
+    supply::run()?;
     stage("docs", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
         check(command.env("RUSTDOCFLAGS", "--deny warnings"))

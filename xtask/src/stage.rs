@@ -27,10 +27,19 @@ pub fn building<T>(name: &str, first: &str, work: impl FnOnce() -> Result<T>) ->
     stage(name, work)
 }
 
-/// A cargo command in the workspace's root, with the host's own toolchain.
+/// Commands of cargo that look at no lock file.
+const UNLOCKED: [&str; 1] = ["fmt"];
+
+/// A cargo command in the workspace's root, with the host's own toolchain, and with the packages that the lock file names or not at all.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
+    command.current_dir(root());
+    let (first, others) = arguments.split_at(1.min(arguments.len()));
+    command.args(first);
+    if !first.iter().any(|word| UNLOCKED.contains(word)) {
+        command.arg("--locked");
+    }
+    command.args(others);
     command
 }
 

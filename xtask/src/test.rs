@@ -4,7 +4,7 @@ use anyhow::Result;
 use fades_image_build::Architecture;
 
 use crate::stage::{building, cargo, check, stage};
-use crate::{docs, images, lab, setup};
+use crate::{docs, images, lab, setup, supply};
 
 /// Set to anything, it leaves out the labs.
 const NO_LAB: &str = "FADES_NO_LAB";
@@ -16,6 +16,7 @@ const NO_LAB: &str = "FADES_NO_LAB";
 /// The first stage that fails.
 pub fn run(options: &[&str]) -> Result<()> {
     build()?;
+    supply::kernel()?;
     docs::run_built()?;
     stage("host tests", || {
         let mut arguments = vec!["test", "--workspace", "--exclude", "xtask", "--all-features"];

@@ -130,7 +130,7 @@ impl Row {
     fn again(&self, seed: u64) -> String {
         let more = self.more.map(|(name, value)| format!("{name}={value} ")).unwrap_or_default();
         let Self { package, program, test, .. } = self;
-        format!("FADES_SEED={seed} {more}cargo test -p {package} --test {program} -- --exact {test}")
+        format!("FADES_SEED={seed} {more}cargo test --locked -p {package} --test {program} -- --exact {test}")
     }
 }
 
@@ -198,7 +198,9 @@ mod tests {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }
         assert!(
-            ROWS[1].again(7).starts_with("FADES_SEED=7 FADES_HOSTILE=1000000 cargo test -p fades-daemon")
+            ROWS[1]
+                .again(7)
+                .starts_with("FADES_SEED=7 FADES_HOSTILE=1000000 cargo test --locked -p fades-daemon")
         );
     }
 }

@@ -112,7 +112,7 @@ fn broker(bed: &Bed) -> u32 {
 }
 
 #[test]
-fn each_fault_has_its_cause_and_leaves_nothing() {
+fn g5_each_fault_has_its_cause_and_leaves_nothing() {
     let bed = Bed::start("faults-alone", POINTS);
     bed.add_faulty();
     let broker = broker(&bed);
@@ -140,7 +140,7 @@ fn each_fault_has_its_cause_and_leaves_nothing() {
 }
 
 #[test]
-fn neighbours_of_functions_that_misbehave_do_not_notice() {
+fn g4_neighbours_of_functions_that_misbehave_do_not_notice() {
     let bed = Bed::start("faults-together", POINTS);
     bed.add_faulty();
     let broker = broker(&bed);
@@ -187,7 +187,7 @@ fn beside_a_neighbour(bed: &Bed, parameters: &str) -> (i32, Value) {
 /// What a function writes into the memory that it shares, and how often it rings, is its own affair: a neighbour's task goes on
 /// beside it, and the broker lives.
 #[test]
-fn who_scribbles_over_its_region_or_rings_without_end_harms_itself() {
+fn g2_who_scribbles_over_its_region_or_rings_without_end_harms_itself() {
     if on_xen() {
         eprintln!("skipped: functions have no regions here");
         return;

@@ -143,7 +143,7 @@ fn reached_by_two(bed: &Bed, forbidden: &[SocketAddrV4]) -> Vec<Value> {
 }
 
 #[test]
-fn functions_reach_nobody_but_their_broker() {
+fn g8_functions_reach_nobody_but_their_broker() {
     // They have a network only if the node is told so.
     let bed = Bed::with("isolation", POINTS, &[("network_only", "true"), COLD]);
     let bait = Bait::new();
@@ -177,7 +177,7 @@ fn functions_reach_nobody_but_their_broker() {
 
 /// What they may have, data and control, goes through memory, and on Xen through XenStore: the task itself shows that.
 #[test]
-fn functions_that_share_memory_with_their_broker_have_no_network_at_all() {
+fn g8_functions_that_share_memory_with_their_broker_have_no_network_at_all() {
     let bed = Bed::start("isolation-near", POINTS);
     let bait = Bait::new();
     let forbidden = forbidden(&bed, bait.port());
@@ -228,7 +228,7 @@ fn regions(pid: u32) -> (usize, usize) {
 }
 
 #[test]
-fn a_guests_process_has_its_own_links_and_no_internet_socket() {
+fn g8_a_guests_process_has_its_own_links_and_no_internet_socket() {
     let bed = Bed::start("isolation-host", 1_000);
     bed.add_faulty();
     std::thread::scope(|scope| {

@@ -27,3 +27,18 @@ fn no_backend_knows_another_and_only_wiring_names_them() -> Result<()> {
 fn documents_name_files_that_exist() -> Result<()> {
     layers::documents_name_files_that_exist()
 }
+
+#[test]
+fn every_build_is_locked() -> Result<()> {
+    layers::every_build_is_locked()
+}
+
+#[test]
+fn unsafe_code_is_counted() -> Result<()> {
+    layers::unsafe_code_is_counted()
+}
+
+#[test]
+fn every_threat_has_its_tests() -> Result<()> {
+    layers::every_threat_has_its_tests()
+}

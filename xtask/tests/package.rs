@@ -53,6 +53,7 @@ fn what_is_in_the_package_works_from_where_it_is_unpacked() {
     }
     shells_know_it(&there);
     nothing_is_secret(&there);
+    each_says_what_it_is_made_of(&there);
     for name in ["LICENSE-MIT", "LICENSE-APACHE", "copyright"] {
         assert!(there.join("usr/share/doc/fades").join(name).is_file(), "{name}");
     }
@@ -76,6 +77,20 @@ fn shells_know_it(there: &Path) {
         let text = fs::read_to_string(there.join("usr/share").join(name)).unwrap();
         assert!(text.contains(words), "{name}");
     }
+}
+
+/// That the bills are complete is tested where they are made, but for the kernel, which is built by now.
+fn each_says_what_it_is_made_of(there: &Path) {
+    let bill = |name: &str| {
+        fs::read_to_string(there.join("usr/share/doc/fades/sbom").join(format!("{name}.cdx.json"))).unwrap()
+    };
+    for recipe in RECIPES {
+        let text = bill(recipe.name);
+        for part in [recipe.package, "fades-loader", "hermit-kernel", "smoltcp", "fdt", "rust-std"] {
+            assert!(text.contains(&format!("\"name\": \"{part}\"")), "{}: {part}", recipe.name);
+        }
+    }
+    assert!(bill("fades").contains("reqwest") && bill("fadesd").contains("redb"));
 }
 
 /// A checkout has keys in it; none is anybody else's.

@@ -51,7 +51,7 @@ fn assert_went_well(service: &Service, id: &str) {
 }
 
 #[test]
-fn an_influxdb_that_errs_stops_dies_or_is_gone_fails_its_own_tasks_only() {
+fn b4_an_influxdb_that_errs_stops_dies_or_is_gone_fails_its_own_tasks_only() {
     let bed = Bed::start("sources", 20_000);
     let service = Service::of(bed.node());
     let other = Influx::start(&bed.node().folder().join("other-influx")).unwrap();
@@ -306,7 +306,7 @@ const SCRIPTS: &[(&str, Script, &[&str], &str, u32)] = &[
 ];
 
 #[test]
-fn every_wrong_answer_has_its_code_and_troubles_nobody_else() {
+fn b4_every_wrong_answer_has_its_code_and_troubles_nobody_else() {
     let bed = Bed::start("scripted", 20_000);
     let service = Service::of(bed.node());
     let elsewhere = Scripted::start(|_, _| Ok(()), Arc::new(Stage { elsewhere: String::new() }));
@@ -340,7 +340,7 @@ fn every_wrong_answer_has_its_code_and_troubles_nobody_else() {
 }
 
 #[test]
-fn an_endless_answer_ends_with_the_tasks_time_and_in_bounded_memory() {
+fn b4_an_endless_answer_ends_with_the_tasks_time_and_in_bounded_memory() {
     let bed = Bed::start("endless", 20_000);
     let service = Service::of(bed.node());
     let source = Scripted::start(

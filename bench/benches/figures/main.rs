@@ -1,4 +1,4 @@
-//! All benches that need no guest: `cargo bench -p fades-bench [-- FILTER]`, or `cargo xtask bench` for everything.
+//! All benches that need no guest: `cargo bench --locked -p fades-bench [-- FILTER]`, or `cargo xtask bench` for everything.
 #![expect(clippy::unwrap_used, reason = "a bench may stop at any error")]
 
 mod accept;

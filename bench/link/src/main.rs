@@ -3,6 +3,8 @@
 //!
 //! `FADES_ROLE=drb` sends as many bytes as the order's budget says; `FADES_ROLE=dmf` takes them and reports like any function.
 
+#![forbid(unsafe_code)]
+
 mod send;
 mod take;
 

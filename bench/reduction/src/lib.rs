@@ -4,6 +4,8 @@
 //! No I/O and no clock, so that the same code is a plain process (`bench/examples/plain.rs`) and a Wasm module
 //! (`bench/wasm/module`).
 
+#![forbid(unsafe_code)]
+
 use dmf_reduce::session::Session;
 use dmf_stats::Stats;
 use fades_drb::columns::Columns;

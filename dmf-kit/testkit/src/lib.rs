@@ -6,6 +6,8 @@
 //! - [`reduce`]: a few points, straight into the function, in batches of every size.
 //! - [`program()`]: tasks for the command line.
 
+#![forbid(unsafe_code)]
+
 mod broker;
 mod feed;
 mod periods;

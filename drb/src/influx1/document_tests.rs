@@ -120,7 +120,7 @@ fn documents_in_every_split_and_capacity() {
 }
 
 #[test]
-fn every_cut_is_noticed() {
+fn b4_every_cut_is_noticed() {
     let bytes = real();
     let whole: Vec<usize> = (0..bytes.len()).filter(|cut| parse(&bytes[..*cut], 7, 4).is_ok()).collect();
     assert_eq!(whole, [] as [usize; 0]);
@@ -167,7 +167,7 @@ fn the_source_s_own_words() {
 }
 
 #[test]
-fn values_that_are_no_numbers_name_series_and_time() {
+fn b4_values_that_are_no_numbers_name_series_and_time() {
     for (value, found) in [
         (&b"\xa3hey"[..], "a text"),
         (b"\xc3", "a boolean"),
@@ -234,7 +234,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_damage_makes_it_panic(place in 0_usize..160, byte: u8, step in 1_usize..40) {
+    fn b4_no_damage_makes_it_panic(place in 0_usize..160, byte: u8, step in 1_usize..40) {
         let mut bytes = real();
         let place = place % bytes.len();
         bytes[place] = byte;

@@ -1,7 +1,7 @@
 //! Builds what its arguments name (`kernel`, `loader`, or packages) and prints where it is. An architecture's name before all of
 //! them: for that one.
 //!
-//! `cargo run -p fades-image-build --example build -- loader fades-probe-hello`
+//! `cargo run --locked -p fades-image-build --example build -- loader fades-probe-hello`
 #![expect(clippy::print_stdout, reason = "a program for the command line")]
 
 use std::error::Error;

@@ -50,7 +50,7 @@ impl Architecture {
     }
 
     /// What the kernel is written for. It must not touch vector registers: those are the application's.
-    pub(crate) const fn kernel_target(self) -> &'static str {
+    pub const fn kernel_target(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-none",
             Self::Aarch64 => "aarch64-unknown-none-softfloat",
@@ -58,11 +58,12 @@ impl Architecture {
     }
 
     /// What the loader is built for.
-    pub(crate) const fn bare_target(self) -> &'static str {
+    pub const fn bare_target(self) -> &'static str {
         self.kernel_target()
     }
 
-    pub(crate) const fn guest_target(self) -> &'static str {
+    /// What applications are built for.
+    pub const fn guest_target(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-hermit",
             Self::Aarch64 => "aarch64-unknown-hermit",

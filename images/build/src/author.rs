@@ -101,7 +101,11 @@ impl Author {
 /// workspace.
 pub(crate) fn describe(builder: &Builder, folder: &Path, package: &str) -> Result<Vec<u8>, BuildError> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(folder).args(["run", "--quiet", "--package", package, "--", "describe"]);
+    cargo.current_dir(folder).arg("run");
+    if folder == builder.workspace_root() {
+        cargo.arg("--locked");
+    }
+    cargo.args(["--quiet", "--package", package, "--", "describe"]);
     run::output(&format!("asking {package} what it takes and gives"), &mut cargo, builder.verbose)
 }
 

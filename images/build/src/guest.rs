@@ -98,6 +98,10 @@ fn cargo(
         "--package",
         package,
     ]);
+    if folder == builder.workspace_root() {
+        // An author's lock file is the author's, and grows by what the kit takes.
+        cargo.arg("--locked");
+    }
     cargo.args(["--target", target]).arg(format!("-Zbuild-std={std}"));
     cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
     cargo.arg("--target-dir").arg(builder.guest_dir());

@@ -13,7 +13,7 @@ use crate::{Builder, archive, run};
 
 /// What a guest needs, and nothing more: one processor, virtio-net by PCI, TCP. No ACPI, no DHCP, no UDP, no file systems.
 /// `fsgsbase` is of x86-64 alone, and nothing elsewhere.
-const FEATURES: &str = "pci,tcp,fsgsbase";
+pub const FEATURES: &str = "pci,tcp,fsgsbase";
 /// To be changed when the steps below change what comes out of the same inputs.
 const RECIPE: &str = "3";
 /// Limits of the network stack, which its build script reads: a broker talks to more than 8 functions at once, and an evicted

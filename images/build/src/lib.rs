@@ -13,6 +13,8 @@
 //! To add a patch: put `NNNN-what-it-does.patch` into `images/kernel/patches`, its reason at its head, the diff (`-p1`) below.
 //! To move to another kernel: change the version in `images/kernel/source/Cargo.toml` and run `cargo generate-lockfile` there.
 
+#![forbid(unsafe_code)]
+
 mod architecture;
 mod archive;
 mod author;
@@ -30,6 +32,7 @@ use std::time::{Duration, Instant};
 pub use architecture::Architecture;
 pub use author::Author;
 pub use error::BuildError;
+pub use kernel::FEATURES as KERNEL_FEATURES;
 pub use toolchain::{Origin, Toolchain};
 
 /// One thing that was done, for whoever watches.

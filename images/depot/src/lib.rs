@@ -14,6 +14,8 @@
 //!
 //! To add a kind of place: a variant of [`Place`] with its scheme, a file beside `folder.rs`, an arm in [`push`] and [`pull`].
 
+#![forbid(unsafe_code)]
+
 pub mod bundle;
 mod check;
 mod error;

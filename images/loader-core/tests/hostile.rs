@@ -70,7 +70,7 @@ fn each_processor_has_relocations_of_its_own_and_refuses_the_others_files() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn b2_what_is_wrong_is_named() {
     let mut sample = Sample::default();
     sample.data.memory_len = MAX_IMAGE + 1;
     assert_eq!(why(&sample), "it ends beyond the largest image");
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_a_good_file_panics(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
+    fn b2_no_change_of_a_good_file_panics(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12)) {
         let mut file = Sample::default().file();
         for (at, byte) in changes {
             let at = at.index(file.len().min(0x500));
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn no_value_of_a_segment_panics(
+    fn b2_no_value_of_a_segment_panics(
         offset in edges(), address in edges(), file_len in edges(), memory_len in edges(), align in edges(), entry in edges(),
     ) {
         let mut sample = Sample::default();

@@ -5,6 +5,8 @@
 //!
 //! A new key in the manifest means a new schema, once there was a release: add it beside `fades.image.v1` in [`manifest`].
 
+#![forbid(unsafe_code)]
+
 mod error;
 pub mod image;
 mod inspect;

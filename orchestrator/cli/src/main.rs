@@ -3,6 +3,8 @@
 //! One file per group of commands under [`commands`], each with its arguments, what it asks a node, and how it
 //! shows the answer. To add a command: its arguments and `run` there, its line in [`commands::Command`].
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod context;
 mod exit;

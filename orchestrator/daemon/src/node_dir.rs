@@ -160,7 +160,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_folder_has_one_daemon_and_no_onlookers() {
+    fn b5_a_folder_has_one_daemon_and_no_onlookers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         assert!(matches!(NodeDir::open(path), Err(NodeDirError::NotOne { .. })));

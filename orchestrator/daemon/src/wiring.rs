@@ -206,6 +206,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_defence_around_monitors_can_be_explained() {
+        for name in AroundMonitors::ALL.map(AroundMonitors::name) {
+            assert!(fades_api::http::defence_words(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn what_a_machine_does_not_give_is_told_and_refused_where_that_is_asked_for() {
         assert_eq!(around(None), [], "a domain has no monitor here");
         let defences = around(Some(&Jail::bare()));

@@ -1,4 +1,4 @@
-//! Measures the virtual network on this machine: `cargo run --release -p fades-net --features testpeer --example measure`.
+//! Measures the virtual network on this machine: `cargo run --locked --release -p fades-net --features testpeer --example measure`.
 //! Guests are threads of this process, so their work is in the figures too.
 #![expect(
     clippy::print_stdout,

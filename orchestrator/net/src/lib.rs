@@ -17,6 +17,8 @@
 //! To add a kind of traffic: a rule and a row of its table test in `policy`, a [`Reason`] if it can be refused in a new
 //! way, and if the gateway ends it, a branch in `gateway::Gateway::packet`.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod command;
 mod config;

@@ -140,7 +140,7 @@ fn what_passes() {
 }
 
 #[test]
-fn what_does_not_pass_and_why() {
+fn g7_what_does_not_pass_and_why() {
     use Role::{Broker, Function};
     let good = || syn(FUNCTION, BROKER, DATA_PORT);
     let request = || arp(ArpOperation::Request, FUNCTION, GATEWAY);
@@ -270,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn any_bytes_have_a_verdict(frame in proptest::collection::vec(any::<u8>(), 0..200), role in any::<bool>()) {
+    fn g7_any_bytes_have_a_verdict(frame in proptest::collection::vec(any::<u8>(), 0..200), role in any::<bool>()) {
         let _ = verdict(if role { Role::Broker } else { Role::Function }, &frame);
     }
 

@@ -110,7 +110,7 @@ fn a_daemon_that_does_not_consume_closes_the_window() {
 }
 
 #[test]
-fn a_guest_that_does_not_read_control_is_congested_not_endless() {
+fn g10_a_guest_that_does_not_read_control_is_congested_not_endless() {
     let net = start();
     let peer = net.peer(Role::Function);
     peer.set_buffer(16 << 10);
@@ -187,7 +187,7 @@ fn floods_at_the_gateway_cost_their_neighbours_little() {
 }
 
 #[test]
-fn half_open_connections_make_way() {
+fn g10_half_open_connections_make_way() {
     let net = start();
     let peer = net.peer(Role::Function);
     // It never hears the answer to its SYN.

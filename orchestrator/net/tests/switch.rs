@@ -65,7 +65,7 @@ fn four_functions_at_once() {
 }
 
 #[test]
-fn functions_reach_neither_each_other_nor_the_host_nor_the_outside() {
+fn g8_functions_reach_neither_each_other_nor_the_host_nor_the_outside() {
     let net = start();
     let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = net.source("s", host.local_addr().unwrap());
@@ -103,7 +103,7 @@ fn frame(from: Ipv4Addr, to: [u8; 6], kind: u16, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn lies_and_storms_are_counted_and_harm_nobody() {
+fn g7_lies_and_storms_are_counted_and_harm_nobody() {
     let net = start();
     let broker = net.peer(Role::Broker);
     let listener = broker.listen(DATA_PORT).unwrap();
@@ -164,7 +164,7 @@ fn a_lying_length_closes_the_port_and_only_it() {
 }
 
 #[test]
-fn a_slow_receiver_does_not_hold_up_others() {
+fn g10_a_slow_receiver_does_not_hold_up_others() {
     let net = start();
     let broker = net.peer(Role::Broker);
     let (slow, fast) = (net.peer(Role::Function), net.peer(Role::Function));

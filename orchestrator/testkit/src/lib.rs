@@ -6,6 +6,8 @@
 //!
 //! To add a fault: a variant in [`BrokerAct`] or [`FunctionAct`], its line in `guest.rs`, its case in `tests/shell.rs`.
 
+#![forbid(unsafe_code)]
+
 mod backend;
 mod guest;
 mod line;

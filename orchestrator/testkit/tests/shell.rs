@@ -37,7 +37,7 @@ fn many_tasks_run_at_once_and_nothing_is_left() {
 }
 
 #[test]
-fn every_fault_of_a_function_fails_its_task_only() {
+fn g4_every_fault_of_a_function_fails_its_task_only() {
     let acts = [
         (FunctionAct::FailsToStart, codes::GUEST_START_FAILED),
         (FunctionAct::NeverReady, codes::GUEST_BOOT_TIMED_OUT),

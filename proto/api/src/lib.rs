@@ -5,6 +5,8 @@
 //! daemon's router is tested against that table and `/openapi.json` is made from it. To add a reason, see [`codes`]. To add
 //! a key to the wrapper, see [`task`].
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "client")]
 pub mod client;
 pub mod codes;

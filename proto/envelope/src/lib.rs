@@ -14,6 +14,8 @@
 //!
 //! A new purpose: add it to [`Purpose`], with its own aad and content type; the tests walk [`Purpose::ALL`].
 
+#![forbid(unsafe_code)]
+
 mod cbor;
 mod digest;
 mod envelope;

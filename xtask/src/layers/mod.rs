@@ -1,9 +1,15 @@
 //! Holds the table of floors: every arrow runs down, and guest and host meet only in the contracts. Holds as well that the
-//! documents name files that exist.
+//! documents name files that exist, and that every build is locked, that
+//! unsafe code is counted, and that every threat has its tests.
 //!
 //! In the library, so that `cargo xtask prepush` need not build the tests of the whole line for it.
 
+mod code;
 mod documents;
+mod locked;
+mod table;
+mod threats;
+mod unsafe_code;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +19,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 pub use self::documents::documents_name_files_that_exist;
+pub use self::locked::every_build_is_locked;
+pub use self::threats::every_threat_has_its_tests;
+pub use self::unsafe_code::unsafe_code_is_counted;
 use crate::stage::{cargo, root};
 
 /// Top folders and their floors. `xtask` stands above everything: it drives what the others build.
@@ -59,7 +68,10 @@ pub fn check() -> Result<()> {
     guest_and_host_meet_in_the_contracts_only()?;
     core_knows_no_runtime_no_files_no_clock()?;
     no_backend_knows_another_and_only_wiring_names_them()?;
-    documents_name_files_that_exist()
+    documents_name_files_that_exist()?;
+    every_build_is_locked()?;
+    unsafe_code_is_counted()?;
+    every_threat_has_its_tests()
 }
 
 /// Crates depend on crates of lower floors, or of their own folder.

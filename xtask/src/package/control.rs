@@ -13,9 +13,11 @@ License: MIT or Apache-2.0
 Comment: The texts lie beside this file: LICENSE-MIT, LICENSE-APACHE.
 
 Files: usr/share/fades/images/*
-Copyright: the authors of Fades; the Hermit project
-License: MIT or Apache-2.0
-Comment: Images contain the Hermit kernel, with patches that are among the kit's sources.
+Copyright: the authors of Fades; the Hermit project; the authors of fdt
+License: (MIT or Apache-2.0) and MPL-2.0
+Comment: Images contain the Hermit kernel, with patches that are among the kit's sources. The kernel reads device trees with the
+ crate fdt, which is under the Mozilla Public License 2.0 and is not changed: its source is at https://github.com/repnop/fdt, in
+ the version that sbom names. What each program and image is made of, and under which licence, stands in sbom beside this file.
 ";
 
 /// The package's file.

@@ -5,7 +5,7 @@
 //! usr/share/fades/images/     the images, and signer.pub, by which nodes trust them
 //! usr/share/fades/kit/        the sources that `fades dmf` builds functions with
 //! usr/share/man/, usr/share/bash-completion/ and other shells': what `fades generate` makes
-//! usr/share/doc/fades/        licences, README, CHANGELOG
+//! usr/share/doc/fades/        licences, README, CHANGELOG; in sbom/ what each program and image is made of
 //! ```
 
 mod control;
@@ -19,8 +19,10 @@ use anyhow::{Context, Result, ensure};
 use fades_image_build::Architecture;
 
 use crate::images::{self, Images, RECIPES};
+use crate::known;
 use crate::stage::{building, cargo, check, root, stage, target};
 use crate::testbed::node::Programs;
+use crate::{bill, docs};
 
 /// Where completions of each shell are looked for, and under which name.
 const SHELLS: [(&str, &str); 3] = [
@@ -43,7 +45,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Packs these programs and images into a package in this folder; its file.
+/// Packs these programs and images into a package in this folder, the bills of materials beside it; its file.
 ///
 /// # Errors
 /// Something cannot be read or written, or a program that this needs failed.
@@ -71,6 +73,9 @@ pub fn make(programs: &Programs, images: &Images, folder: &Path) -> Result<PathB
         put(&root().join(name), &documents.join(name))?;
     }
     write(&documents.join("copyright"), control::COPYRIGHT.as_bytes())?;
+    let bills = documents.join("sbom");
+    bill::write(&bills)?;
+    docs::copy(&bills, &folder.join("sbom"), &|_| true)?;
     let size = modes(&tree)?;
     write(&tree.join("DEBIAN/control"), control::control(size).as_bytes())?;
     let package = folder.join(control::file_name());
@@ -95,23 +100,11 @@ fn told(fades: &Path, tree: &Path) -> Result<()> {
     write(&tree.join("usr/share/man/man8/fadesd.8"), include_bytes!("fadesd.8"))
 }
 
-/// The kit: what git knows of this checkout, or would take up. So nothing that was built, and no key.
+/// The kit: the sources of this checkout.
 fn sources(to: &Path) -> Result<()> {
-    let mut git = Command::new("git");
-    // A checkout may be somebody else's, as in CI; names of files are all that is asked of it.
-    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    git.current_dir(root());
-    let listed = git.output().context("start git")?;
-    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
-    let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
     // Figures are not built with, and are the larger half.
-    let wanted = |name: &&str| !name.is_empty() && !name.starts_with("bench/figures/");
-    for name in names.split('\0').filter(wanted) {
-        let from = root().join(name);
-        // listed, and removed since
-        if from.is_file() {
-            put(&from, &to.join(name))?;
-        }
+    for name in known::files(&[])?.iter().filter(|name| !name.starts_with("bench/figures/")) {
+        put(&root().join(name), &to.join(name))?;
     }
     Ok(())
 }

@@ -148,7 +148,7 @@ fn control_lost(ended: &Ended) {
 }
 
 #[test]
-fn a_guest_that_computes_without_end_answers_pings_until_it_is_killed() {
+fn g4_a_guest_that_computes_without_end_answers_pings_until_it_is_killed() {
     let (machine, mut peer) = connect("loop", SELDOM);
     for nonce in 1..=10 {
         let begun = Instant::now();

@@ -9,6 +9,8 @@
 //! which is `null` as long as the baseline has no spread, or the period no values. A group that is silent in a period stays in the
 //! baseline, and in the result.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 
 use dmf_kit::prelude::*;

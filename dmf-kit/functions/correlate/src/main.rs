@@ -5,6 +5,8 @@
 //! points of exactly one time. Result: `fades.correlate.v1`: of each group Pearson's r, covariance and least squares line of each two
 //! operations, and the trend of each, all over the rows; and of each operation how many points were in no row.
 
+#![forbid(unsafe_code)]
+
 use dmf_kit::prelude::*;
 use dmf_kit::{Fit, Line};
 

@@ -4,6 +4,8 @@
 //! value is within `relative_accuracy` times itself of a value of that rank; magnitudes below [`Quantiles::SMALLEST`] count as zero.
 //! The sketch's size follows the spread of the values, not their number.
 
+#![forbid(unsafe_code)]
+
 use dmf_kit::QuantileList;
 use dmf_kit::prelude::*;
 

@@ -4,6 +4,8 @@
 //! Parameters: none. Result: `fades.record.v1`, per group its times (nanoseconds since 1970, i64) and its values (f64), both as
 //! little-endian bytes in base64url without padding: 21.4 bytes a point, and exact. The state is as large as the data.
 
+#![forbid(unsafe_code)]
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use dmf_kit::prelude::*;
 

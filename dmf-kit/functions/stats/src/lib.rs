@@ -2,6 +2,8 @@
 //!
 //! Parameters: none. Result: `fades.stats.v1`, a row of [`Summary`] per group.
 
+#![forbid(unsafe_code)]
+
 use dmf_kit::prelude::*;
 
 /// The state: moments per group.

@@ -4,6 +4,8 @@
 //! every 10 minutes. Windows begin at multiples of the step (without one, of `every`) since 1970, UTC, as InfluxDB's `GROUP BY time()` has them.
 //! Result: `fades.window.v1`; windows without points are left out.
 
+#![forbid(unsafe_code)]
+
 use dmf_kit::prelude::*;
 
 /// What the wrapper says.

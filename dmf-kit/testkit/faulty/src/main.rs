@@ -1,6 +1,8 @@
 //! `faulty`: misbehaves in every way it is told to, so that tests see what becomes of the task, the guest and its
 //! neighbours. Never shipped.
 
+#![forbid(unsafe_code)]
+
 #[cfg_attr(not(target_os = "hermit"), path = "no_domain.rs")]
 mod domain;
 mod reach;

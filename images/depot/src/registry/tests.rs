@@ -187,7 +187,7 @@ fn who_is_spoken_to_plainly_leads_nowhere() {
 }
 
 #[test]
-fn answers_without_an_end_are_not_read_to_it() {
+fn b2_answers_without_an_end_are_not_read_to_it() {
     let endless = || ("200 OK".to_owned(), None);
     for part in ["/tags/list", "/manifests/", "/blobs/"] {
         let server = Server::start(move |line| match line.contains(part) {

@@ -29,7 +29,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_an_image_is_accepted(
+    fn b2_no_change_of_an_image_is_accepted(
         at in any::<proptest::sample::Index>(),
         cut in 0usize..20,
         insert in proptest::collection::vec(any::<u8>(), 0..20),

@@ -24,7 +24,7 @@ fn refusal(bytes: &[u8]) -> ImageError {
 }
 
 #[test]
-fn the_file_around_the_parts() {
+fn b2_the_file_around_the_parts() {
     let good = image();
     let envelope = &sign(&key(), Purpose::Image, manifest_text().as_bytes())[..];
     let (loader, application) = (loader(), application());
@@ -84,7 +84,7 @@ fn the_file_around_the_parts() {
 }
 
 #[test]
-fn truncated_anywhere() {
+fn b2_truncated_anywhere() {
     let good = image();
     let header_and_envelope = good.len() - loader().len() - application().len();
     let sampled = (header_and_envelope..good.len()).step_by(97).chain([good.len() - 1]);
@@ -95,7 +95,7 @@ fn truncated_anywhere() {
 }
 
 #[test]
-fn changed_anywhere() {
+fn b2_changed_anywhere() {
     let good = image();
     let parts = good.len() - loader().len() - application().len();
     let sampled = (parts..good.len()).step_by(41).chain([good.len() - 1]);
@@ -113,7 +113,7 @@ fn changed_anywhere() {
 }
 
 #[test]
-fn a_manifest_that_lies_about_its_parts() {
+fn b2_a_manifest_that_lies_about_its_parts() {
     let (loader, application) = (loader(), application());
     let text = manifest_text();
     let (parts, other) = (loader.len() + application.len(), Digest::of(b"other").to_string());
@@ -149,7 +149,7 @@ fn a_manifest_that_lies_about_its_parts() {
 }
 
 #[test]
-fn a_genuine_image_that_is_not_wanted() {
+fn b2_a_genuine_image_that_is_not_wanted() {
     let bytes = image();
     let image = open(&bytes).unwrap().verify(&key().public()).unwrap();
     let good = Wanted {

@@ -1,4 +1,5 @@
 //! Probe: does an application boot, and what was it told? Prints its arguments and `SUCCESS`.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the console is the answer")]
 
 fn main() {

@@ -2,6 +2,7 @@
 //!
 //! Prints one line per answer, the figures that others wait for, and `SUCCESS`. With `PROBE_PORT` it then serves connections
 //! there, each in a thread of its own, and answers each line that it reads with the same line; a line `end` ends the probe.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the console is the answer")]
 
 use std::error::Error;

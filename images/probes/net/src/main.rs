@@ -3,6 +3,7 @@
 //! Told by its environment: `PROBE_MODE` is `send`, `receive` or `echo`; `PROBE_PEER` is the address to connect to
 //! (`send`), `PROBE_PORT` the port to listen at (`receive`, `echo`); `PROBE_MIB` how much to send. Prints what was
 //! carried, how fast, and `SUCCESS`.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the console is the answer")]
 
 use std::env::var;

@@ -13,6 +13,8 @@
 //! | `wait` | it waits to be told to end | exit code 0 after `Shutdown`, 14 when the connection is lost |
 //! | `exit` | it ends by itself | exit code 0 |
 
+#![forbid(unsafe_code)]
+
 use fades_guest::{Boot, Identity, boot, crash, exit};
 use fades_wire::exit::ExitCode;
 use fades_wire::ids::Role;

@@ -2,6 +2,7 @@
 //!
 //! Every other thread sleeps between its rounds, so that threads are woken as well as cut off. Arguments: how many threads,
 //! and for how many milliseconds.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the console is the answer")]
 
 use std::time::{Duration, Instant};

@@ -84,7 +84,7 @@ async fn a7_keys_out_of_force_open_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn images_are_what_their_signer_made() {
+async fn b2_images_are_what_their_signer_made() {
     let node = TestNode::new().await;
     let good = image("other", fades_pack::Role::Dmf, &key(3));
     let add = async |bytes: &[u8]| node.local("POST", "/v1/admin/images", bytes).await.code();
@@ -108,7 +108,7 @@ async fn images_are_what_their_signer_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_swapped_after_its_check_does_not_boot() {
+async fn b2_an_image_swapped_after_its_check_does_not_boot() {
     let node = TestNode::new().await;
     let path =
         node.dir.path().join("images").join(format!("{}.img", node.image.split(':').next_back().unwrap()));

@@ -20,7 +20,7 @@ async fn closed_after(stream: &mut TcpStream) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_and_dribbling_connections_are_closed() {
+async fn a8_idle_and_dribbling_connections_are_closed() {
     let node = TestNode::new().await;
     let mut idle = TcpStream::connect(node.tcp).await.unwrap();
     let mut after_one = TcpStream::connect(node.tcp).await.unwrap();
@@ -45,7 +45,7 @@ async fn idle_and_dribbling_connections_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_have_a_deadline_and_a_cap() {
+async fn a8_bodies_have_a_deadline_and_a_cap() {
     let node = TestNode::new().await;
     // Announced and never sent.
     let mut slow = TcpStream::connect(node.tcp).await.unwrap();
@@ -86,7 +86,7 @@ async fn bodies_have_a_deadline_and_a_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_an_envelope_is_refused_unread() {
+async fn a8_what_is_not_an_envelope_is_refused_unread() {
     let node = TestNode::new().await;
     let envelope = node.signed(&id(1), |_| {});
     let post = async |headers: &[(&str, &str)]| {
@@ -106,7 +106,7 @@ async fn what_is_not_an_envelope_is_refused_unread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_cannot_be_smuggled() {
+async fn a8_requests_cannot_be_smuggled() {
     let node = TestNode::new().await;
     // Lengths that contradict each other: refused, and nothing behind them is taken for a request.
     for head in [
@@ -142,7 +142,7 @@ async fn requests_cannot_be_smuggled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_capped_and_places_come_back() {
+async fn a8_connections_are_capped_and_places_come_back() {
     let node = TestNode::with(Script::default(), |config| {
         config.door.connections_per_address = 5;
         config.door.head_ms = 2_000;
@@ -164,7 +164,7 @@ async fn connections_are_capped_and_places_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_stands_still_is_cut() {
+async fn a8_a_reader_that_stands_still_is_cut() {
     let node = TestNode::with(Script::default(), |config| {
         config.door.stalled_ms = 300;
         config.door.head_ms = 60_000;
@@ -178,7 +178,7 @@ async fn a_reader_that_stands_still_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_are_stopped_before_verification() {
+async fn a10_floods_are_stopped_before_verification() {
     let node = TestNode::with(Script::default(), |config| {
         config.rates.address = fades_daemon::rate::Rate { per_minute: 60, burst: 20 };
         config.rates.key = fades_daemon::rate::Rate { per_minute: 60, burst: 5 };

@@ -80,7 +80,7 @@ fn of<'a>(images: &'a [Value], reference: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_below_its_floor_is_refused_and_none_starts() {
+async fn b2_an_image_below_its_floor_is_refused_and_none_starts() {
     let node = TestNode::new().await;
     let newer = node.build("stats", "1.2.0", 32).await;
     let submit = async |number: u32, image: &str| {

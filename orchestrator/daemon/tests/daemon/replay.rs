@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{TestNode, eventually, id, key, proof};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_again_is_the_same_task() {
+async fn a5_the_same_again_is_the_same_task() {
     let node = TestNode::new().await;
     let envelope = node.signed(&id(1), |_| {});
     let again: Vec<_> = (0..16)
@@ -35,7 +35,7 @@ async fn the_same_again_is_the_same_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_claims_in_a_new_envelope_are_the_same_task() {
+async fn a5_the_same_claims_in_a_new_envelope_are_the_same_task() {
     let node = TestNode::new().await;
     let payload = node.wrapper(&id(1), |_| {}).to_string().into_bytes();
     let second = key(30);
@@ -63,7 +63,7 @@ async fn times_are_judged_by_the_nodes_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_expiry_and_with_the_clock_set_back() {
+async fn a5_after_expiry_and_with_the_clock_set_back() {
     let clock = Clock::default();
     let mut node = TestNode::start(crate::support::folder(), Script::default(), clock.clone(), |_| {}).await;
     node.equip().await;
@@ -87,7 +87,7 @@ async fn after_expiry_and_with_the_clock_set_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_and_after_the_record_is_gone() {
+async fn a5_after_a_restart_and_after_the_record_is_gone() {
     let node = TestNode::with(Script::default(), |config| config.keep.finished_tasks = 1).await;
     let envelopes: Vec<_> = (1..=3).map(|number| node.signed(&id(number), |_| {})).collect();
     for (number, envelope) in (1..).zip(&envelopes) {
@@ -107,7 +107,7 @@ async fn after_a_restart_and_after_the_record_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_or_restored_store_makes_captured_wrappers_worthless() {
+async fn a5_a_lost_or_restored_store_makes_captured_wrappers_worthless() {
     let node = TestNode::new().await;
     let (first, dir) = (node.node.epoch(), node.stop().await);
     let copy = std::fs::read(dir.path().join("store.redb")).unwrap();
@@ -144,7 +144,7 @@ async fn a_lost_or_restored_store_makes_captured_wrappers_worthless() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_store_runs_nothing_that_may_have_run_since() {
+async fn b5_a_restored_store_runs_nothing_that_may_have_run_since() {
     let node = TestNode::with(Script::default().functions([FunctionAct::Loops]), |_| {}).await;
     assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.status, 202);
     eventually("under way", async || node.backend.started(Role::Function) == 1).await;

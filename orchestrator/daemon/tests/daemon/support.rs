@@ -393,7 +393,10 @@ fn wiring(script: Script, parts: Arc<Mutex<Option<Scripted>>>) -> Wiring {
             network,
             consumed: Arc::new(|_, _| {}),
             waits: false,
-            defences: Vec::new(),
+            // One that the machine gives, and one that it does not.
+            defences: [("monitor-seccomp", None), ("monitor-landlock", Some("it is a script".to_owned()))]
+                .map(|(name, lack)| fades_daemon::defences::Defence { name, lack })
+                .into(),
             region_mib: 0,
         })
     })

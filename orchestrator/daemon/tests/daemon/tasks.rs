@@ -51,8 +51,36 @@ async fn a_task_gives_a_signed_result() {
     assert!(text.contains("fades_tasks_open 0\n"), "{text}");
 }
 
+/// Whoever reads a result later sees what was off when it was made, as whoever asked the node then did.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_fail_is_told_with_its_code() {
+async fn b5_a_defence_that_is_off_is_told_by_the_node_and_by_receipts() {
+    let node = TestNode::new().await;
+    node.submit(&node.signed(&id(1), |_| {})).await;
+    node.ended(&id(1)).await;
+    let info = node.get("/v1/node").await.json();
+    let told = &info["defences"];
+    let of = |on: bool| -> Vec<String> {
+        let told = told.as_object().unwrap().iter().filter(|(_, is_on)| **is_on == on);
+        told.map(|(name, _)| name.clone()).collect()
+    };
+    let result = node.local("GET", &format!("/v1/tasks/{}/result", id(1)), b"").await.json();
+    let decode = |name: &str| Base64UrlUnpadded::decode_vec(result[name].as_str().unwrap()).unwrap();
+    let receipt = verify_receipt(&decode("receipt"), &key(1).public(), &decode("result_bytes")).unwrap();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(receipt.defences.on), of(true));
+    assert_eq!(sorted(receipt.defences.off), of(false));
+    assert!(
+        of(true).contains(&"strict-signatures".to_owned()) && of(false) == ["monitor-landlock"],
+        "{told}"
+    );
+    assert_eq!(info["lacks"], json!({ "monitor-landlock": "it is a script" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g9_every_way_to_fail_is_told_with_its_code() {
     let panic =
         ExitCause::Panicked { message: "index out of bounds".into(), location: "src/lib.rs:7".into() };
     let memory = ExitCause::OutOfMemory { requested: Some(4096), detail: String::new() };
@@ -81,6 +109,27 @@ async fn every_way_to_fail_is_told_with_its_code() {
     node.submit(&node.signed(&id(99), |_| {})).await;
     assert_eq!(node.ended(&id(99)).await["state"], "succeeded");
     eventually("alone", async || node.network.ports() == 1).await;
+}
+
+/// Readings can be hidden in a result that is valid JSON; the policy bounds how many bytes that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_no_result_is_larger_than_the_policy_allows() {
+    const ALLOWED: usize = 2000;
+    // With its quotes.
+    let of = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    let acts = [ALLOWED, ALLOWED + 1].map(|bytes| FunctionAct::Reduces(of(bytes)));
+    let node = TestNode::with(Script::default().functions(acts), |config| config.limits.running = 1).await;
+    let mut policy = crate::support::policy();
+    policy["result_bytes"] = json!(ALLOWED);
+    let update = json!({ "policy": policy });
+    assert_eq!(node.admin("PUT", &format!("/v1/admin/issuers/{ISSUER}"), &update).await.status, 200);
+    for number in 1..=2 {
+        assert_eq!(node.submit(&node.signed(&id(number), |_| {})).await.status, 202);
+        node.ended(&id(number)).await;
+    }
+    let result = async |number| node.local("GET", &format!("/v1/tasks/{}/result", id(number)), b"").await;
+    assert_eq!(result(1).await.json()["result"], of(ALLOWED).trim_matches('"'));
+    assert_eq!((node.ended(&id(2)).await["code"].as_str(), result(2).await.status), (Some("E5000"), 404));
 }
 
 #[tokio::test(flavor = "multi_thread")]

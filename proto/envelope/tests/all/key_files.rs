@@ -57,7 +57,7 @@ fn the_format_is_that_of_rfc_8410() {
 }
 
 #[test]
-fn a_key_that_others_may_use_is_refused() {
+fn b5_a_key_that_others_may_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.key");
     for mode in [0o644, 0o640, 0o604, 0o660, 0o620, 0o602, 0o610, 0o601, 0o777] {

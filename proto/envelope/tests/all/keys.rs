@@ -44,7 +44,7 @@ fn good_keys_are_admitted() {
 }
 
 #[test]
-fn the_eight_points_of_small_order_are_refused() {
+fn a4_the_eight_points_of_small_order_are_refused() {
     for point in EIGHT_TORSION {
         assert!((point * Scalar::from(8u8)).is_identity());
         assert_eq!(PublicKey::admit(point.compress().as_bytes()), Err(KeyRefusal::SmallOrder));
@@ -65,7 +65,7 @@ fn why_small_order_keys_matter() {
 }
 
 #[test]
-fn other_encodings_of_a_point_are_refused() {
+fn a4_other_encodings_of_a_point_are_refused() {
     let mut decoded = 0;
     let mut of_large_order = 0;
     let mut encodings: Vec<[u8; 32]> =
@@ -93,7 +93,7 @@ fn other_encodings_of_a_point_are_refused() {
 }
 
 #[test]
-fn keys_with_a_torsion_component_are_refused() {
+fn a4_keys_with_a_torsion_component_are_refused() {
     for seed in 0..8 {
         let point =
             CompressedEdwardsY(SigningKey::from_seed(&[seed; 32]).public().to_bytes()).decompress().unwrap();
@@ -138,7 +138,7 @@ fn what_is_not_a_point_or_not_hex_is_refused() {
 }
 
 #[test]
-fn s_plus_the_order_is_refused() {
+fn a4_s_plus_the_order_is_refused() {
     let genuine = Forge::good();
     let signature = genuine.sign();
     for times in 1..=15 {
@@ -160,7 +160,7 @@ fn s_plus_the_order_is_refused() {
 }
 
 #[test]
-fn r_of_small_order_is_refused() {
+fn a4_r_of_small_order_is_refused() {
     // R the identity, S = k·a: the equation holds, plain verification accepts, and no nonce was ever used.
     let forge = Forge::good();
     let (public, message) = (key().public().to_bytes(), forge.to_be_signed());
@@ -178,7 +178,7 @@ fn r_of_small_order_is_refused() {
 }
 
 #[test]
-fn r_in_another_encoding_is_refused() {
+fn a4_r_in_another_encoding_is_refused() {
     // R = identity written as y = p + 1 and as minus zero: the point is the same, the bytes are not.
     let forge = Forge::good();
     let (public, message) = (key().public().to_bytes(), forge.to_be_signed());

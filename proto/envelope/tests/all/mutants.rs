@@ -60,7 +60,7 @@ fn mutate(from: &[u8], other: &[u8], rng: &mut StdRng) -> (&'static str, Vec<u8>
 }
 
 #[test]
-fn two_hundred_thousand_mutants_and_none_accepted() {
+fn a2_two_hundred_thousand_mutants_and_none_accepted() {
     let genuine = sign(&key(), Purpose::Task, &wrapper("01JD0000000000000000000000"));
     let second = sign(&key(), Purpose::Task, &wrapper("01JD0000000000000000000001"));
     assert!(accept(&genuine).is_ok() && accept(&second).is_ok());
@@ -108,7 +108,7 @@ fn two_hundred_thousand_mutants_and_none_accepted() {
 }
 
 #[test]
-fn every_bit_flip_deletion_duplication_and_truncation() {
+fn a2_every_bit_flip_deletion_duplication_and_truncation() {
     let genuine = sign(&key(), Purpose::Task, &wrapper("01JD0000000000000000000000"));
     let refused = |what: &str, at: usize, mutant: &[u8]| {
         assert!(mutant == genuine || accept(mutant).is_err(), "{what} at {at} is accepted");

@@ -32,7 +32,7 @@ pub(super) fn build() -> Result<Module> {
     // Apart from each other, as two toolchains build them.
     let (built, built_module) = (target().join("wasm"), target().join("wasm-module"));
     let manifest = |part: &str| folder.join(part).join("Cargo.toml");
-    let mut host = cargo(&["build", "--release", "--locked", "--manifest-path"]);
+    let mut host = cargo(&["build", "--release", "--manifest-path"]);
     check(host.arg(manifest("host")).arg("--target-dir").arg(&built))?;
     check(&mut module(&manifest("module"), &built_module)?)?;
     let module =
