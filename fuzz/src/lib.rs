@@ -3,11 +3,11 @@
 //! An input is [`LONGEST`] bytes at most. Reading it may take four times that in memory, and [`MOST_TIME`] in an optimised build, the best
 //! of several tries counting, as machines are shared. What takes more ends the process as a crash would, and the fuzzer keeps the input.
 //!
-//! To add a target: a file in `targets/`, its `[[bin]]` in `Cargo.toml`, and something to begin with in `src/bin/seeds.rs`.
+//! To add a target: a file in `targets/`, its `[[bin]]` in `Cargo.toml`, and something to begin with in `examples/seeds.rs`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Bytes of an input, at most.

@@ -24,6 +24,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(Request::from_json(&request.to_json()).as_ref(), Ok(&request));
     }
     if let Ok(text) = std::str::from_utf8(input) {
-        let _draft = fades_fuzz::parse(|| TaskDraft::from_toml(text));
+        // Its own author's file, read by `fades` where it was written: its parser keeps every error, so no bound holds.
+        let _draft = TaskDraft::from_toml(text);
     }
 });

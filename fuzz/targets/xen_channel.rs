@@ -55,7 +55,8 @@ fuzz_target!(|input: (Vec<u64>, u8, Steps)| {
     }
     let prepared = Prepared { memory: &memory, words: &words };
     let first = memory.taken();
-    let joined = Receiver::join(&xen, &prepared, &mut grants, host::Silence, Domain(2), (reference, Port(5)), 256);
+    let joined =
+        Receiver::join(&xen, &prepared, &mut grants, host::Silence, Domain(2), (reference, Port(5)), 256);
     if let Ok(mut receiver) = joined {
         let theirs = memory.words(first);
         for (at, word) in &steps {

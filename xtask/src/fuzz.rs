@@ -41,6 +41,13 @@ impl Options {
         Self { seconds: 5, runs: None, seed: 1, targets: Vec::new() }
     }
 
+    /// What `cargo xtask torture` does: some hundred million executions.
+    #[must_use]
+    pub const fn long(seed: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "one seed is as good as another")]
+        Self { seconds: 60, runs: None, seed: seed as u32, targets: Vec::new() }
+    }
+
     /// Reads the words behind `fuzz`.
     ///
     /// # Errors
@@ -86,7 +93,9 @@ pub fn run(options: &Options) -> Result<()> {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
-                    let Some(target) = waiting.lock().ok().and_then(|mut targets| targets.next()) else { return };
+                    let Some(target) = waiting.lock().ok().and_then(|mut targets| targets.next()) else {
+                        return;
+                    };
                     let outcome = execute(target, options);
                     tell(&outcome);
                     ended.lock().map(|mut ended| ended.push(outcome)).unwrap_or_default();
@@ -126,7 +135,7 @@ fn chosen(options: &Options) -> Result<Vec<String>> {
 fn build() -> Result<()> {
     let triple = triple();
     // With a processor named, the flags are not those of build scripts.
-    let mut command = cargo(&["build", "--release", "--locked", "--bins", "--target", &triple]);
+    let mut command = cargo(&["build", "--release", "--bins", "--target", &triple]);
     check(command.current_dir(sources()).env("CARGO_TARGET_DIR", folder()).env("RUSTFLAGS", FLAGS))
 }
 

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod bill;
 pub mod demo;
 pub mod docs;
+pub mod fuzz;
 pub mod images;
 mod known;
 pub mod lab;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, docs, images, lab, package, prepush, setup, supply, test, torture};
+use xtask::{bench, demo, docs, fuzz, images, lab, package, prepush, setup, supply, test, torture};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -17,6 +17,8 @@ cargo xtask COMMAND
                          the whole line once, on a testbed of its own; `demo --help` says more
   test [OPTIONS]         every test: host, guests in QEMU, the whole line against a real InfluxDB, lab kvm and
                          lab xen; options go to cargo test and leave out the labs, as FADES_NO_LAB=1 does
+  fuzz [TARGET...] [--seconds N] [--runs N] [--seed S]
+                         LLVM's fuzzer on everything that reads foreign bytes, 60 seconds each; then a table
   torture [--minutes N] [--seed S]
                          the long form of the tests that look for what is lost, leaked or harmed, and a table of what
                          was tried; some 40 minutes on two cores, and more rounds until N minutes have passed
@@ -72,7 +74,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
         [
             "setup" | "images" | "docs" | "package" | "prepush" | "supply" | "bench" | "figures" | "machines"
-            | "torture",
+            | "fuzz" | "torture",
             options @ ..,
         ] if options.iter().any(|word| is_help(word)) => {
             return Ok(help(HELP));
@@ -106,6 +108,10 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["figures", "--draw"] => bench::figures::draw::draw()?,
         ["figures", options @ ..] => match bench::figures::Options::parse(options) {
             Ok(options) => bench::figures::run(&options)?,
+            Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
+        },
+        ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
+            Ok(options) => fuzz::run(&options)?,
             Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
         },
         ["torture", options @ ..] => match torture::Options::parse(options) {

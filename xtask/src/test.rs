@@ -4,7 +4,7 @@ use anyhow::Result;
 use fades_image_build::Architecture;
 
 use crate::stage::{building, cargo, check, stage};
-use crate::{docs, images, lab, setup, supply};
+use crate::{docs, fuzz, images, lab, setup, supply};
 
 /// Set to anything, it leaves out the labs.
 const NO_LAB: &str = "FADES_NO_LAB";
@@ -23,6 +23,7 @@ pub fn run(options: &[&str]) -> Result<()> {
         arguments.extend(options);
         check(&mut cargo(&arguments))
     })?;
+    building("fuzz", "two minutes", || fuzz::run(&fuzz::Options::quick()))?;
     // One test program after another: each starts nodes, guests and an InfluxDB of its own, and two cores are soon full.
     stage("the whole line", || {
         let mut arguments = vec!["test", "--package", "xtask"];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::stage::cargo;
-use crate::test;
+use crate::{fuzz, test};
 
 /// What a run is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -159,6 +159,11 @@ pub fn run(options: &Options) -> Result<()> {
                     failed.push(row.again(seed));
                 }
             }
+        }
+        let fuzzed = fuzz::Options::long(seed);
+        if let Err(error) = fuzz::run(&fuzzed) {
+            eprintln!("{error:#}");
+            failed.push(format!("cargo xtask fuzz --seed {}", fuzzed.seed));
         }
         if begun.elapsed() >= Duration::from_secs(60 * options.minutes) {
             break;

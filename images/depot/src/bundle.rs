@@ -88,7 +88,8 @@ impl Bundle {
             if size > most || bytes > MAX_BYTES {
                 return Err(refuse("is too large"));
             }
-            let mut content = Vec::with_capacity(size);
+            // Memory for what is there, not for what its header claims.
+            let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(unread)?;
             if content.len() != size {
                 return Err(refuse("is cut off"));

@@ -2,6 +2,8 @@
 //!
 //! Time and random bytes come in as values; what shall happen goes out as values. The daemon is the shell around it.
 
+#![forbid(unsafe_code)]
+
 pub mod admit;
 pub mod backend;
 pub mod engine;

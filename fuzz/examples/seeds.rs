@@ -1,4 +1,4 @@
-//! Writes what the targets begin with, made by what writes such things for real: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds`.
+//! Writes what the targets begin with, made by what writes such things for real: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
 //!
 //! Where a target says nothing here, its fuzzer finds its way alone.
 
@@ -17,7 +17,7 @@ use fades_wire::batch::BatchBuilder;
 use fades_wire::frame::{Kind, encode};
 use fades_xen_store::{Kind as StoreKind, Message};
 
-#[path = "../../../images/loader-core/tests/common/mod.rs"]
+#[path = "../../images/loader-core/tests/common/mod.rs"]
 mod application;
 
 const WRAPPER: &str = r#"{"schema":"fades.task.v1","credentials":{"task_id":"01HV0000000000000000000001","issuer":"pollution.example",
@@ -100,7 +100,15 @@ fn points() {
         fixture
     };
     keep("points_fpt", "file", &fixture().to_fpt().expect("it fits"));
-    let query = Query { retention: None, measurement: "m", field: "f", tags: &[], from_ns: 0, to_ns: i64::MAX, group_by: &["t".into()] };
+    let query = Query {
+        retention: None,
+        measurement: "m",
+        field: "f",
+        tags: &[],
+        from_ns: 0,
+        to_ns: i64::MAX,
+        group_by: &["t".into()],
+    };
     let query = query.to_influxql().expect("a query");
     let answer = Replay::new(fixture()).answer(&request("host", "db", None, &query)).expect("a request");
     let answer: Vec<u8> = answer.flatten().collect();
@@ -124,7 +132,11 @@ fn wire() {
     for (at, kind) in (0..).zip(Kind::ALL) {
         let name = format!("{kind:?}").to_lowercase();
         for target in ["wire_control", "wire_data"] {
-            keep(target, &name, &[&[at][..], &[1, 2, b'a', b'b', 0, 0, 0, 0, 1, 1, b'x', 0, 0, 0, 0, 0]].concat());
+            keep(
+                target,
+                &name,
+                &[&[at][..], &[1, 2, b'a', b'b', 0, 0, 0, 0, 1, 1, b'x', 0, 0, 0, 0, 0]].concat(),
+            );
         }
     }
 }
