@@ -1,4 +1,4 @@
-//! Writes what the targets begin with, made by what writes such things for real: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//! Writes what the targets begin with, made by what writes such things for real: `cargo run --locked --manifest-path fuzz/Cargo.toml --example seeds`.
 //!
 //! Where a target says nothing here, its fuzzer finds its way alone.
 
