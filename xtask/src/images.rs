@@ -37,8 +37,13 @@ const FAULTY: Recipe =
     Recipe { name: "faulty", package: "dmf-faulty", role: Role::Dmf, minimum_memory_mib: 32 };
 
 /// Guests that tests boot by themselves, without a node: never packed.
-pub(crate) const PROBES: &[&str] =
-    &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers", "fades-probe-xen"];
+pub(crate) const PROBES: &[&str] = &[
+    "fades-probe-hello",
+    "fades-probe-hostile",
+    "fades-probe-panic",
+    "fades-probe-registers",
+    "fades-probe-xen",
+];
 
 /// Those that are tried on aarch64: the others are Xen's, or ask what the first two answer.
 const ARM_PROBES: &[&str] = &["fades-probe-hello", "fades-probe-panic", "fades-probe-registers"];

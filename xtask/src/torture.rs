@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 12] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -106,6 +106,27 @@ const ROWS: [Row; 9] = [
         program: "storm",
         test: "g7_of_25_kinds_of_frames_none_reaches_anybody",
         more: Some(("FADES_FRAMES", 400_000)),
+    },
+    Row {
+        tries: "values at ports, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g1_any_value_at_any_port_harms_its_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "lies in queues and registers, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g2_queues_and_registers_that_lie_harm_their_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "bytes to a console, of which little is to be kept",
+        package: "xtask",
+        program: "hostile",
+        test: "g3_of_a_console_without_end_little_is_kept",
+        more: Some(("FADES_CONSOLE_MIB", 1_024)),
     },
     Row {
         tries: "kills of a node with real guests, each task to end once",

@@ -77,7 +77,10 @@ async fn accept_on(listener: Listener, shared: Shared) {
     loop {
         let accepted = tokio::select! {
             () = stopped(&mut stop) => break,
-            Some(_ended) = connections.join_next() => continue,
+            Some(_ended) = connections.join_next() => {
+                shared.metrics.connections_open.set(shared.slots.open() as u64);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -8,6 +8,7 @@ mod crowd;
 mod disk;
 mod door;
 mod events;
+mod files;
 mod hostile;
 mod http;
 mod images;
