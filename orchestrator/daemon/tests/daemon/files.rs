@@ -29,6 +29,14 @@ fn a_node_out_of_files_goes_on_and_serves_again_when_there_are_some() {
     );
 }
 
+/// Takes every file that there is, also those that come free: connections may still end.
+async fn hold_all(held: &mut Vec<File>) {
+    for _ in 0..10 {
+        held.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[ignore = "the test above runs it in a process of its own"]
 #[tokio::test(flavor = "multi_thread")]
 async fn node_of_few_files() {
@@ -42,24 +50,21 @@ async fn node_of_few_files() {
     let few = Rlimit { current: Some((has + MORE) as u64), maximum: before.maximum };
     setrlimit(Resource::Nofile, few).unwrap();
     let mut held: Vec<File> = Vec::new();
-    for _ in 0..10 {
-        // Connections by which the node was set up may still end.
-        held.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    hold_all(&mut held).await;
     assert!(held.len() >= MORE / 2, "{} files were left", held.len());
+    // Whoever is inside is served, to the disk and back.
+    open.write_all(&request("POST", "/v1/tasks", &[COSE], &wrapper)).await.unwrap();
+    let accepted = read(&mut open).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+
     // Room for this end, and none for the node's.
+    drop(open);
+    hold_all(&mut held).await;
     drop(held.pop());
     let mut waits = TcpStream::connect(node.tcp).await.unwrap();
     waits.write_all(&request("GET", "/livez", &[], b"")).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_millis(500), read(&mut waits)).await;
     assert!(answer.is_err(), "it was let in: {answer:?}");
-
-    // Whoever is inside is served, to the disk and back.
-    open.write_all(&request("POST", "/v1/tasks", &[COSE], &wrapper)).await.unwrap();
-    let accepted = read(&mut open).await;
-    assert_eq!(accepted.status, 202, "{accepted:?}");
-    tokio::time::sleep(Duration::from_millis(500)).await;
 
     // Who waited is let in without a hand, and what was accepted has ended.
     drop(held);
