@@ -126,7 +126,7 @@ const ROWS: [Row; 12] = [
         package: "xtask",
         program: "hostile",
         test: "g3_of_a_console_without_end_little_is_kept",
-        more: Some(("FADES_CONSOLE_MIB", 1_024)),
+        more: Some(("FADES_CONSOLE_MIB", 64)),
     },
     Row {
         tries: "kills of a node with real guests, each task to end once",
