@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -64,6 +64,13 @@ const ROWS: [Row; 12] = [
         program: "daemon",
         test: "hostile::a1_to_a11_no_hostile_wrapper_is_taken",
         more: Some(("FADES_HOSTILE", 1_000_000)),
+    },
+    Row {
+        tries: "seeds of a simulated node, its laws to hold in each",
+        package: "fades-core",
+        program: "simulation",
+        test: "whatever_befalls_the_daemon_its_laws_hold",
+        more: Some(("FADES_SEEDS", 10_000)),
     },
     Row {
         tries: "power cuts, nothing that was told to be lost",

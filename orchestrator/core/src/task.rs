@@ -19,8 +19,8 @@
 //! function boots · *streaming*: the broker retrieves for it · *computing*: the broker has sent everything · *waiting*: between
 //! two periods of a persistent task, nothing runs · the rest are ends. A wrapper that is *refused* never becomes a task here; only its refusal is kept.
 //!
-//! A task goes back to *queued* only when the broker or the daemon died, or a function that was started ahead of it had ended
-//! before it said a word: its own function's death fails it.
+//! A task goes back to *queued* only when the broker or the daemon died, a function that was started ahead of it had ended
+//! before it said a word, or its function's time went by while the node waited for its disk: its own function's death fails it.
 
 use std::fmt;
 

@@ -156,6 +156,16 @@ impl Broker {
         Ok(())
     }
 
+    /// Nobody could be heard for so long.
+    pub(super) const fn stalled(&mut self, us: u64) {
+        match &mut self.phase {
+            Phase::Booting { deadline_us, .. } => *deadline_us = deadline_us.saturating_add(us),
+            // What answers the last ping may be on its way.
+            Phase::Ready(ready) => ready.ping_us = ready.ping_us.saturating_add(us),
+            Phase::Down { .. } | Phase::Dying { .. } => {}
+        }
+    }
+
     /// The backend has started it.
     pub(super) fn started(&mut self, at: Place, now: Now, patience: &Patience) {
         if let Phase::Booting { place, .. } = &mut self.phase {

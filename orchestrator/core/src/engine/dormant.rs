@@ -191,6 +191,12 @@ impl Dormant {
         }
     }
 
+    /// Nobody could be heard for so long.
+    pub(super) fn stalled(&mut self, us: u64) {
+        let boots = self.sleepers.values_mut().filter(|sleeper| !sleeper.awake);
+        boots.for_each(|sleeper| sleeper.deadline_us = sleeper.deadline_us.saturating_add(us));
+    }
+
     /// Those that are to be ended now, each with the reason.
     pub(super) fn tick(&mut self, now: Now) -> Vec<(GuestId, &'static str)> {
         for demand in self.demands.values_mut() {

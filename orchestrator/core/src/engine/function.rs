@@ -59,6 +59,8 @@ pub(super) struct Attempt {
     exited: Option<Fault>,
     disconnected: bool,
     held: Option<Held>,
+    /// Nobody was heard for a part of its time.
+    stalled: bool,
 }
 
 /// What the function is to be given of an earlier period.
@@ -101,7 +103,22 @@ impl Attempt {
             exited: None,
             disconnected: false,
             held: None,
+            stalled: false,
         }
+    }
+
+    /// Nobody could be heard for so long.
+    pub(super) fn stalled(&mut self, us: u64) {
+        self.stalled = true;
+        self.deadline_us = self.deadline_us.saturating_add(us);
+        if let Some(held) = &mut self.held {
+            held.until_us = held.until_us.saturating_add(us);
+        }
+    }
+
+    /// Whether this end is its backend's, whose clock ran on while the shell could not go on with it.
+    pub(super) fn is_ended_by_stall(&self, exit: &GuestExit) -> bool {
+        self.stalled && exit.cause == ExitCause::Killed && !self.intake.is_finished()
     }
 
     /// The function's first message: from now on the task's own clock runs.

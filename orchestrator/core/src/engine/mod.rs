@@ -99,12 +99,23 @@ impl Engine {
             Input::Cancel(task) => self.finish(task, Outcome::Cancelled, "its task was cancelled"),
             Input::Guest(guest, input) => self.guest(guest, input, now),
             Input::ImagesChanged => self.forget_dormant(),
+            Input::Stalled(us) => self.stalled(us),
             Input::Tick => {}
         }
         self.advance(now);
         let mono_us = self.wake_us(now);
         self.out.push(Effect::WakeAt { mono_us });
         std::mem::take(&mut self.out)
+    }
+
+    /// What was waited for gets the time back in which nobody could have been heard.
+    fn stalled(&mut self, us: u64) {
+        self.broker.stalled(us);
+        self.dormant.stalled(us);
+        self.tasks
+            .values_mut()
+            .filter_map(|task| task.attempt.as_mut())
+            .for_each(|attempt| attempt.stalled(us));
     }
 
     /// What time alone brings about, and new starts where there is room.

@@ -36,6 +36,9 @@ pub enum Input {
     /// What images there are, or who is trusted to sign them, has changed: what was started ahead of its task may be what
     /// nobody wants any more.
     ImagesChanged,
+    /// For so many µs up to now nobody was heard and nothing was begun, as the shell waited for its store; what came
+    /// meanwhile follows. No guest's time runs in it. Given before anything else that is heard after it.
+    Stalled(u64),
     /// Time has passed; due at [`Effect::WakeAt`], harmless at any other time.
     Tick,
 }

@@ -156,6 +156,11 @@ impl Engine {
                 _ => {}
             }
         }
+        if let GuestInput::Exited(exit) = &input
+            && attempt.is_ended_by_stall(exit)
+        {
+            return self.begin_after_stall(id, now);
+        }
         let result = match input {
             GuestInput::Started { place } => {
                 attempt.place = Some(place);

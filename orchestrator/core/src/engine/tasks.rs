@@ -30,7 +30,7 @@ pub(super) struct Task {
     pub(super) periods: PeriodsSoFar,
     /// When its next period is due, while it is among those that wait for that.
     pub(super) due_us: Option<u64>,
-    /// The function that it took was dead: it gets one that is started for it, and the broker hears of it under another name.
+    /// Its function was dead, and the broker was not: it gets one that is started for it, and the broker hears of it under another name.
     pub(super) anew: bool,
     /// Its function, while it is under way.
     pub(super) attempt: Option<Attempt>,
@@ -107,7 +107,16 @@ impl Engine {
         self.retry(id, codes::GUEST_EXITED, &why, now);
     }
 
-    /// A task whose broker or daemon died under it, or whose function was dead before: back in line, or failed when it was begun
+    /// A task whose function its backend has ended for its time, which went by while the store was waited for.
+    pub(super) fn begin_after_stall(&mut self, id: TaskId, now: Now) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        // The broker lives on, and may still speak of this attempt.
+        task.anew = true;
+        let why = "its function's time was over while the node waited for its disk";
+        self.retry(id, codes::GUEST_TIMED_OUT, why, now);
+    }
+
+    /// A task whose broker or daemon died under it, whose function was dead before, or whose time the node lost: back in line, or failed when it was begun
     /// often enough.
     fn retry(&mut self, id: TaskId, last: Code, why: &str, now: Now) {
         let Some(task) = self.tasks.get_mut(&id) else { return };

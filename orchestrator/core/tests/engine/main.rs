@@ -6,5 +6,6 @@ mod interleavings;
 mod laws;
 mod periods;
 mod scenarios;
+mod stalls;
 mod supervision;
 mod world;

@@ -32,6 +32,9 @@ use crate::trust::TrustCache;
 const AT_ONCE: usize = 256;
 /// How long guests may take to end when the daemon does.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Between two words to guests while the store is waited for, and the shortest wait that is taken off nobody's time: a guest takes
+/// fifteen such silences for the daemon's death.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Why the actor ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,8 @@ pub(crate) struct Actor {
     /// Stored tasks that shall end before anybody has told of them.
     cancelled: HashSet<TaskId>,
     wake_us: Option<u64>,
+    /// For how long the store was waited for, that the engine has not heard of, µs.
+    stalled_us: u64,
     /// What guests of tasks had on their consoles when they ended, to be stored.
     consoles: Vec<Change>,
 }
@@ -102,6 +107,7 @@ impl Actor {
             plans: HashMap::new(),
             cancelled: HashSet::new(),
             wake_us: None,
+            stalled_us: 0,
             consoles: Vec::new(),
         }
     }
@@ -246,7 +252,9 @@ impl Actor {
         while !inputs.is_empty() {
             let Some(engine) = self.engine.as_mut() else { return Ok(()) };
             let mut effects = Vec::new();
-            for input in inputs.drain(..) {
+            let stalled_us = std::mem::take(&mut self.stalled_us);
+            let stalled = (stalled_us > 0).then_some(Input::Stalled(stalled_us));
+            for input in stalled.into_iter().chain(inputs.drain(..)) {
                 effects.extend(engine.handle(self.parts.clock.now(), input));
             }
             inputs = self.carry_out(effects).await?;
@@ -347,7 +355,7 @@ impl Actor {
                 Change::Record { .. } | Change::Finish(_) | Change::Console { .. } => {}
             }
         }
-        let ended = self.parts.store.write(move |tables| apply(tables, &changes, now_us)).await?;
+        let ended = self.stored(move |tables| apply(tables, &changes, now_us)).await?;
         for (task, state, issuer) in ended {
             self.parts.live.forget(task);
             self.parts.metrics.tasks_ended.add(state.as_str());
@@ -355,6 +363,27 @@ impl Actor {
             self.plans.remove(&TaskId(task.to_bytes()));
         }
         Ok(())
+    }
+
+    /// Waits until this is on disk. While that takes long, as on a full disk, guests hear that the daemon is still there.
+    async fn stored<T, F>(&mut self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (store, begun_us) = (self.parts.store.clone(), self.parts.clock.mono_us());
+        let mut write = std::pin::pin!(store.write(work));
+        let stored = loop {
+            match tokio::time::timeout(STALL, write.as_mut()).await {
+                Ok(stored) => break stored,
+                Err(_elapsed) => self.guests.reassure(),
+            }
+        };
+        let waited = Duration::from_micros(self.parts.clock.mono_us().saturating_sub(begun_us));
+        if waited >= STALL {
+            self.stalled_us += u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        }
+        stored
     }
 
     fn tell_status(&self) {

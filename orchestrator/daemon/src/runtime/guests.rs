@@ -14,7 +14,7 @@ use fades_core::limits::Bucket;
 use fades_core::network::{Network, PortId};
 use fades_core::{GuestId, Role};
 use fades_wire::address::Place;
-use fades_wire::control::{FromGuest, ToGuest};
+use fades_wire::control::{FromGuest, Ping, ToGuest};
 use fades_wire::frame::{Decoder, Encoder};
 
 use super::log::GuestLog;
@@ -68,6 +68,8 @@ struct Entry {
     encoder: Encoder,
     log: GuestLog,
     messages: Bucket,
+    /// It counts from its welcome on for how long nobody speaks to it.
+    welcomed: bool,
     /// Nothing that it sends is listened to any more.
     broken: bool,
     /// Its end, and until when that waits for its last words.
@@ -101,6 +103,7 @@ impl Guests {
             encoder: Encoder::control(),
             log: GuestLog::new(now_us),
             messages: Bucket::new(MESSAGES_PER_MINUTE, MESSAGES_BURST, now_us),
+            welcomed: false,
             broken: false,
             exit: None,
         };
@@ -226,6 +229,7 @@ impl Guests {
     pub(super) fn send(&mut self, guest: GuestId, message: &ToGuest) -> Option<GuestInput> {
         let entry = self.entries.get_mut(&guest)?;
         let port = entry.port?;
+        entry.welcomed |= matches!(message, ToGuest::Welcome(_));
         let mut bytes = Vec::new();
         let framed = message.to_body().map_err(|error| error.to_string()).and_then(|body| {
             entry.encoder.frame(message.kind(), 0, &body, &mut bytes).map_err(|error| error.to_string())
@@ -239,6 +243,17 @@ impl Guests {
                 tracing::warn!(guest = entry.name, %error, "a message could not be sent");
                 Some(GuestInput::Disconnected)
             }
+        }
+    }
+
+    /// Lets every guest hear that the daemon is there, while the engine cannot: else they would give up. The engine knows of no
+    /// ping with this number and lets every answer to it pass.
+    pub(super) fn reassure(&mut self) {
+        let welcomed: Vec<GuestId> =
+            self.entries.iter().filter(|(_, entry)| entry.welcomed).map(|(guest, _)| *guest).collect();
+        for guest in welcomed {
+            // Whom it does not reach is found out by the engine's own pings.
+            drop(self.send(guest, &Ping { nonce: 0 }.into()));
         }
     }
 

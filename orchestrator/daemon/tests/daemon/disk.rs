@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use fades_daemon::clock::Clock;
 use fades_testkit::{BrokerAct, Script};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{TestNode, id, key};
+use crate::support::{TestNode, eventually, id, key};
 
 /// A small file system in memory, gone with the value.
 struct Small {
@@ -97,6 +98,34 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
     assert_eq!(node.ended(&id(2)).await["state"], "succeeded");
     assert_eq!(node.submit(&node.signed(&id(3), |_| {})).await.status, 202);
     assert_eq!(node.ended(&id(3)).await["state"], "succeeded");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_task_fails_for_the_time_that_a_full_disk_took() {
+    let Some(small) = Small::mount("160m") else { return };
+    let slow = [BrokerAct::Serves(Duration::from_millis(1500))];
+    let mut node =
+        TestNode::start(small.folder(), Script::default().brokers(slow), Clock::default(), |_| {}).await;
+    node.equip().await;
+    let hurried = |w: &mut serde_json::Value| w["dmf"]["resources"]["timeout_ms"] = json!(3000);
+    for number in [1, 2] {
+        assert_eq!(node.submit(&node.signed(&id(number), hurried)).await.status, 202);
+    }
+    let streaming = async |number| {
+        let path = format!("/v1/tasks/{}", id(number));
+        node.local("GET", &path, b"").await.json()["state"] == "streaming"
+    };
+    eventually("under way", async || streaming(1).await && streaming(2).await).await;
+    // From the second one's cancellation on nothing is heard, as there is no room to store that: the first one's data comes within its time,
+    // and there is room long after it.
+    let filler = fill(small.at.path());
+    assert_eq!(node.local("DELETE", &format!("/v1/tasks/{}", id(2)), b"").await.status, 202);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(node.ended(&id(2)).await["state"], "cancelled");
+    let ended = node.ended(&id(1)).await;
+    assert_eq!(ended["state"], "succeeded", "{ended}");
     node.stop().await;
 }
 
