@@ -11,7 +11,7 @@
 //! byte. The engine and admission are the daemon's own; what is around them (`shell`, `lines`, `door`, `tables`) is a model of the daemon's, as small as
 //! it can be and in the same order. Each law (`laws.rs`) is a sentence and a function. `mutation.rs` puts faults into the model, and each has to be noticed.
 //!
-//! `FADES_SEEDS=10000 cargo test -p fades-core --test simulation -- --nocapture whatever` tells ten thousand; `FADES_SEED=7` begins with seed 7, and with
+//! `FADES_SEEDS=10000 cargo test --locked -p fades-core --test simulation -- --nocapture whatever` tells ten thousand; `FADES_SEED=7` begins with seed 7, and with
 //! `FADES_SEEDS=1` tells it alone; `FADES_TRACE=1` prints every line of it. What it found so far is in `SIMULATION.md`.
 
 mod books;
@@ -48,7 +48,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 /// Tells a story; a broken law ends the test in words.
 fn told(seed: u64) -> Ended {
     let again = format!(
-        "again: FADES_SEED={seed} FADES_SEEDS=1 FADES_TRACE=1 cargo test -p fades-core --test simulation -- --nocapture whatever"
+        "again: FADES_SEED={seed} FADES_SEEDS=1 FADES_TRACE=1 cargo test --locked -p fades-core --test simulation -- --nocapture whatever"
     );
     let ended = catch_unwind(AssertUnwindSafe(|| tell(seed, None)));
     let Ok(ended) = ended else { panic!("seed {seed} panics\n{again}") };
