@@ -77,6 +77,7 @@ impl World {
     pub(crate) fn blow(&mut self, blow: Blow) {
         let out = &mut self.out;
         out.note(format_args!("{blow:?}"));
+        out.count(blow.name());
         match blow {
             Blow::Crash { down_us } => {
                 if self.shell.take().is_none() {

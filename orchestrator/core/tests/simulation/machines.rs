@@ -35,7 +35,10 @@ pub(crate) enum Temper {
     NeverFinishes,
     Slow,
     Twice,
-    Lies,
+    /// Tells a result of data that it has not read.
+    Hasty,
+    /// Tells other counts than those of what it read, or as a broker, sent.
+    Miscounts,
     SpeaksForOthers,
     Fails,
     NotJson,
@@ -43,7 +46,7 @@ pub(crate) enum Temper {
     KeepsUnasked,
 }
 
-const OF_FUNCTIONS: [Temper; 14] = [
+const OF_FUNCTIONS: [Temper; 16] = [
     Temper::NeverSpeaks,
     Temper::Dies,
     Temper::Dies,
@@ -53,13 +56,15 @@ const OF_FUNCTIONS: [Temper; 14] = [
     Temper::NeverFinishes,
     Temper::Slow,
     Temper::Twice,
-    Temper::Lies,
+    Temper::Hasty,
+    Temper::Miscounts,
     Temper::SpeaksForOthers,
     Temper::Fails,
     Temper::NotJson,
     Temper::TooMuch,
+    Temper::KeepsUnasked,
 ];
-const OF_BROKERS: [Temper; 8] = [
+const OF_BROKERS: [Temper; 9] = [
     Temper::Dies,
     Temper::Dies,
     Temper::Dies,
@@ -68,6 +73,7 @@ const OF_BROKERS: [Temper; 8] = [
     Temper::FallsSilent,
     Temper::NeverSpeaks,
     Temper::SpeaksForOthers,
+    Temper::Miscounts,
 ];
 
 /// What a broker does for one task.

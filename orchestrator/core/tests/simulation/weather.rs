@@ -27,6 +27,21 @@ pub(crate) enum Blow {
     Images,
 }
 
+impl Blow {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::Full { .. } => "disk full",
+            Self::Tight { .. } => "disk nearly full",
+            Self::Slow { .. } => "disk slow",
+            Self::Clock { off_us } if off_us == -YEARS => "clock ten years back",
+            Self::Clock { off_us } if off_us == YEARS => "clock ten years ahead",
+            Self::Clock { .. } => "clock jumps",
+            Self::Images => "images change",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Weather {
     // Of a thousand.
