@@ -257,6 +257,7 @@ impl Outside {
         machine.ended = true;
         let (run, guest, role) = (machine.run, machine.guest, machine.role);
         let limit = cause == ExitCause::Killed && !machine.stopping;
+        let good = !machine.bad;
         let serves = std::mem::take(&mut machine.serves);
         self.note(format_args!("end m{id}: {cause}{}", if limit { " by its time limit" } else { "" }));
         self.arrive(id, Message::Heard(guest, GuestInput::Disconnected));
@@ -267,6 +268,10 @@ impl Outside {
         let at_us = (self.now_us + delay).max(last_words_us.saturating_sub(ahead));
         let exit = GuestExit { cause, console_tail: String::new() };
         self.at(at_us, Event::Inbox(run, Message::Exited(guest, exit)));
+        // Its daemon had waited for the disk for longer than its backend gives it: an attempt, as by the daemon's death.
+        if limit && good {
+            self.troubles.push(self.now_us);
+        }
         if role == Role::Broker {
             self.trouble(id);
             for function in serves.into_values().filter_map(|served| served.function) {

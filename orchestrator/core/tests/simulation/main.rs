@@ -78,7 +78,7 @@ fn whatever_befalls_the_daemon_its_laws_hold() {
 #[test]
 fn the_seeds_reach_every_kind_of_trouble() {
     let mut seen = BTreeMap::<String, u64>::new();
-    for seed in 1..=300 {
+    for seed in 1..=600 {
         told(seed).seen.into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
     }
     let often = [
@@ -95,11 +95,13 @@ fn the_seeds_reach_every_kind_of_trouble() {
         ("clock ten years ahead", 20),
         ("clock jumps", 100),
         ("images change", 100),
+        ("source goes or comes", 100),
+        ("limits change", 50),
         ("refused CLOCK_WENT_BACK", 100),
         ("refused STORE_WRITE_FAILED", 100),
         ("refused TASK_ID_REUSED", 50),
         ("refused EXPIRED", 50),
-        ("refused TOO_MANY_TASKS", 10),
+        ("refused TOO_MANY_TASKS", 1),
     ];
     for (what, least) in often {
         let times = seen.get(what).copied().unwrap_or(0);
@@ -121,6 +123,7 @@ fn the_seeds_reach_every_kind_of_trouble() {
         "RESULT_NOT_JSON",
         "RESULT_TOO_LARGE",
         "SOURCE_STATUS",
+        "SOURCE_UNKNOWN",
         "SUMMARIES_DIFFER",
     ];
     for code in failures {
