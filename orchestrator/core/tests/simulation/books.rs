@@ -110,8 +110,11 @@ impl Outside {
         let of_periods = code == "PERIODS_WITHOUT_RESULT";
         let expired = code == "TASK_EXPIRED" || code == "TASK_ABOVE_NODE";
         let bad = self.machines.values().any(|machine| machine.task == Some(id) && machine.bad);
-        let own = bad || of_periods || expired || self.own.contains(&id);
-        let since_us = self.disk.tables.tasks.get(&id).map_or(0, |record| record.begun_us);
+        let gone = code == "SOURCE_UNKNOWN";
+        let own = bad || of_periods || expired || gone || self.own.contains(&id);
+        // That a broker fell silent is noticed some time after it did.
+        let begun_us = self.disk.tables.tasks.get(&id).map_or(0, |record| record.begun_us);
+        let since_us = begun_us.saturating_sub(MINUTE / 2);
         let shared = self.troubles.iter().filter(|at_us| **at_us >= since_us).count();
         let (shared, most) = (u32::try_from(shared).unwrap_or(u32::MAX), Patience::default().max_attempts);
         self.hold(laws::nobody_fails_for_anothers_fault(own, shared, most, id, &code));

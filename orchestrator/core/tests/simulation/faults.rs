@@ -15,12 +15,18 @@ use crate::shell::{Message, Shell};
 use crate::tables::Change;
 use crate::weather::{Blow, SECOND};
 use crate::world::World;
+use crate::wrappers::BROKER_MIB;
 
 impl World {
     /// The daemon starts on what is durable, as `orchestrator/daemon/src/daemon.rs` has it.
     pub(crate) fn start(&mut self) {
         if self.shell.is_some() {
             return;
+        }
+        if let Some(Blow::Limits { tasks, memory_mib }) = self.out.next_limits.take() {
+            (self.out.limits.tasks, self.out.limits.guests) = (tasks, tasks + 1);
+            self.out.limits.memory_mib = memory_mib;
+            self.out.facts.function_memory_mib = self.out.limits.function_mib(BROKER_MIB);
         }
         let config = self.config();
         let out = &mut self.out;
@@ -77,6 +83,7 @@ impl World {
     pub(crate) fn blow(&mut self, blow: Blow) {
         let out = &mut self.out;
         out.note(format_args!("{blow:?}"));
+        out.count(blow.name());
         match blow {
             Blow::Crash { down_us } => {
                 if self.shell.take().is_none() {
@@ -111,6 +118,12 @@ impl World {
                     shell.turn(out);
                 }
             }
+            Blow::Source => {
+                let all = crate::wrappers::facts(&out.limits).sources;
+                out.facts.sources =
+                    if out.facts.sources.len() < all.len() { all } else { all.into_iter().take(1).collect() };
+            }
+            Blow::Limits { .. } => out.next_limits = Some(blow),
             Blow::Images => {
                 if let Some(shell) = &self.shell {
                     out.after(0, Event::Inbox(shell.run, Message::ImagesChanged));
@@ -136,6 +149,7 @@ impl World {
         let out = &mut self.out;
         out.note(format_args!("calm"));
         (out.calm, out.off_us) = (true, 0);
+        out.facts = crate::wrappers::facts(&out.limits);
         (out.disk.room, out.disk.write_us) = (Room::Enough, out.weather.write_us);
         out.begin_write();
         out.after(10 * SECOND, Event::Look);

@@ -27,7 +27,7 @@ impl Outside {
         let temper = machine.temper;
         self.say(id, Started);
         match temper {
-            Temper::Lies => return self.after(300 * MS, Event::Machine(id, Step::Computed)),
+            Temper::Hasty => return self.after(300 * MS, Event::Machine(id, Step::Computed)),
             Temper::Fails => return self.say(id, failed(Code::Function)),
             Temper::Twice => self.say(id, Started),
             _ => {}
@@ -93,7 +93,10 @@ impl Outside {
             _ => {}
         }
         let mut summaries = machine.read.clone();
-        if temper == Temper::Lies {
+        if temper == Temper::Miscounts {
+            summaries[0].points += 1;
+        }
+        if temper == Temper::Hasty {
             let number = u16::try_from(run.operations.len()).expect("few");
             summaries =
                 (0..number).map(|operation| StreamSummary { operation, ..summary_of_nothing() }).collect();

@@ -35,7 +35,10 @@ pub(crate) enum Temper {
     NeverFinishes,
     Slow,
     Twice,
-    Lies,
+    /// Tells a result of data that it has not read.
+    Hasty,
+    /// Tells other counts than those of what it read, or as a broker, sent.
+    Miscounts,
     SpeaksForOthers,
     Fails,
     NotJson,
@@ -43,7 +46,7 @@ pub(crate) enum Temper {
     KeepsUnasked,
 }
 
-const OF_FUNCTIONS: [Temper; 14] = [
+const OF_FUNCTIONS: [Temper; 16] = [
     Temper::NeverSpeaks,
     Temper::Dies,
     Temper::Dies,
@@ -53,13 +56,15 @@ const OF_FUNCTIONS: [Temper; 14] = [
     Temper::NeverFinishes,
     Temper::Slow,
     Temper::Twice,
-    Temper::Lies,
+    Temper::Hasty,
+    Temper::Miscounts,
     Temper::SpeaksForOthers,
     Temper::Fails,
     Temper::NotJson,
     Temper::TooMuch,
+    Temper::KeepsUnasked,
 ];
-const OF_BROKERS: [Temper; 8] = [
+const OF_BROKERS: [Temper; 9] = [
     Temper::Dies,
     Temper::Dies,
     Temper::Dies,
@@ -68,6 +73,7 @@ const OF_BROKERS: [Temper; 8] = [
     Temper::FallsSilent,
     Temper::NeverSpeaks,
     Temper::SpeaksForOthers,
+    Temper::Miscounts,
 ];
 
 /// What a broker does for one task.
@@ -251,6 +257,7 @@ impl Outside {
         machine.ended = true;
         let (run, guest, role) = (machine.run, machine.guest, machine.role);
         let limit = cause == ExitCause::Killed && !machine.stopping;
+        let good = !machine.bad;
         let serves = std::mem::take(&mut machine.serves);
         self.note(format_args!("end m{id}: {cause}{}", if limit { " by its time limit" } else { "" }));
         self.arrive(id, Message::Heard(guest, GuestInput::Disconnected));
@@ -261,6 +268,10 @@ impl Outside {
         let at_us = (self.now_us + delay).max(last_words_us.saturating_sub(ahead));
         let exit = GuestExit { cause, console_tail: String::new() };
         self.at(at_us, Event::Inbox(run, Message::Exited(guest, exit)));
+        // Its daemon had waited for the disk for longer than its backend gives it: an attempt, as by the daemon's death.
+        if limit && good {
+            self.troubles.push(self.now_us);
+        }
         if role == Role::Broker {
             self.trouble(id);
             for function in serves.into_values().filter_map(|served| served.function) {

@@ -74,6 +74,64 @@ fn whatever_befalls_the_daemon_its_laws_hold() {
     );
 }
 
+/// Laws that are never put to the test hold easily.
+#[test]
+fn the_seeds_reach_every_kind_of_trouble() {
+    let mut seen = BTreeMap::<String, u64>::new();
+    for seed in 1..=600 {
+        told(seed).seen.into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
+    }
+    let often = [
+        ("told accepted", 3000),
+        ("succeeded", 1000),
+        ("period done", 1000),
+        ("cancelled", 50),
+        ("expired", 50),
+        ("crash", 150),
+        ("disk full", 100),
+        ("disk nearly full", 100),
+        ("disk slow", 100),
+        ("clock ten years back", 20),
+        ("clock ten years ahead", 20),
+        ("clock jumps", 100),
+        ("images change", 100),
+        ("source goes or comes", 100),
+        ("limits change", 50),
+        ("refused CLOCK_WENT_BACK", 100),
+        ("refused STORE_WRITE_FAILED", 100),
+        ("refused TASK_ID_REUSED", 50),
+        ("refused EXPIRED", 50),
+        ("refused TOO_MANY_TASKS", 1),
+    ];
+    for (what, least) in often {
+        let times = seen.get(what).copied().unwrap_or(0);
+        assert!(times >= least, "{what} {times} times, not {least}: {seen:?}");
+    }
+    let failures = [
+        "BROKER_DIED",
+        "FUNCTION_FAILED",
+        "GUEST_BOOT_TIMED_OUT",
+        "GUEST_CONTROL_LOST",
+        "GUEST_EXITED",
+        "GUEST_OUT_OF_MEMORY",
+        "GUEST_PANICKED",
+        "GUEST_PROTOCOL",
+        "GUEST_START_FAILED",
+        "GUEST_TIMED_OUT",
+        "NODE_RESTARTED",
+        "RESULT_BEFORE_INPUT",
+        "RESULT_NOT_JSON",
+        "RESULT_TOO_LARGE",
+        "SOURCE_STATUS",
+        "SOURCE_UNKNOWN",
+        "SUMMARIES_DIFFER",
+    ];
+    for code in failures {
+        let times: u64 = [code, &format!("period {code}")].iter().filter_map(|what| seen.get(*what)).sum();
+        assert!(times > 0, "nothing ends with {code}: {seen:?}");
+    }
+}
+
 #[test]
 fn the_same_seed_tells_the_same_story() {
     let hashes = |seed: u64| tell(seed, None).hash;

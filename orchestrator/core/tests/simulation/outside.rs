@@ -70,6 +70,8 @@ pub(crate) struct Outside {
     pub(crate) disk: Disk,
     pub(crate) facts: NodeFacts,
     pub(crate) limits: Limits,
+    /// What the next daemon is told of them.
+    pub(crate) next_limits: Option<Blow>,
     pub(crate) heartbeat_us: u64,
     pub(crate) run: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -120,6 +122,7 @@ impl Outside {
             mutation,
             facts: crate::wrappers::facts(&limits),
             limits,
+            next_limits: None,
             heartbeat_us: dice.pick(&[2_000_000, 3_000_000]),
             run: 0,
             dice,

@@ -112,6 +112,7 @@ impl Outside {
         let Some(served) = machine.serves.get(&key).filter(|served| served.ticket == ticket) else { return };
         let Some(function) = served.function else { return };
         let (order, more) = (served.operations[at].clone(), at + 1 < served.operations.len());
+        let miscounts = machine.temper == Temper::Miscounts && !self.calm;
         if bad {
             let code = self.dice.pick(&[
                 Code::SourceStatus,
@@ -139,7 +140,12 @@ impl Outside {
         let us = self.dice.between(MS, 100 * MS);
         self.after(us, Event::Machine(function, Step::Reads(summary)));
         let times = OperationTimes { retrieve_us: 5, ..OperationTimes::default() };
-        self.say(id, OperationEnded { task: key, operation: order.index, summary, times });
+        let mut told = summary;
+        if miscounts {
+            self.blame(self.keys.get(&key).copied());
+            told.chunks += 1;
+        }
+        self.say(id, OperationEnded { task: key, operation: order.index, summary: told, times });
         if more {
             self.ask(id, key, ticket, at + 1);
         } else if let Some(machine) = self.machines.get_mut(&id) {

@@ -25,6 +25,27 @@ pub(crate) enum Blow {
     Clock { off_us: i64 },
     /// Images have changed.
     Images,
+    /// A source is taken away, or is there again.
+    Source,
+    /// The next daemon is told of other limits.
+    Limits { tasks: u32, memory_mib: u32 },
+}
+
+impl Blow {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::Full { .. } => "disk full",
+            Self::Tight { .. } => "disk nearly full",
+            Self::Slow { .. } => "disk slow",
+            Self::Clock { off_us } if off_us == -YEARS => "clock ten years back",
+            Self::Clock { off_us } if off_us == YEARS => "clock ten years ahead",
+            Self::Clock { .. } => "clock jumps",
+            Self::Images => "images change",
+            Self::Source => "source goes or comes",
+            Self::Limits { .. } => "limits change",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +80,8 @@ impl Weather {
             repeated: sometimes(600),
             write_us: 0,
             blows: Vec::new(),
-            calm_us: dice.between(40, 160) * SECOND,
+            // Some have time for a disk that is full for long.
+            calm_us: if dice.chance(100) { 10 * MINUTE } else { dice.between(40, 160) * SECOND },
         };
         weather.write_us = dice.pick(&[MS, 5 * MS, 40 * MS, 300 * MS]);
         weather.blows = blows(dice, weather.calm_us);
@@ -77,7 +99,10 @@ fn blows(dice: &mut Dice, until_us: u64) -> Vec<(u64, Blow)> {
         }
     };
     add(dice, 4, |dice| Blow::Crash { down_us: dice.between(100 * MS, 20 * SECOND) });
-    add(dice, 2, |dice| Blow::Full { for_us: dice.between(SECOND, 90 * SECOND) });
+    add(dice, 2, |dice| {
+        let most = dice.pick(&[10 * SECOND, 90 * SECOND, 8 * MINUTE]);
+        Blow::Full { for_us: dice.between(SECOND, most) }
+    });
     add(dice, 2, |dice| Blow::Tight { for_us: dice.between(SECOND, 30 * SECOND) });
     add(dice, 2, |dice| {
         let write_us = dice.between(500 * MS, 4 * SECOND);
@@ -89,5 +114,10 @@ fn blows(dice: &mut Dice, until_us: u64) -> Vec<(u64, Blow)> {
         Blow::Clock { off_us }
     });
     add(dice, 2, |_| Blow::Images);
+    add(dice, 2, |_| Blow::Source);
+    add(dice, 1, |dice| Blow::Limits {
+        tasks: dice.pick(&[1, 2, 4]),
+        memory_mib: dice.pick(&[256, 320, 512]),
+    });
     blows
 }
