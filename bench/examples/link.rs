@@ -142,7 +142,7 @@ fn main() {
     let nagle = manner.next().map(|word| assert_eq!(word, "nagle")).is_some();
     assert!(manner.next().is_none(), "nothing comes behind that");
     let mib: u64 = mib.parse().unwrap();
-    let programs = Programs { native: PROGRAM, other: None };
+    let programs = Programs { native: PROGRAM, other: None, mended: &[] };
     let chosen = select(programs, Wanted::Auto, "fades-link").unwrap();
     let kind = chosen.kind;
     let accelerator = if kind == BackendKind::QemuKvm { Accelerator::Kvm } else { Accelerator::Tcg };

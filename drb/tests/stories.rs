@@ -56,7 +56,9 @@ impl Story {
                 Action::Meet(near) => self.meetings.push(near),
                 Action::GiveUp(near) => self.meetings.retain(|met| *met != near),
                 Action::Tell(FromGuest::OperationEnded(it)) => {
-                    self.ends.push((number(it.task.0), it.operation, Ok(it.summary.points)));
+                    let (points, series) = (it.summary.points, u64::from(it.summary.series));
+                    assert!(it.fewest * series <= points && (it.fewest > 0) == (points > 0), "{it:?}");
+                    self.ends.push((number(it.task.0), it.operation, Ok(points)));
                 }
                 Action::Tell(FromGuest::OperationFailed(it)) => {
                     self.ends.push((number(it.task.0), it.operation, Err(it.failure)));

@@ -59,7 +59,7 @@ impl Bed {
         let (loader, hostile) = probe("hostile").unwrap();
         let network =
             VirtualNetwork::start(NetConfig::default(), Arc::new(|_| ()), Arc::new(|_| ())).unwrap();
-        let programs = Programs { native: PROGRAM, other: None };
+        let programs = Programs { native: PROGRAM, other: None, mended: &[] };
         let chosen = select(programs, Wanted::Auto, "hostile").unwrap();
         let kvm = chosen.kind == BackendKind::QemuKvm;
         let accelerator = if kvm { Accelerator::Kvm } else { Accelerator::Tcg };

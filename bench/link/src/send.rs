@@ -125,7 +125,8 @@ fn send(order: &Retrieve, listener: Option<&TcpListener>) -> Result<OperationEnd
     // Until the other end has gone: what was written last is still on its way.
     let mut space = [0; 256];
     while link.read(&mut space)? > 0 {}
-    Ok(OperationEnded { task: order.task, operation: 0, summary, times: OperationTimes::default() })
+    let times = OperationTimes::default();
+    Ok(OperationEnded { task: order.task, operation: 0, summary, fewest: summary.points, times })
 }
 
 /// A chunk of as many points as one has.

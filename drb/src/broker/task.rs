@@ -270,7 +270,7 @@ impl Task {
         let Serving { operation, source, .. } = self.current.remove(place);
         self.closing.extend(source);
         let index = operation.index();
-        let summary = operation.meter().summary(index);
+        let (summary, fewest) = (operation.meter().summary(index), operation.meter().fewest());
         let end = to_body(&End(summary)).map_err(|error| {
             Failure::new(Code::Protocol, format!("the end of a stream cannot be written: {error}"))
         });
@@ -284,7 +284,7 @@ impl Task {
         self.spare = (!self.pending.is_empty()).then(|| operation.into_buffers());
         match written {
             Ok(_) => {
-                let ended = OperationEnded { task: self.key, operation: index, summary, times };
+                let ended = OperationEnded { task: self.key, operation: index, summary, fewest, times };
                 self.leaving.push_back(Leaving { until: self.outbox.put_total(), ended, first_chunk_to });
             }
             Err(failure) => self.fail(index, &failure, now, tell),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fades_core::backend::{BackendError, BackendKind, Lack};
 
 use crate::XenBackend;
+use crate::qemu::holes;
 use crate::qemu::probe::{self, Probe};
 use crate::qemu::{Accelerator, Defence, Jail};
 
@@ -25,6 +26,8 @@ pub struct Programs<'a> {
     pub native: &'a str,
     /// Translates those of another, if any.
     pub other: Option<&'a str>,
+    /// Known holes that these are without, whatever their releases say.
+    pub mended: &'a [String],
 }
 
 /// The backend chosen, in words for `status` and `doctor`.
@@ -88,6 +91,13 @@ fn cost(
             });
         }
     };
+    let holes = |program: Option<&str>, accelerator| match program {
+        Some(program) => holes::look(program, accelerator, programs.mended),
+        None => Ok(()),
+    };
+    holes(Some(programs.native), accelerator)
+        .and_then(|()| holes(programs.other, Accelerator::Tcg))
+        .map_err(|words| (Lack::Mended, words))?;
     let (took, jail) = jailed(programs, accelerator, node).map_err(|words| (Lack::Other, words))?;
     let cost = format!(
         "a probe guest of 20 million loop rounds took {} ms, start of QEMU included; the same loop natively {} ms",
@@ -136,7 +146,7 @@ mod tests {
     use super::*;
     use crate::qemu::PROGRAM;
 
-    const THIS: Programs<'static> = Programs { native: PROGRAM, other: None };
+    const THIS: Programs<'static> = Programs { native: PROGRAM, other: None, mended: &[] };
 
     #[test]
     fn what_is_chosen_ran_and_what_was_passed_over_is_told() {
@@ -170,7 +180,7 @@ mod tests {
             eprintln!("skipped: this is a dom0, where Xen needs no QEMU");
             return;
         }
-        let none = Programs { native: "qemu-that-is-not-there", other: None };
+        let none = Programs { native: "qemu-that-is-not-there", ..THIS };
         let error = select(none, Wanted::Auto, "select").unwrap_err().to_string();
         assert!(error.contains("qemu-kvm: ") && error.contains("qemu-tcg: "), "{error}");
     }

@@ -16,6 +16,7 @@ use crate::ids::{Role, TaskId};
 use crate::periods::Schedule;
 use crate::policy::Policy;
 use crate::task::{ImageRef, OperationSpec, TaskSpec};
+use crate::terms::{Shape, Terms};
 
 /// Difference between a service's clock and ours that is put up with, µs.
 pub const SKEW_US: i64 = 30_000_000;
@@ -62,6 +63,8 @@ pub struct ImageFacts {
     pub minimum_memory_mib: u32,
     /// Whether the function in it takes a task's operations side by side.
     pub together: bool,
+    /// What it says that its results are.
+    pub result: Option<Shape>,
 }
 
 /// What a node knows of itself when a wrapper comes.
@@ -194,8 +197,8 @@ fn check_times(wrapper: &Wrapper, now_unix_us: u64) -> Result<(), Refusal> {
 /// What a task may leave behind; decided when it is accepted, and kept with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed {
-    /// Most bytes of a result.
-    pub result_bytes: u64,
+    /// What a result must keep to.
+    pub result: Terms,
     /// Most bytes of a state that is kept between periods.
     pub state_bytes: u64,
 }
@@ -204,7 +207,7 @@ impl Allowed {
     /// By a policy.
     #[must_use]
     pub const fn by(policy: &Policy) -> Self {
-        Self { result_bytes: policy.result_bytes, state_bytes: policy.state_bytes }
+        Self { result: policy.result, state_bytes: policy.state_bytes }
     }
 }
 
@@ -218,7 +221,7 @@ pub fn plan(
     node: &NodeFacts,
     received: Received,
 ) -> Result<TaskSpec, Refusal> {
-    let (image, together) = plan_image(wrapper, node)?;
+    let (image, facts) = plan_image(wrapper, node)?;
     let operations = wrapper.drb.operations.iter().enumerate();
     let operations = operations.map(|(at, operation)| plan_operation(at, operation, &node.sources));
     let credentials = &wrapper.credentials;
@@ -231,18 +234,19 @@ pub fn plan(
         received_mono_us: received.mono_us,
         verify_us: received.verify_us,
         image,
-        together,
+        together: facts.together,
         memory_mib: wrapper.dmf.resources.memory_mib,
         timeout_ms: wrapper.dmf.resources.timeout_ms.into(),
         parameters: wrapper.dmf.parameters_json(),
-        result_limit: allowed.result_bytes,
+        terms: allowed.result,
+        shape: facts.result.clone(),
         operations: operations.collect::<Result<_, _>>()?,
         schedule: Schedule::of(wrapper, allowed.state_bytes)?,
     })
 }
 
-/// The image, and whether its function takes operations side by side.
-fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<(ImageRef, bool), Refusal> {
+/// The image, and what is known of it.
+fn plan_image<'a>(wrapper: &Wrapper, node: &'a NodeFacts) -> Result<(ImageRef, &'a ImageFacts), Refusal> {
     let wanted = &wrapper.dmf.image;
     // The name must be the manifest's own: policy may allow an image by name, so a name must not stand for another image.
     let Some(facts) = node.images.get(&wanted.digest).filter(|facts| facts.name == wanted.name.as_str())
@@ -264,7 +268,7 @@ fn plan_image(wrapper: &Wrapper, node: &NodeFacts) -> Result<(ImageRef, bool), R
             format!("the task needs {memory} MiB, this node has {} for a function", node.function_memory_mib);
         return Err(Refusal::new(codes::TASK_ABOVE_NODE, why));
     }
-    Ok((ImageRef { name: facts.name.clone(), digest: wanted.digest }, facts.together))
+    Ok((ImageRef { name: facts.name.clone(), digest: wanted.digest }, facts))
 }
 
 /// Finds the source of the operation that stands at `at`.

@@ -323,6 +323,8 @@ pub enum Lack {
     Toolstack,
     /// A Xen that is new enough.
     Version,
+    /// A monitor without a known hole.
+    Mended,
 }
 
 impl Lack {
@@ -334,6 +336,7 @@ impl Lack {
             Self::Dom0 => codes::XEN_NOT_DOM0,
             Self::Toolstack => codes::XEN_TOOLSTACK_MISSING,
             Self::Version => codes::XEN_TOO_OLD,
+            Self::Mended => codes::MONITOR_HAS_HOLE,
         }
     }
 }

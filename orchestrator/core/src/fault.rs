@@ -127,6 +127,7 @@ mod tests {
             (unusable(Lack::Dom0), codes::XEN_NOT_DOM0, "xen cannot be used: it is not"),
             (unusable(Lack::Toolstack), codes::XEN_TOOLSTACK_MISSING, "xen cannot be used: it is not"),
             (unusable(Lack::Version), codes::XEN_TOO_OLD, "xen cannot be used: it is not"),
+            (unusable(Lack::Mended), codes::MONITOR_HAS_HOLE, "xen cannot be used: it is not"),
             (
                 BackendError::Memory { name: name.clone(), reason: reason.clone() },
                 codes::DOMAIN_MEMORY,

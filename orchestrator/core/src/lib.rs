@@ -17,6 +17,7 @@ pub mod periods;
 pub mod policy;
 pub mod queue;
 pub mod task;
+pub mod terms;
 pub mod timings;
 
 pub use ids::{GuestId, Role, TaskId};

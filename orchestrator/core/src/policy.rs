@@ -9,6 +9,7 @@ use fades_pack::Version;
 use crate::admit::Refusal;
 use crate::limits::Bucket;
 use crate::periods::Schedule;
+use crate::terms::Terms;
 
 /// What one issuer may ask for. [`Policy::default`] allows nothing at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +24,8 @@ pub struct Policy {
     pub timeout_ms: u32,
     /// Highest priority.
     pub priority: u8,
-    /// Largest result, bytes.
-    pub result_bytes: u64,
+    /// What results must keep to.
+    pub result: Terms,
     /// Longest life of a wrapper, s.
     pub life_s: u64,
     /// Most operations of a task.

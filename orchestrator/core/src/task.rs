@@ -26,6 +26,7 @@ use std::fmt;
 
 use crate::ids::TaskId;
 use crate::periods::{PeriodsSoFar, Schedule};
+use crate::terms::{Shape, Terms};
 
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,8 +184,10 @@ pub struct TaskSpec {
     pub timeout_ms: u64,
     /// The function's parameters, a JSON document.
     pub parameters: String,
-    /// Largest result, bytes.
-    pub result_limit: u64,
+    /// What its result must keep to.
+    pub terms: Terms,
+    /// What its image says that results are; `None` where it does not say.
+    pub shape: Option<Shape>,
     /// What to retrieve, in the wrapper's order; of a persistent task, in period 0.
     pub operations: Vec<OperationSpec>,
     /// When a persistent task's periods are due; `None` for any other.

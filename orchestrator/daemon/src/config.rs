@@ -53,6 +53,8 @@ pub struct BackendConfig {
     /// Control and data go over the virtual network, not through memory that guests share (and XenStore, on Xen), and every
     /// function has a network device. For guests that know no other way, and to compare.
     pub network_only: bool,
+    /// Known holes (`CVE-2021-3748`) that this QEMU is without, though its release has them, as distributions mend older releases.
+    pub mended: Vec<String>,
     /// The node does not start where the machine lacks a defence around guests; without it `status` and receipts say which are off.
     pub strict: bool,
 }

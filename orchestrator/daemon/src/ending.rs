@@ -69,6 +69,7 @@ mod tests {
             (Lack::Dom0, codes::XEN_NOT_DOM0),
             (Lack::Toolstack, codes::XEN_TOOLSTACK_MISSING),
             (Lack::Version, codes::XEN_TOO_OLD),
+            (Lack::Mended, codes::MONITOR_HAS_HOLE),
         ] {
             assert_eq!(said(lack), format!("fadesd: {code}: {causes}\n  {}\n", code.hint()));
         }

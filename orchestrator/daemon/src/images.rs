@@ -20,7 +20,7 @@ use fades_envelope::{Digest, KeyId};
 use fades_pack::{Image, ImageError, NotWanted, Wanted};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-use crate::admission::parameters::Parameters;
+use crate::schema::Schema;
 use crate::store::record::ImageRecord;
 use crate::trust::Trust;
 
@@ -169,7 +169,9 @@ impl Images {
         let manifest = image.manifest();
         self.admit(&image)?;
         if let Some(function) = &manifest.function {
-            Parameters::compile(&function.parameters).map_err(ImageRefusal::Schema)?;
+            for schema in [&function.parameters, &function.result] {
+                Schema::compile(schema).map_err(ImageRefusal::Schema)?;
+            }
         }
         let digest = image.digest();
         let record = ImageRecord {

@@ -23,6 +23,7 @@ pub mod rate;
 pub mod reply;
 pub mod routes;
 pub mod runtime;
+pub mod schema;
 pub mod serve;
 pub mod sources;
 pub mod store;

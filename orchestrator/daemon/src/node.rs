@@ -135,6 +135,7 @@ pub(crate) fn facts(
             role: crate::images::role(&image.role)?,
             minimum_memory_mib: image.minimum_memory_mib,
             together: image.together,
+            result: trust.results.get(digest).cloned(),
         };
         Some((*digest, facts))
     });

@@ -7,9 +7,10 @@ use fades_api::codes::{self, Code};
 use fades_api::http::{PolicyDocument, SourceDocument};
 use fades_api::task::ImageReference;
 use fades_core::policy::{Fields, ImageRule, Policy, Readable};
+use fades_core::terms::{Shape, Terms};
 use fades_envelope::{KeyId, PublicKey};
 
-use crate::admission::parameters::Parameters;
+use crate::schema::Schema;
 use crate::store::record::{ImageRecord, KeyRecord};
 use crate::store::{Store, StoreError};
 
@@ -27,7 +28,9 @@ pub struct Trust {
     /// By the digest of the manifest.
     pub images: BTreeMap<[u8; 32], ImageRecord>,
     /// What functions take, by the digest of their manifest.
-    pub parameters: HashMap<[u8; 32], Parameters>,
+    pub parameters: HashMap<[u8; 32], Schema>,
+    /// What they give.
+    pub results: HashMap<[u8; 32], Shape>,
 }
 
 /// An issuer.
@@ -134,17 +137,18 @@ fn load(store: &Store) -> Result<Trust, StoreError> {
     for (digest, image) in store.images()? {
         match digest.parse::<fades_envelope::Digest>() {
             Ok(digest) => {
-                if let Some(schema) = &image.parameters {
-                    match Parameters::compile(schema) {
-                        Ok(parameters) => drop(trust.parameters.insert(digest.0, parameters)),
-                        Err(words) => {
-                            // It was compiled when the image came.
-                            tracing::error!(%digest, words, "a stored image's schema cannot be used, and neither is the image");
-                            continue;
-                        }
+                let compile = |schema: &Option<_>| schema.as_ref().map(Schema::compile).transpose();
+                match (compile(&image.parameters), compile(&image.result)) {
+                    (Ok(parameters), Ok(result)) => {
+                        trust.parameters.extend(parameters.map(|schema| (digest.0, schema)));
+                        trust.results.extend(result.map(|schema| (digest.0, Shape(Arc::new(schema)))));
+                        trust.images.insert(digest.0, image);
+                    }
+                    (Err(words), _) | (_, Err(words)) => {
+                        // Both were compiled when the image came.
+                        tracing::error!(%digest, words, "a stored image's schema cannot be used, and neither is the image");
                     }
                 }
-                trust.images.insert(digest.0, image);
             }
             Err(error) => tracing::error!(digest, %error, "a stored image has no digest and is not used"),
         }
@@ -187,7 +191,13 @@ pub fn policy(document: &PolicyDocument) -> Policy {
         memory_mib: document.memory_mib,
         timeout_ms: document.timeout_ms,
         priority: document.priority,
-        result_bytes: document.result_bytes,
+        result: Terms {
+            bytes: document.result_bytes,
+            fields: document.result_fields,
+            per_mille: document.result_per_mille,
+            group_points: document.group_points,
+            group_series: document.group_series,
+        },
         life_s: document.life_s,
         operations: document.operations,
         range_s: document.range_s,

@@ -131,7 +131,8 @@ fn backend(config: &Config, instance: &str, events: &NetEventSink) -> Result<Cho
     let program = config.backend.qemu.as_ref().map_or(PROGRAM.into(), |path| path.to_string_lossy());
     let forced = config.backend.kind.as_deref().and_then(BackendKind::named);
     let emulates = config.backend.emulate.iter().any(|word| word == Architecture::Aarch64.word());
-    let programs = Programs { native: &program, other: emulates.then_some(ARM_PROGRAM) };
+    let programs =
+        Programs { native: &program, other: emulates.then_some(ARM_PROGRAM), mended: &config.backend.mended };
     let chosen = select(programs, forced.map_or(Wanted::Auto, Wanted::Only), instance)?;
     let defences = around(chosen.jail.as_ref());
     strict(config, &defences)?;

@@ -60,7 +60,8 @@ fn retrieves(line: &mut Line, act: &BrokerAct, retrieve: &Retrieve) -> Result<()
                 line.pause(*pause)?;
                 let (task, operation) = (retrieve.task, operation.index);
                 let times = OperationTimes { retrieve_us: 10, ..OperationTimes::default() };
-                line.say(OperationEnded { task, operation, summary: counted(task, operation), times });
+                let summary = counted(task, operation);
+                line.say(OperationEnded { task, operation, summary, fewest: summary.points, times });
             }
         }
         BrokerAct::FailsToStart | BrokerAct::NeverReady => {}

@@ -3,7 +3,8 @@
 //! The payload has the form of an in-toto Statement v1: the subject is the result, by its digest, and the predicate
 //! ([`Receipt`]) says where it comes from. It is JSON with the keys in the order of these types, no white space and no
 //! floating point, so that a receipt has exactly one byte form; what does not read and write to the same bytes is
-//! refused. A new key means a new predicate type: the receipt of a period of a persistent task is of the second one.
+//! refused. A new key means a new predicate type: the receipt of a period of a persistent task was of the
+//! second one, and those that say what left for what was read are of the third, which all are that nodes write today.
 
 use crate::{Digest, EnvelopeError, KeyId, PublicKey, Purpose, SigningKey, parse, sign};
 use jiff::Timestamp;
@@ -15,6 +16,8 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 pub const PREDICATE_TYPE: &str = "urn:fades:receipt:v1";
 /// `predicateType` of receipts that are about a period.
 pub const PERIOD_PREDICATE_TYPE: &str = "urn:fades:receipt:v2";
+/// `predicateType` of receipts that say what left for what was read, whether they are about a period or not.
+pub const LEAK_PREDICATE_TYPE: &str = "urn:fades:receipt:v3";
 /// Name of the one subject.
 const SUBJECT: &str = "result";
 
@@ -61,6 +64,9 @@ pub struct Receipt {
     pub operations: Vec<OperationRead>,
     /// The result.
     pub result: ResultRef,
+    /// What left for what was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leak: Option<Leak>,
     /// How long each stage took. Stages overlap, so they need not add up.
     pub timings_us: Timings,
     /// Which defences of the node were on and which off.
@@ -180,6 +186,19 @@ pub struct ResultRef {
     pub bytes: u64,
 }
 
+/// How much left for how much was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leak {
+    /// Bytes of columns that reached the function, of all operations.
+    pub bytes_read: u64,
+    /// Bytes of the result.
+    pub bytes_sent: u64,
+    /// Most bytes that might leave for 1,000 that were read, by the issuer's policy; absent without bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_per_mille: Option<u32>,
+}
+
 /// Stages of DESIGN section 8, in microseconds of the node's monotonic clock. A stage that is not known when the
 /// receipt is signed is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +261,9 @@ pub enum ReceiptError {
         /// Digest in the predicate.
         predicate: Digest,
     },
+    /// What it says left for what was read is not what it says of operations and result.
+    #[error("the receipt's account of {} bytes sent for {} read is not that of its result and operations", .0.bytes_sent, .0.bytes_read)]
+    Leak(Leak),
     /// The receipt is genuine, and of another result.
     #[error("the result has digest {found} and {bytes} bytes, the receipt is about {expected}")]
     Result {
@@ -257,7 +279,11 @@ pub enum ReceiptError {
 impl Receipt {
     /// Which of the predicate types this is of.
     const fn predicate_type(&self) -> &'static str {
-        if self.period.is_some() { PERIOD_PREDICATE_TYPE } else { PREDICATE_TYPE }
+        match (&self.leak, &self.period) {
+            (Some(_), _) => LEAK_PREDICATE_TYPE,
+            (None, Some(_)) => PERIOD_PREDICATE_TYPE,
+            (None, None) => PREDICATE_TYPE,
+        }
     }
 
     /// The payload: one line of JSON.
@@ -289,6 +315,12 @@ pub fn open_receipt(envelope: &[u8], node: &PublicKey) -> Result<Receipt, Receip
     let (subject, receipt) = (statement.subject[0].digest.sha256, statement.predicate);
     if subject != receipt.result.sha256 {
         return Err(ReceiptError::Subject { subject, predicate: receipt.result.sha256 });
+    }
+    let bytes_read = receipt.operations.iter().fold(0u64, |sum, read| sum.saturating_add(read.bytes));
+    if let Some(leak) =
+        receipt.leak.filter(|leak| (leak.bytes_read, leak.bytes_sent) != (bytes_read, receipt.result.bytes))
+    {
+        return Err(ReceiptError::Leak(leak));
     }
     if receipt.to_payload()? != payload {
         return Err(ReceiptError::NotCanonical);

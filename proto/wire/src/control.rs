@@ -104,6 +104,8 @@ pub struct OperationEnded {
     pub operation: u16,
     /// What was sent.
     pub summary: StreamSummary,
+    /// Points of the series that had fewest; 0 where there was none.
+    pub fewest: u64,
     /// How long it took.
     pub times: OperationTimes,
 }

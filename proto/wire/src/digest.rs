@@ -47,6 +47,9 @@ pub struct Meter {
     points: u64,
     chunks: u64,
     series: u32,
+    /// Points before the series that is under way, and the fewest of the series before it.
+    before: u64,
+    fewest: Option<u64>,
     range: Option<(i64, i64)>,
     digest: StreamDigest,
 }
@@ -54,6 +57,8 @@ pub struct Meter {
 impl Meter {
     /// Takes the body of a series frame.
     pub fn series(&mut self, body: &[u8]) {
+        self.fewest = self.fewest_so_far();
+        self.before = self.points;
         self.series += 1;
         self.digest.series(body);
     }
@@ -95,6 +100,17 @@ impl Meter {
     #[must_use]
     pub const fn series_count(&self) -> u32 {
         self.series
+    }
+
+    /// Points of the series that has fewest, the one under way among them; series come one after another. 0 without series.
+    #[must_use]
+    pub fn fewest(&self) -> u64 {
+        self.fewest_so_far().unwrap_or(0)
+    }
+
+    fn fewest_so_far(&self) -> Option<u64> {
+        let current = (self.series > 0).then(|| self.points - self.before)?;
+        Some(self.fewest.map_or(current, |fewest| fewest.min(current)))
     }
 
     /// The summary so far, for the operation of this index.

@@ -28,4 +28,4 @@ pub mod message;
 pub mod region;
 
 /// Version of the messages, told in [`control::Hello`].
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;

@@ -165,6 +165,23 @@ fn meter_adds_up() {
     assert_eq!((meter.points(), meter.bytes(), meter.series_count()), (3, 48, 1));
 }
 
+/// Series come one after another, and the one under way counts.
+#[test]
+fn meter_knows_the_smallest_series() {
+    let one = body(0, &[(1, 1.0)]);
+    let chunk = Batch::parse(&one).unwrap();
+    for (series, fewest) in
+        [(&[][..], 0), (&[0], 0), (&[3], 3), (&[3, 1], 1), (&[1, 3], 1), (&[2, 0, 5], 0), (&[4, 9, 4, 7], 4)]
+    {
+        let mut meter = Meter::default();
+        for points in series {
+            meter.series(b"series");
+            (0..*points).for_each(|_| meter.chunk(&chunk));
+        }
+        assert_eq!(meter.fewest(), fewest, "{series:?}");
+    }
+}
+
 #[test]
 fn order_and_kind_change_the_digest() {
     let (a, b) = (body(0, &[(1, 1.0)]), body(0, &[(2, 2.0)]));

@@ -124,7 +124,7 @@ fn exit_codes() {
 fn sizes_and_constants() {
     assert_eq!((MAGIC, VERSION, HEADER_LEN), (*b"FDS1", 2, 28));
     assert_eq!((MAX_CONTROL_BODY, MAX_DATA_BODY), (1 << 20, 8 + (256 << 10)));
-    assert_eq!(fades_wire::PROTOCOL, 5);
+    assert_eq!(fades_wire::PROTOCOL, 6);
     assert_eq!((fades_wire::address::CONTROL_PORT, fades_wire::address::DATA_PORT), (7000, 7001));
     let endpoint = Endpoint::new([10, 77, 0, 9].into(), 7001);
     let network = fades_wire::message::to_body(&Place::Network(endpoint)).unwrap();

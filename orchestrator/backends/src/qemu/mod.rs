@@ -5,6 +5,7 @@
 mod child;
 mod command;
 mod guest;
+pub(crate) mod holes;
 mod jail;
 pub(crate) mod probe;
 mod regions;

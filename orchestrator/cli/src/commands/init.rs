@@ -139,6 +139,8 @@ impl Init {
              # network_only = false\n\
              # Other processors whose images QEMU translates: \"aarch64\", by qemu-system-aarch64 from PATH.\n\
              # emulate = []\n\
+             # Known holes (CVE-2021-3748) that this QEMU is without, though its release has them.\n\
+             # mended = []\n\
              # Does not start where the machine lacks a defence around guests; else `fades status` says which are off.\n\
              # strict = false\n\
              \n\

@@ -27,7 +27,8 @@ pub(crate) enum Issuer {
         fades issuer add service.key.pub --policy policy.toml\n  \
         fades issuer add service.key.pub --source testbed --image stats --image window\n  \
         fades issuer add service.key.pub --source testbed:temperature.value --image stats:1.2.0+ --priority 3\n  \
-        fades issuer add service.key.pub --source testbed --image baseline --periods 10000\n\n\
+        fades issuer add service.key.pub --source testbed --image baseline --periods 10000\n  \
+        fades issuer add service.key.pub --source testbed --image stats --group-points 100 --result-per-mille 20\n\n\
         Without --policy and without --source or --image the policy stays as it is; a new issuer may do nothing.")]
     Add(Box<Add>),
     /// List the issuers with their keys.
@@ -88,6 +89,18 @@ pub(crate) struct Allow {
     /// Largest result, bytes [default: 1048576].
     #[arg(long, value_name = "BYTES")]
     result_bytes: Option<u64>,
+    /// Most fields of a result: members of objects and elements of arrays [default: without bound].
+    #[arg(long, value_name = "N")]
+    result_fields: Option<u32>,
+    /// Leak budget: most bytes of a result for 1,000 bytes that were read for it [default: without bound].
+    #[arg(long, value_name = "N")]
+    result_per_mille: Option<u32>,
+    /// Fewest points of every series that is read; with fewer no result leaves [default: without bound].
+    #[arg(long, value_name = "N")]
+    group_points: Option<u64>,
+    /// Fewest series of every operation; with fewer no result leaves [default: without bound].
+    #[arg(long, value_name = "N")]
+    group_series: Option<u32>,
     /// Most operations of a task [default: 16].
     #[arg(long, value_name = "N")]
     operations: Option<u32>,
@@ -241,12 +254,15 @@ impl Allow {
     fn has_bounds(&self) -> bool {
         let Self { sources: _, images: _, reads, memory_mib, timeout_ms, priority, .. } = self;
         let Self { result_bytes, operations, range_s, life_s, tasks, per_minute, burst, .. } = self;
-        let Self { periods, state_bytes, .. } = self;
+        let Self {
+            periods, state_bytes, result_fields, result_per_mille, group_points, group_series, ..
+        } = self;
         let small = [memory_mib, timeout_ms, operations, tasks, per_minute, burst, periods];
-        let large = [result_bytes, range_s, life_s, state_bytes];
+        let small = small.into_iter().chain([result_fields, result_per_mille, group_series]);
+        let large = [result_bytes, range_s, life_s, state_bytes, group_points];
         !reads.is_empty()
             || priority.is_some()
-            || small.iter().any(|bound| bound.is_some())
+            || small.into_iter().any(Option::is_some)
             || large.iter().any(|bound| bound.is_some())
     }
 
@@ -266,6 +282,10 @@ impl Allow {
             timeout_ms: self.timeout_ms.unwrap_or(60_000),
             priority: self.priority.unwrap_or(5),
             result_bytes: self.result_bytes.unwrap_or(1 << 20),
+            result_fields: self.result_fields,
+            result_per_mille: self.result_per_mille,
+            group_points: self.group_points,
+            group_series: self.group_series,
             operations: self.operations.unwrap_or(16),
             range_s: self.range_s,
             life_s: self.life_s.unwrap_or(24 * 60 * 60),

@@ -46,7 +46,7 @@ fn policy() -> Policy {
         memory_mib: 128,
         timeout_ms: 60_000,
         priority: 6,
-        result_bytes: 4096,
+        result: Terms { bytes: 4096, ..Terms::default() },
         life_s: 600,
         operations: 1,
         range_s: Some(86_400),
@@ -61,8 +61,8 @@ fn policy() -> Policy {
 fn node() -> NodeFacts {
     let version = VERSION.parse().unwrap();
     let image = |name: &str, role| {
-        let (name, minimum_memory_mib, together) = (name.into(), 32, false);
-        ImageFacts { name, version, role, minimum_memory_mib, together }
+        let (name, minimum_memory_mib, together, result) = (name.into(), 32, false, None);
+        ImageFacts { name, version, role, minimum_memory_mib, together, result }
     };
     let kind = SourceKind::InfluxDb1 { database: "lab".into(), retention: None, credentials: None };
     let endpoint = Endpoint::new([10, 77, 0, 1].into(), 20_000);
@@ -79,7 +79,10 @@ fn node() -> NodeFacts {
     }
 }
 
-const ALLOWED: Allowed = Allowed { result_bytes: 9, state_bytes: 0 };
+const ALLOWED: Allowed = Allowed {
+    result: Terms { bytes: 9, fields: Some(5), per_mille: None, group_points: None, group_series: Some(2) },
+    state_bytes: 0,
+};
 
 const RECEIVED: Received = Received { unix_us: NOW_US, mono_us: Some(77), verify_us: 5 };
 
@@ -94,7 +97,7 @@ fn outcome(change: &[(&str, &str)], policy: &Policy, now_us: u64) -> Result<Task
 fn what_is_allowed_becomes_a_task() {
     let spec = outcome(&[], &policy(), NOW_US).unwrap();
     assert_eq!(spec.id.to_string(), "01JD0000000000000000000000");
-    assert_eq!((spec.priority, spec.memory_mib, spec.timeout_ms, spec.result_limit), (5, 64, 30_000, 4096));
+    assert_eq!((spec.priority, spec.memory_mib, spec.timeout_ms, spec.terms.bytes), (5, 64, 30_000, 4096));
     assert_eq!(spec.expires_unix_us, NOW_US + 600_000_000);
     assert_eq!((spec.received_mono_us, spec.verify_us), (Some(77), 5));
     assert_eq!(spec.parameters, r#"{"a":2,"b":1}"#);
@@ -246,7 +249,7 @@ fn a_persistent_task_has_periods_within_its_policy_and_its_wrappers_life() {
 #[test]
 fn a_stored_task_is_planned_again_without_being_judged() {
     let late = Received { unix_us: NOW_US * 2, mono_us: None, verify_us: 0 };
-    assert_eq!(plan(&wrapper(&[]), ALLOWED, &node(), late).unwrap().result_limit, 9);
+    assert_eq!(plan(&wrapper(&[]), ALLOWED, &node(), late).unwrap().terms, ALLOWED.result);
     let mut node = node();
     assert!(!plan(&wrapper(&[]), ALLOWED, &node, late).unwrap().together);
     node.images.get_mut(&STATS).unwrap().together = true;

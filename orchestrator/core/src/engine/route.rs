@@ -246,7 +246,7 @@ impl Engine {
                 .unwrap_or(broker_place),
             operations: names.collect(),
             parameters: spec.parameters.clone(),
-            result_limit: spec.result_limit,
+            result_limit: spec.terms.bytes,
             window_bytes: self.config.window_bytes,
             memory,
         };

@@ -259,7 +259,8 @@ impl Engine {
         let spec = &task.spec;
         let names = spec.operations.iter().map(|operation| operation.id.clone()).collect();
         let schedule = spec.schedule;
-        let intake = Intake::new(names, spec.result_limit, schedule.map(|schedule| schedule.state_limit));
+        let intake =
+            Intake::new(names, spec.terms, spec.shape.clone(), schedule.map(|schedule| schedule.state_limit));
         if let Some(Taken { guest, place, awake }) = taken {
             let mut attempt = Attempt::new(guest, key, intake, spec.timeout_ms, now, patience);
             attempt.place = place;

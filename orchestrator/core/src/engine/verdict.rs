@@ -1,7 +1,8 @@
 //! What a task brings in, from both ends of its streams, and the judgement over it.
 //!
 //! A result is published only when the broker's and the function's summaries of every operation are equal: points, bytes,
-//! chunks, series, first and last instant, digest. So a partial aggregate never passes for a whole one.
+//! chunks, series, first and last instant, digest. So a partial aggregate never passes for a whole one. And it is published only
+//! within its bounds and of the schema that its image states.
 
 use fades_api::codes;
 use fades_wire::control::{Finished, Keep, OperationEnded, ResultPart};
@@ -9,6 +10,7 @@ use fades_wire::data::StreamSummary;
 
 use crate::fault::Fault;
 use crate::periods::FunctionState;
+use crate::terms::{Shape, Terms};
 
 /// Everything known of one attempt's streams and result.
 #[derive(Debug)]
@@ -18,7 +20,8 @@ pub(super) struct Intake {
     progress: Vec<(u64, u64)>,
     ended: Vec<Option<OperationEnded>>,
     result: Vec<u8>,
-    limit: u64,
+    terms: Terms,
+    shape: Option<Shape>,
     parts: u32,
     complete: bool,
     first_part_us: Option<u64>,
@@ -44,15 +47,21 @@ pub(super) struct Agreed {
 }
 
 impl Intake {
-    /// For a task with these operations, so many bytes of result at most, and of state where it may keep one.
-    pub(super) fn new(names: Vec<String>, limit: u64, kept_limit: Option<u64>) -> Self {
+    /// For a task with these operations, a result within these bounds, and at most so much state where it may keep one.
+    pub(super) fn new(
+        names: Vec<String>,
+        terms: Terms,
+        shape: Option<Shape>,
+        kept_limit: Option<u64>,
+    ) -> Self {
         let operations = names.len();
         Self {
             names,
             progress: vec![(0, 0); operations],
             ended: vec![None; operations],
             result: Vec::new(),
-            limit,
+            terms,
+            shape,
             parts: 0,
             complete: false,
             first_part_us: None,
@@ -117,8 +126,8 @@ impl Intake {
             return wrong(format!("result part {} is empty", part.index));
         }
         let size = self.result.len() as u64 + part.bytes.len() as u64;
-        if size > self.limit {
-            let why = format!("the result has at least {size} bytes, the task allows {}", self.limit);
+        if size > self.terms.bytes {
+            let why = format!("the result has at least {size} bytes, the task allows {}", self.terms.bytes);
             return Err(Fault::new(codes::RESULT_TOO_LARGE, why));
         }
         self.first_part_us.get_or_insert(now_us);
@@ -217,9 +226,10 @@ impl Intake {
         let result = String::from_utf8(self.result.clone()).map_err(|error| {
             Fault::new(codes::RESULT_NOT_JSON, format!("the result is not UTF-8: {error}"))
         })?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&result).map_err(|error| {
-            Fault::new(codes::RESULT_NOT_JSON, format!("the result is not JSON: {error}"))
-        })?;
+        self.terms.hold(&result, &self.names, sent)?;
+        if let Some(Shape(schema)) = &self.shape {
+            schema.hold(&result).map_err(|why| Fault::new(codes::RESULT_OFF_SCHEMA, why))?;
+        }
         Ok(Agreed {
             result,
             summaries: finished.summaries.clone(),

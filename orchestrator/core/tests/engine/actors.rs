@@ -131,7 +131,9 @@ impl Actor {
             .iter_mut()
             .find_map(|(task, operations)| Some((*task, operations.pop_front()?)))?;
         let times = OperationTimes { retrieve_us: 5, ..OperationTimes::default() };
-        Some(OperationEnded { task: task.into(), operation, summary: truth(task, operation), times }.into())
+        let summary = truth(task, operation);
+        let fewest = summary.points;
+        Some(OperationEnded { task: task.into(), operation, summary, fewest, times }.into())
     }
 
     fn work(&mut self) -> Option<FromGuest> {

@@ -175,7 +175,8 @@ fn a_task_whose_function_died_in_its_sleep_is_begun_anew_with_a_fresh_one() {
         assert_eq!(effects.iter().filter(abandoned).count(), 1);
         // What the broker had said of it before it heard of that is about nobody, whenever it comes.
         let summary = truth(task(2), 0);
-        let ended = OperationEnded { task: task(2).into(), operation: 0, summary, times: Default::default() };
+        let (fewest, times) = (0, Default::default());
+        let ended = OperationEnded { task: task(2).into(), operation: 0, summary, fewest, times };
         world.message(broker, ended);
         world.until(2, TaskState::Streaming, fresh);
         world.message(broker, ended);

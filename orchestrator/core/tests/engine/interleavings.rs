@@ -123,7 +123,8 @@ fn foreign(world: &World, kind: u8, number: u8) -> FromGuest {
         0 => OperationProgress { task: id.into(), operation, points: number.into(), bytes: 16 }.into(),
         1 => {
             let times = Default::default();
-            OperationEnded { task: id.into(), operation, summary: truth(id, operation), times }.into()
+            let (summary, fewest) = (truth(id, operation), 0);
+            OperationEnded { task: id.into(), operation, summary, fewest, times }.into()
         }
         2 => OperationFailed { task: id.into(), operation, failure: failure(Code::SourceStatus) }.into(),
         3 => OperationFailed { task: id.into(), operation, failure: failure(Code::ClosedEarly) }.into(),

@@ -244,6 +244,7 @@ fn what_a_function_does_wrong_fails_its_task_alone() {
         task: task(2).into(),
         operation: 0,
         summary: truth(task(2), 0),
+        fewest: 0,
         times: OperationTimes::default(),
     };
     let mut longer = finished(task(1), 2);

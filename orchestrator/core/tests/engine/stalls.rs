@@ -59,7 +59,8 @@ fn a_function_ended_by_its_backend_meanwhile_is_begun_again_under_another_name()
     assert!(world.outcomes.is_empty());
     // What the broker had said of the first attempt comes late, and is about nobody.
     let times = Default::default();
-    let late = OperationEnded { task: task(1).into(), operation: 0, summary: truth(task(1), 0), times };
+    let (summary, fewest) = (truth(task(1), 0), 0);
+    let late = OperationEnded { task: task(1).into(), operation: 0, summary, fewest, times };
     world.message(broker, late);
     world.finish();
     assert_eq!(world.outcomes[&task(1)].state(), Succeeded);

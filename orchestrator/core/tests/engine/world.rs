@@ -10,6 +10,7 @@ use fades_core::fault::Fault;
 use fades_core::limits::{Limits, Patience};
 use fades_core::periods::{FunctionState, PeriodsSoFar};
 use fades_core::task::{ImageRef, OperationSpec, RecordedState, TaskSpec, TaskState};
+use fades_core::terms::Terms;
 use fades_core::{GuestId, Role, TaskId};
 use fades_wire::address::Endpoint;
 use fades_wire::control::{FromGuest, Operation, SourceKind};
@@ -75,7 +76,8 @@ pub(crate) fn spec(number: u8, operations: u16) -> TaskSpec {
         memory_mib: 64,
         timeout_ms: 20_000,
         parameters: "{}".into(),
-        result_limit: 100,
+        terms: Terms { bytes: 100, ..Terms::default() },
+        shape: None,
         operations: (0..operations).map(operation).collect(),
         schedule: None,
     }

@@ -145,7 +145,8 @@ impl Outside {
             self.blame(self.keys.get(&key).copied());
             told.chunks += 1;
         }
-        self.say(id, OperationEnded { task: key, operation: order.index, summary: told, times });
+        let (operation, summary) = (order.index, told);
+        self.say(id, OperationEnded { task: key, operation, summary, fewest: points, times });
         if more {
             self.ask(id, key, ticket, at + 1);
         } else if let Some(machine) = self.machines.get_mut(&id) {
@@ -206,8 +207,8 @@ impl Outside {
                     // Not what a lying function says: two that agree on a lie cannot be told from two that do not lie.
                     _ => {
                         let summary = StreamSummary { points: 2, ..summary_of_nothing() };
-                        OperationEnded { task: key, operation: 0, summary, times: OperationTimes::default() }
-                            .into()
+                        let times = OperationTimes::default();
+                        OperationEnded { task: key, operation: 0, summary, fewest: 2, times }.into()
                     }
                 };
                 self.say(id, message);

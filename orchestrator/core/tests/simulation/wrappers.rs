@@ -7,6 +7,7 @@ use fades_api::task::Wrapper;
 use fades_core::admit::{ImageFacts, NodeFacts, SourceFacts};
 use fades_core::limits::Limits;
 use fades_core::policy::{ImageRule, Policy, Readable};
+use fades_core::terms::Terms;
 use fades_core::{Role, TaskId};
 use fades_wire::address::Endpoint;
 use fades_wire::control::SourceKind;
@@ -27,6 +28,7 @@ pub(crate) fn facts(limits: &Limits) -> NodeFacts {
         role: Role::Function,
         minimum_memory_mib: 16,
         together: false,
+        result: None,
     };
     let kind = SourceKind::InfluxDb1 { database: "lab".into(), retention: None, credentials: None };
     let source = |port| SourceFacts {
@@ -53,7 +55,7 @@ pub(crate) fn policy() -> Policy {
         memory_mib: 256,
         timeout_ms: 60_000,
         priority: 9,
-        result_bytes: 400,
+        result: Terms { bytes: 400, ..Terms::default() },
         life_s: 3600,
         operations: 3,
         range_s: None,

@@ -8,7 +8,6 @@ mod caller;
 mod codes;
 mod limits;
 mod nonces;
-pub mod parameters;
 mod plan;
 mod refusals;
 mod seats;

@@ -7,6 +7,7 @@ use fades_core::admit::{self, Allowed, NodeFacts, Received, Refusal};
 use fades_core::periods::Schedule;
 use fades_core::policy::Policy;
 use fades_core::task::TaskSpec;
+use fades_core::terms::Terms;
 use fades_envelope::{Digest, Purpose, Verified};
 use ulid::Ulid;
 
@@ -14,7 +15,7 @@ use super::{Evidence, envelope_code};
 use crate::node::Node;
 use crate::reply::store_problem;
 use crate::serve::Peer;
-use crate::store::record::{PeriodsRecord, StoredState, TaskRecord};
+use crate::store::record::{PeriodsRecord, StoredState, TaskRecord, TermsRecord};
 use crate::store::{Acceptance, Accepted, CLOCK_TOLERANCE_US};
 use crate::trust::Trust;
 
@@ -102,7 +103,8 @@ async fn judge(
         envelope: body.to_vec(),
         remember_until_us: wrapper.credentials.expires_at.as_microsecond().saturating_add(REMEMBER_US),
         record: TaskRecord {
-            result_limit: spec.result_limit,
+            result_limit: spec.terms.bytes,
+            terms: spec.terms.into(),
             verify_us,
             periods: spec.schedule.as_ref().map(periods),
             ..record(&wrapper, &verified, now_us)
@@ -156,8 +158,8 @@ pub(super) fn planned(
     facts: &NodeFacts,
     received: Received,
 ) -> Result<TaskSpec, Box<Problem>> {
-    let result_bytes = policy.result_bytes.min(node.config.limits.result_bytes);
-    let allowed = Allowed { result_bytes, state_bytes: policy.state_bytes };
+    let bytes = policy.result.bytes.min(node.config.limits.result_bytes);
+    let allowed = Allowed { result: Terms { bytes, ..policy.result }, state_bytes: policy.state_bytes };
     let spec = admit::plan(wrapper, allowed, facts, received).map_err(|refusal| problem(&refusal))?;
     if let Some(parameters) = trust.parameters.get(&wrapper.dmf.image.digest) {
         parameters.admit(&wrapper.dmf.parameters).map_err(Problem::from)?;
@@ -214,6 +216,7 @@ fn record(wrapper: &Wrapper, verified: &Verified<'_>, now_us: i64) -> TaskRecord
         image: wrapper.dmf.image.to_string(),
         sources: wrapper.drb.operations.iter().map(|op| op.source.as_str().to_owned()).collect(),
         result_limit: 0,
+        terms: TermsRecord::default(),
         priority: credentials.priority,
         state: StoredState::Accepted,
         attempts: 0,

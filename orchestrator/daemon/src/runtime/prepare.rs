@@ -2,7 +2,7 @@
 //! key may be revoked, its policy narrower, a source at another place, and its function has kept a state.
 
 use fades_api::codes;
-use fades_core::admit::{self, Allowed, NodeFacts, Received, Refusal};
+use fades_core::admit::{self, NodeFacts, Received, Refusal};
 use fades_core::engine::Prepared;
 use fades_core::fault::Fault;
 use fades_core::periods::FunctionState;
@@ -61,14 +61,10 @@ fn judge(
     let policy = trust.issuers.get(&key.issuer).map(|issuer| issuer.policy.clone()).unwrap_or_default();
     policy.permits(&wrapper)?;
     admit::check_floor(&wrapper, &policy, facts)?;
-    let allowed = Allowed {
-        result_bytes: record.result_limit,
-        state_bytes: record.periods.as_ref().map_or(0, |periods| periods.state_limit),
-    };
     let received = Received {
         unix_us: u64::try_from(record.accepted_us).unwrap_or(0),
         mono_us: None,
         verify_us: record.verify_us,
     };
-    Ok(admit::plan(&wrapper, allowed, facts, received)?.operations)
+    Ok(admit::plan(&wrapper, record.allowed(), facts, received)?.operations)
 }

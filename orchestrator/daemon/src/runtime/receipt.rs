@@ -4,8 +4,8 @@ use fades_core::engine::Success;
 use fades_core::periods::{FunctionState, Schedule};
 use fades_core::task::{ImageRef, TaskSpec};
 use fades_envelope::receipt::{
-    Defences, ImageRef as Named, Images, NodeRef, OperationRead, PeriodRef, ResultRef, Timings, WindowRef,
-    WrapperRef,
+    Defences, ImageRef as Named, Images, Leak, NodeRef, OperationRead, PeriodRef, ResultRef, Timings,
+    WindowRef, WrapperRef,
 };
 use fades_envelope::{Digest, HexError, Receipt, ReceiptError, SigningKey};
 use fades_wire::data::StreamSummary;
@@ -135,6 +135,11 @@ pub(crate) fn seal(
         },
         operations: reads.clone().map(|(operation, read)| signed_read(operation, read)).collect(),
         result: ResultRef { sha256: Digest::of(&bytes), bytes: bytes.len() as u64 },
+        leak: Some(Leak {
+            bytes_read: success.summaries.iter().fold(0, |sum, read| sum.saturating_add(read.bytes)),
+            bytes_sent: bytes.len() as u64,
+            budget_per_mille: record.terms.per_mille,
+        }),
         timings_us: Timings {
             verify: Some(timings.verify),
             queue: Some(timings.queue),

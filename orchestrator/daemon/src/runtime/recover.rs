@@ -2,7 +2,7 @@
 
 use fades_api::codes::{self, Code};
 use fades_api::task::Wrapper;
-use fades_core::admit::{self, Allowed, NodeFacts, Received, Refusal};
+use fades_core::admit::{self, NodeFacts, Received, Refusal};
 use fades_core::periods::PeriodsSoFar;
 use fades_core::task::{RecordedState, TaskSpec, TaskState};
 use ulid::Ulid;
@@ -30,14 +30,12 @@ pub(crate) fn recover(id: Ulid, record: &TaskRecord, envelope: &[u8], facts: &No
         mono_us: None,
         verify_us: record.verify_us,
     };
-    let (mut periods, mut state_bytes) = (PeriodsSoFar::default(), 0);
+    let mut periods = PeriodsSoFar::default();
     if let Some(stored) = &record.periods {
         let PeriodsRecord { next, running, done, failed, missed, .. } = *stored;
         periods = PeriodsSoFar { next, running, done, failed, missed };
-        state_bytes = stored.state_limit;
     }
-    let allowed = Allowed { result_bytes: record.result_limit, state_bytes };
-    match admit::plan(&wrapper, allowed, facts, received) {
+    match admit::plan(&wrapper, record.allowed(), facts, received) {
         Ok(spec) => {
             let (state, attempts) = (engine_state(record.state), record.attempts);
             let recorded = RecordedState { state, attempts, periods };

@@ -4,6 +4,8 @@
 
 mod periods;
 
+use fades_core::admit::Allowed;
+use fades_core::terms::Terms;
 use serde::{Deserialize, Serialize};
 
 pub use periods::{
@@ -97,6 +99,9 @@ pub struct TaskRecord {
     pub sources: Vec<String>,
     /// Largest result that was allowed when it was accepted, in bytes.
     pub result_limit: u64,
+    /// What else it must keep to. Tasks that were accepted before this was noted have no such bounds.
+    #[serde(default, skip_serializing_if = "TermsRecord::is_none")]
+    pub terms: TermsRecord,
     /// 0 to 9.
     pub priority: u8,
     /// Where it stands.
@@ -126,6 +131,44 @@ pub struct TaskRecord {
     /// How far a persistent task is; none for any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub periods: Option<PeriodsRecord>,
+}
+
+impl TaskRecord {
+    /// What it may leave behind.
+    #[must_use]
+    pub fn allowed(&self) -> Allowed {
+        let TermsRecord { fields, per_mille, group_points, group_series } = self.terms;
+        let result = Terms { bytes: self.result_limit, fields, per_mille, group_points, group_series };
+        Allowed { result, state_bytes: self.periods.as_ref().map_or(0, |periods| periods.state_limit) }
+    }
+}
+
+/// [`Terms`] of a result, but for its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are described where they are held against a result")]
+#[serde(default)]
+pub struct TermsRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_mille: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_points: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_series: Option<u32>,
+}
+
+impl TermsRecord {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Terms> for TermsRecord {
+    fn from(terms: Terms) -> Self {
+        let Terms { bytes: _, fields, per_mille, group_points, group_series } = terms;
+        Self { fields, per_mille, group_points, group_series }
+    }
 }
 
 /// One change that was stored and may be told.

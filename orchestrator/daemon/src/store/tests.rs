@@ -1,6 +1,6 @@
 //! What the store promises, shown on real files.
 
-use super::record::{StoredState, TaskRecord};
+use super::record::{StoredState, TaskRecord, TermsRecord};
 use super::*;
 use ulid::Ulid;
 
@@ -18,6 +18,7 @@ pub(super) fn task(id: Ulid, digest: u8, now_us: i64) -> Acceptance {
             image: "stats@sha256:00".into(),
             sources: vec!["edison".into()],
             result_limit: 1000,
+            terms: TermsRecord::default(),
             started_us: None,
             priority: 5,
             state: StoredState::Accepted,

@@ -63,7 +63,47 @@ async fn parameters_that_do_not_fit_are_refused_by_their_key() {
 async fn an_image_whose_schema_is_none_is_refused() {
     let node = TestNode::new().await;
     for schema in [json!({ "type": "thing" }), json!({ "$ref": "http://127.0.0.1:1/x" })] {
-        let image = described("odd", Some(windowed(schema)), &key(3));
+        let image = described("odd", Some(windowed(schema.clone())), &key(3));
+        assert_eq!(node.local("POST", "/v1/admin/images", &image).await.code(), "E1523");
+        let function = Function { parameters: json!({}), result: schema, together: false };
+        let image = described("odd", Some(function), &key(3));
         assert_eq!(node.local("POST", "/v1/admin/images", &image).await.code(), "E1523");
     }
+}
+
+/// A function's image says what its results are, and its signer stands for that; what the function writes else does not leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn g9_a_result_off_its_schema_does_not_leave() {
+    let results = [
+        r#"{"mean":1.5}"#,
+        r#"{"mean":1.5,"raw":[1,2,3]}"#,
+        r#"{"mean":"1.5"}"#,
+        "[]",
+        r#"{"mean":1,"mean":2}"#,
+    ];
+    let acts = results.map(|result| fades_testkit::FunctionAct::Reduces(result.into()));
+    let script = fades_testkit::Script::default().functions(acts);
+    let node = TestNode::with(script, |config| config.limits.running = 1).await;
+    let result = json!({
+        "type": "object", "additionalProperties": false, "required": ["mean"],
+        "properties": { "mean": { "type": "number" } },
+    });
+    let function = Function { parameters: json!({}), result, together: false };
+    let added = node.local("POST", "/v1/admin/images", &described("mean", Some(function), &key(3))).await;
+    let mut allowed = policy();
+    allowed["images"] = json!(["mean"]);
+    let update = json!({ "policy": allowed });
+    let put = node.admin("PUT", &format!("/v1/admin/issuers/{}", crate::support::ISSUER), &update).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let (mut number, mut words) = (0, String::new());
+    for code in [None, Some("E5002"), Some("E5002"), Some("E5002"), Some("E5001")] {
+        number += 1;
+        let reference = added.json()["reference"].clone();
+        let envelope = node.signed(&id(number), |wrapper| wrapper["dmf"]["image"] = reference);
+        assert_eq!(node.submit(&envelope).await.status, 202);
+        let view = node.ended(&id(number)).await;
+        assert_eq!(view["code"].as_str(), code, "{view}");
+        words += view["detail"].as_str().unwrap_or_default();
+    }
+    assert!(words.contains("'raw' was unexpected") && words.contains("at \"/mean\""), "{words}");
 }

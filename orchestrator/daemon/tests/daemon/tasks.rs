@@ -7,8 +7,10 @@ use fades_api::task::Wrapper;
 use fades_core::Role;
 use fades_core::admit::{Allowed, Received, plan};
 use fades_core::backend::ExitCause;
-use fades_daemon::store::record::{StoredState, TaskRecord};
+use fades_core::terms::Terms;
+use fades_daemon::store::record::{StoredState, TaskRecord, TermsRecord};
 use fades_daemon::store::{Acceptance, Accepted};
+use fades_envelope::receipt::Leak;
 use fades_envelope::verify_receipt;
 use fades_testkit::{BrokerAct, FunctionAct, Script};
 use serde_json::json;
@@ -132,6 +134,45 @@ async fn g12_no_result_is_larger_than_the_policy_allows() {
     assert_eq!((node.ended(&id(2)).await["code"].as_str(), result(2).await.status), (Some("E5000"), 404));
 }
 
+/// What the policy asks of results is held against them by the node, of which the function knows nothing; what was read is what
+/// the broker counts: here one series of 100 points, 1,600 bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_a_result_leaves_within_the_policys_bounds_only() {
+    let result = r#"{"groups":[{"mean":1.5},{"mean":2.5}]}"#;
+    let acts = std::iter::repeat_n(FunctionAct::Reduces(result.to_owned()), 9);
+    let node = TestNode::with(Script::default().functions(acts), |config| config.limits.running = 1).await;
+    // 38 bytes for 1,600 are 23.75 for 1,000.
+    for (number, bound, limit, code) in [
+        (1, "result_fields", 5, None),
+        (2, "result_fields", 4, Some("E5018")),
+        (3, "result_per_mille", 24, None),
+        (4, "result_per_mille", 23, Some("E5020")),
+        (5, "group_points", 100, None),
+        (6, "group_points", 101, Some("E5019")),
+        (7, "group_series", 1, None),
+        (8, "group_series", 2, Some("E5019")),
+    ] {
+        let mut policy = crate::support::policy();
+        policy[bound] = json!(limit);
+        let update = json!({ "policy": policy });
+        let put = node.admin("PUT", &format!("/v1/admin/issuers/{ISSUER}"), &update).await;
+        assert_eq!((put.status, &put.json()["policy"][bound]), (200, &json!(limit)));
+        assert_eq!(node.submit(&node.signed(&id(number), |_| {})).await.status, 202);
+        let view = node.ended(&id(number)).await;
+        assert_eq!(view["code"].as_str(), code, "{bound} of {limit}: {view}");
+        let answer = node.local("GET", &format!("/v1/tasks/{}/result", id(number)), b"").await;
+        assert_eq!(answer.status, if code.is_some() { 404 } else { 200 }, "{bound} of {limit}");
+        if code.is_none() {
+            let document = answer.json();
+            let decode = |key: &str| Base64UrlUnpadded::decode_vec(document[key].as_str().unwrap()).unwrap();
+            let receipt = verify_receipt(&decode("receipt"), &key(1).public(), &decode("result_bytes"));
+            let budget_per_mille = (bound == "result_per_mille").then_some(24);
+            let leak = Leak { bytes_read: 1600, bytes_sent: result.len() as u64, budget_per_mille };
+            assert_eq!(receipt.unwrap().leak, Some(leak));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_outlive_their_broker() {
     let script =
@@ -187,6 +228,7 @@ async fn stored(node: &TestNode, wrapper: &Wrapper) {
         image: node.image.clone(),
         sources: vec!["edison".to_owned()],
         result_limit: 1000,
+        terms: TermsRecord::default(),
         priority: 5,
         state: StoredState::Accepted,
         attempts: 0,
@@ -221,7 +263,7 @@ async fn a_task_can_be_cancelled_as_soon_as_it_is_stored() {
     assert_eq!(cancelled.status, 202, "{cancelled:?}");
     // Only now does its submission come to telling the runtime.
     let received = Received { unix_us: 1, mono_us: None, verify_us: 1 };
-    let allowed = Allowed { result_bytes: 1000, state_bytes: 0 };
+    let allowed = Allowed { result: Terms { bytes: 1000, ..Terms::default() }, state_bytes: 0 };
     node.node.runtime.accepted(plan(&wrapper, allowed, &node.node.facts(), received).unwrap());
     let view = node.ended(&id(1)).await;
     assert_eq!(view["state"], "cancelled", "{view}");

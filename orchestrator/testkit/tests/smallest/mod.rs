@@ -275,7 +275,8 @@ pub(crate) fn spec(number: u8, now: Now) -> TaskSpec {
         memory_mib: 32,
         timeout_ms: 2000,
         parameters: "{}".into(),
-        result_limit: 4096,
+        terms: fades_core::terms::Terms { bytes: 4096, ..Default::default() },
+        shape: None,
         operations: vec![OperationSpec { id: "op".into(), source: "edison".into(), order }],
         schedule: None,
     }

@@ -49,4 +49,6 @@ catalogue! {
         "Domains are built and ended by xl, which is in none of the folders that the message names.";
     XEN_TOO_OLD = 6023, 503, "Xen is too old", "Install Xen 4.14 or newer.",
         "The hypervisor that runs is older than what guests are built for: it names the options of their domains otherwise.";
+    MONITOR_HAS_HOLE = 6024, 503, "QEMU has a known hole", "Install a release without it. If your distribution has mended this one, name what it mended in `mended` under `[backend]` in fades.toml.",
+        "The release of QEMU that was found has a published fault through which a guest could reach the monitor that runs it.";
 }

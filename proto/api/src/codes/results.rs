@@ -37,4 +37,10 @@ catalogue! {
         "The period failed or was missed.";
     PERIODS_WITHOUT_RESULT = 5017, 500, "no period gave a result", "Look at `fades task periods ID` for the reasons.",
         "All periods of the persistent task are over, and each of them failed or was missed.";
+    RESULT_TOO_DETAILED = 5018, 422, "result has too many fields", "Ask for fewer groups or windows, or for a larger allowance.",
+        "The function returned more members of objects and elements of arrays than the issuer's policy lets out (`result_fields`).";
+    GROUP_TOO_SMALL = 5019, 422, "too little was read for a result to leave", "Ask for a longer time or for more series.",
+        "The issuer's policy asks for a least number of points in every series (`group_points`), or of series in every operation (`group_series`), and the broker counted fewer.";
+    RESULT_ABOVE_LEAK_BUDGET = 5020, 422, "result is too large for what was read", "Ask for fewer groups or windows, for a longer time, or for a larger allowance.",
+        "The result has more bytes for 1,000 bytes read than the issuer's policy lets out (`result_per_mille`).";
 }

@@ -26,6 +26,18 @@ pub struct PolicyDocument {
     pub priority: u8,
     /// Largest result, bytes.
     pub result_bytes: u64,
+    /// Most fields of a result: members of objects and elements of arrays, at every depth; absent without bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_fields: Option<u32>,
+    /// Leak budget: most bytes of a result for 1,000 bytes that were read for it; absent without bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_per_mille: Option<u32>,
+    /// Fewest points of every series that is read, as the broker counts them; with fewer no result leaves. Absent without bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_points: Option<u64>,
+    /// Fewest series of every operation, as the broker counts them; with fewer no result leaves. Absent without bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_series: Option<u32>,
     /// Most operations of a task.
     pub operations: u32,
     /// Longest range of times of an operation, seconds; absent without bound.

@@ -4,7 +4,7 @@ use crate::common::{key, reason};
 use fades_envelope::{
     Digest, Purpose, ReceiptError, SigningKey, open_receipt, parse,
     receipt::{
-        Defences, ImageRef, Images, NodeRef, OperationRead, PeriodRef, Receipt, ResultRef, Timings,
+        Defences, ImageRef, Images, Leak, NodeRef, OperationRead, PeriodRef, Receipt, ResultRef, Timings,
         WindowRef, WrapperRef,
     },
     sign, verify_receipt,
@@ -36,6 +36,7 @@ fn receipt() -> Receipt {
         node: NodeRef { id: "node-1".into(), epoch: "00ff".into(), backend: "qemu-tcg".into() },
         operations: vec![read("temp", 3, Some("2026-11-20T00:00:00.123456789Z")), read("none", 0, None)],
         result: ResultRef { sha256: Digest::of(RESULT), bytes: RESULT.len() as u64 },
+        leak: None,
         timings_us: Timings { verify: Some(60), boot: Some(200_000), return_: Some(5), ..Timings::default() },
         defences: Defences { on: vec!["qemu-sandbox".into()], off: vec!["landlock".into()] },
         started: "2026-11-21T00:00:00Z".parse().unwrap(),
@@ -99,6 +100,28 @@ fn a_period_is_bound_with_its_windows_and_states() {
         let refusal =
             open_receipt(&sign(&key(), Purpose::Receipt, lie.as_bytes()), &key().public()).unwrap_err();
         assert!(matches!(refusal, ReceiptError::Type { .. }), "{to}: {refusal:?}");
+    }
+}
+
+#[test]
+fn what_left_for_what_was_read_is_accounted_for() {
+    let leak = Leak { bytes_read: 48, bytes_sent: RESULT.len() as u64, budget_per_mille: Some(700) };
+    for receipt in [receipt(), of_a_period()] {
+        let with = |leak| Receipt { leak: Some(leak), ..receipt.clone() }.sign(&key()).unwrap();
+        let envelope = with(leak);
+        let opened = verify_receipt(&envelope, &key().public(), RESULT).unwrap();
+        assert_eq!((opened.leak, &opened.period), (Some(leak), &receipt.period));
+        assert!(payload(&envelope).contains("receipt:v3"));
+        assert!(
+            verify_receipt(&with(Leak { budget_per_mille: None, ..leak }), &key().public(), RESULT).is_ok()
+        );
+        for lie in [Leak { bytes_read: 49, ..leak }, Leak { bytes_sent: 1, ..leak }] {
+            let refusal = open_receipt(&with(lie), &key().public()).unwrap_err();
+            assert!(matches!(refusal, ReceiptError::Leak(said) if said == lie), "{refusal:?}");
+        }
+        let older = payload(&envelope).replacen("receipt:v3", "receipt:v2", 1);
+        let refusal = open_receipt(&sign(&key(), Purpose::Receipt, older.as_bytes()), &key().public());
+        assert!(matches!(refusal, Err(ReceiptError::Type { .. })), "{refusal:?}");
     }
 }
 

@@ -117,9 +117,11 @@ pub(crate) fn from_guest() -> impl Strategy<Value = FromGuest> {
         (key(), any::<(u16, u64, u64)>()).prop_map(|(task, (operation, points, bytes))| {
             OperationProgress { task, operation, points, bytes }.into()
         }),
-        (key(), any::<u16>(), summary(), times()).prop_map(|(task, operation, summary, times)| {
-            OperationEnded { task, operation, summary, times }.into()
-        }),
+        (key(), any::<(u16, u64)>(), summary(), times()).prop_map(
+            |(task, (operation, fewest), summary, times)| {
+                OperationEnded { task, operation, summary, fewest, times }.into()
+            }
+        ),
         (key(), any::<u16>(), failure())
             .prop_map(|(task, operation, failure)| { OperationFailed { task, operation, failure }.into() }),
         Just(Started.into()),

@@ -32,19 +32,27 @@ pub(super) struct Settings {
     wanted: Wanted,
     /// Whether images for aarch64 are to run, translated.
     aarch64: bool,
+    /// Known holes that QEMU is without.
+    mended: Vec<String>,
     /// Whether the node starts with every defence around its guests only.
     strict: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { qemu: PROGRAM.to_owned(), wanted: Wanted::Auto, aarch64: false, strict: false }
+        Self {
+            qemu: PROGRAM.to_owned(),
+            wanted: Wanted::Auto,
+            aarch64: false,
+            mended: Vec::new(),
+            strict: false,
+        }
     }
 }
 
 impl Settings {
     fn programs(&self) -> Programs<'_> {
-        Programs { native: &self.qemu, other: self.aarch64.then_some(ARM_PROGRAM) }
+        Programs { native: &self.qemu, other: self.aarch64.then_some(ARM_PROGRAM), mended: &self.mended }
     }
 
     /// Reads them as far as they can be read; that they are sound is the daemon's to check.
@@ -52,7 +60,10 @@ impl Settings {
         let text = std::fs::read_to_string(folder.join("fades.toml")).unwrap_or_default();
         let table: toml::Table = text.parse().unwrap_or_default();
         let backend = |key: &str| table.get("backend")?.get(key)?.as_str();
-        let emulated = table.get("backend").and_then(|backend| backend.get("emulate")?.as_array());
+        let words = |key: &str| {
+            let list = table.get("backend").and_then(|backend| backend.get(key)?.as_array());
+            list.into_iter().flatten().filter_map(|word| Some(word.as_str()?.to_owned())).collect::<Vec<_>>()
+        };
         Self {
             qemu: backend("qemu").unwrap_or(PROGRAM).to_owned(),
             wanted: backend("kind").and_then(BackendKind::named).map_or(Wanted::Auto, Wanted::Only),
@@ -60,7 +71,8 @@ impl Settings {
                 .get("backend")
                 .and_then(|backend| backend.get("strict")?.as_bool())
                 .unwrap_or_default(),
-            aarch64: emulated.into_iter().flatten().any(|word| word.as_str() == Some("aarch64")),
+            mended: words("mended"),
+            aarch64: words("emulate").iter().any(|word| word == "aarch64"),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What a function's image says of its parameters, and whether a wrapper's fit.
+//! What a function's image says of its parameters and of its results, and whether a wrapper's and a guest's fit.
 //!
-//! The schema is its signer's, and what it is held against an issuer's. So it is compiled once, when the node reads whom it
+//! The schema is its signer's, and what is held against it an issuer's. So it is compiled once, when the node reads whom it
 //! trusts, fetches nothing, and its patterns take time in proportion to the text.
 
 use fades_api::task::TaskError;
 use fades_api::{codes, nearest};
+use fades_core::terms::ResultSchema;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
@@ -14,6 +15,8 @@ use serde_json::{Map, Value};
 const MAX_PARTS: usize = 4096;
 /// How deep they may lie in each other, through references as well.
 const MAX_DEPTH: usize = 64;
+/// Most times that a part of a schema is held against a value of a result: about a second's work where all of them are.
+const MOST_STEPS: usize = 1 << 26;
 /// Most bytes that a compiled pattern may take, and what is kept while it is matched.
 const MAX_PATTERN: usize = 64 * 1024;
 /// What would give references another meaning than [`bound`] follows.
@@ -22,18 +25,53 @@ const RENAMING: [&str; 6] =
 
 /// A compiled schema.
 #[derive(Debug)]
-pub struct Parameters {
+pub struct Schema {
     validator: Validator,
     known: Vec<String>,
+    parts: usize,
 }
 
-impl Parameters {
+impl ResultSchema for Schema {
+    fn hold(&self, result: &str) -> Result<(), String> {
+        let value: Value = serde_json::from_str(result).map_err(|error| error.to_string())?;
+        let most = MOST_STEPS / self.parts;
+        if more_values_than(&value, most) {
+            return Err(format!(
+                "the result has more than {most} values, and its schema {} parts",
+                self.parts
+            ));
+        }
+        match self.validator.iter_errors(&value).next() {
+            None => Ok(()),
+            Some(error) => Err(format!("at {:?}: {error}", error.instance_path().as_str())),
+        }
+    }
+}
+
+/// Whether a document has more values than so many, in objects and arrays at every depth.
+fn more_values_than(value: &Value, most: usize) -> bool {
+    let (mut seen, mut left) = (0, vec![value]);
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(members) => left.extend(members.values()),
+            _ => {}
+        }
+        seen += 1;
+        if seen + left.len() > most {
+            return true;
+        }
+    }
+    false
+}
+
+impl Schema {
     /// Compiles the JSON Schema of an image's manifest.
     ///
     /// # Errors
     /// It is no schema, too large or too deep, or it refers to another document or in a circle; in words.
     pub fn compile(schema: &Value) -> Result<Self, String> {
-        bound(schema)?;
+        let parts = bound(schema)?;
         let known =
             schema["properties"].as_object().map(|keys| keys.keys().cloned().collect()).unwrap_or_default();
         // Of one draft, whatever the schema says: in older ones other words give references another meaning.
@@ -42,7 +80,7 @@ impl Parameters {
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN))
             .offline();
         match options.build(schema) {
-            Ok(validator) => Ok(Self { validator, known }),
+            Ok(validator) => Ok(Self { validator, known, parts }),
             Err(error) => Err(format!("{} at {}", error, error.instance_path())),
         }
     }
@@ -93,8 +131,8 @@ impl Parameters {
 }
 
 /// Refuses what is too much to compile or to hold anything against: walks all of it, along every reference, and no further
-/// than the bounds. A reference that stands in a value, such as a default, is taken for one.
-fn bound(schema: &Value) -> Result<(), String> {
+/// than the bounds; gives the number of its parts. A reference that stands in a value, such as a default, is taken for one.
+fn bound(schema: &Value) -> Result<usize, String> {
     let (mut walked, mut left) = (0, vec![(schema, 1)]);
     while let Some((value, depth)) = left.pop() {
         if depth > MAX_DEPTH {
@@ -118,7 +156,7 @@ fn bound(schema: &Value) -> Result<(), String> {
             return Err(format!("it has more than {MAX_PARTS} parts, with what its references lead to"));
         }
     }
-    Ok(())
+    Ok(walked)
 }
 
 /// Under a name of a property lies a schema: a keyword has a plain value.
@@ -155,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named_by_its_key() {
-        let parameters = Parameters::compile(&schema()).unwrap();
+        let parameters = Schema::compile(&schema()).unwrap();
         let admit = |value: Value| parameters.admit(value.as_object().unwrap());
         assert_eq!(admit(json!({ "every": "15m", "quantiles": [0, 0.5] })), Ok(()));
         for (value, path, words) in [
@@ -181,6 +219,31 @@ mod tests {
     }
 
     #[test]
+    fn g9_a_result_is_what_its_image_says() {
+        let schema = Schema::compile(&schema()).unwrap();
+        let hold = |text: &str| ResultSchema::hold(&schema, text);
+        assert_eq!(hold(r#"{"every":"15m"}"#), Ok(()));
+        for (text, words) in [
+            (r#"{"every":15}"#, "at \"/every\": 15 is not of type"),
+            (r#"{"every":"1s","raw":[1,2,3]}"#, "'raw' was unexpected"),
+            ("[]", "at \"\": [] is not of type"),
+        ] {
+            let refusal = hold(text).unwrap_err();
+            assert!(refusal.contains(words), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_long_to_compare_is_not_compared() {
+        let items: Vec<Value> = (0..2000).map(|n| json!({ "const": n })).collect();
+        let schema = Schema::compile(&json!({ "items": { "anyOf": items } })).unwrap();
+        let result = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+        assert_eq!(schema.hold(&result(1000)), Ok(()));
+        let refusal = schema.hold(&result(100_000)).unwrap_err();
+        assert!(refusal.contains("more than 16") && refusal.contains("parts"), "{refusal}");
+    }
+
+    #[test]
     fn nothing_is_fetched_and_nonsense_is_no_schema() {
         for schema in [
             json!({ "$ref": "http://127.0.0.1:1/schema.json" }),
@@ -189,14 +252,14 @@ mod tests {
             json!({ "type": "object", "properties": { "a": { "pattern": "(" } } }),
             json!(7),
         ] {
-            assert!(Parameters::compile(&schema).is_err(), "{schema}");
+            assert!(Schema::compile(&schema).is_err(), "{schema}");
         }
     }
 
     #[test]
     fn patterns_are_of_the_kind_that_takes_time_in_proportion_and_of_bounded_size() {
         let pattern =
-            |pattern: &str| Parameters::compile(&json!({ "properties": { "a": { "pattern": pattern } } }));
+            |pattern: &str| Schema::compile(&json!({ "properties": { "a": { "pattern": pattern } } }));
         let parameters = pattern("^(a+)+$").unwrap();
         let value = json!({ "a": "a".repeat(4000) + "!" });
         assert!(parameters.admit(value.as_object().unwrap()).is_err());
@@ -210,13 +273,13 @@ mod tests {
     #[test]
     fn what_is_too_much_to_compile_is_not_compiled() {
         let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "not": inner }));
-        assert!(Parameters::compile(&nested(MAX_DEPTH)).is_ok());
-        let words = Parameters::compile(&nested(MAX_DEPTH + 1)).unwrap_err();
+        assert!(Schema::compile(&nested(MAX_DEPTH)).is_ok());
+        let words = Schema::compile(&nested(MAX_DEPTH + 1)).unwrap_err();
         assert!(words.contains("64 levels"), "{words}");
         // with itself and the array
         let many = |values: usize| json!({ "enum": (0..values).collect::<Vec<_>>() });
-        assert!(Parameters::compile(&many(MAX_PARTS - 2)).is_ok());
-        let words = Parameters::compile(&many(MAX_PARTS - 1)).unwrap_err();
+        assert!(Schema::compile(&many(MAX_PARTS - 2)).is_ok());
+        let words = Schema::compile(&many(MAX_PARTS - 1)).unwrap_err();
         assert!(words.contains("4096 parts"), "{words}");
     }
 
@@ -246,12 +309,12 @@ mod tests {
             (json!({ "$ref": "#a", "$defs": { "a": { "$anchor": "a" } } }), "a"),
             (json!({ "$ref": "#/$defs/b", "$defs": { "a": {} } }), "not there"),
         ] {
-            let words = Parameters::compile(&schema).unwrap_err();
+            let words = Schema::compile(&schema).unwrap_err();
             assert!(words.contains(why), "{words}");
         }
         // what several share is no web, and a property may have any name
         let shared =
             web(&|n| if n < 4 { json!({ "properties": { "$id": refer(15) } }) } else { last.clone() });
-        assert!(Parameters::compile(&shared).is_ok());
+        assert!(Schema::compile(&shared).is_ok());
     }
 }
