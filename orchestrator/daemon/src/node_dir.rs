@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fades_envelope::{KeyFileError, SigningKey};
 use rustix::fs::{FlockOperation, flock};
@@ -130,6 +131,10 @@ impl NodeDir {
     }
 }
 
+/// How long the lock is waited for. Of a daemon that was killed while it began a monitor, that process holds it until it has come
+/// to be the monitor or has seen that its daemon is gone.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Takes the lock; it goes with the process, however that ends.
 fn lock(dir: &Path) -> Result<File, NodeDirError> {
     let path = dir.join("fadesd.lock");
@@ -142,13 +147,19 @@ fn lock(dir: &Path) -> Result<File, NodeDirError> {
         .mode(0o600)
         .open(&path)
         .map_err(io)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let holder = std::fs::read_to_string(&path).map_err(io)?.trim().to_owned();
-            return Err(NodeDirError::Taken { path: dir.to_owned(), holder });
+    let until = Instant::now() + LEAVING;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let holder = std::fs::read_to_string(&path).map_err(io)?.trim().to_owned();
+                return Err(NodeDirError::Taken { path: dir.to_owned(), holder });
+            }
+            Err(error) => return Err(io(error.into())),
         }
-        Err(error) => return Err(io(error.into())),
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io)?;
     Ok(file)
@@ -177,5 +188,18 @@ mod tests {
         assert!(first.key().is_err());
         drop(first);
         NodeDir::open(path).unwrap();
+    }
+
+    /// What the daemon had begun when it was killed still has what it had open, for a moment.
+    #[test]
+    fn a_lock_that_is_about_to_go_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(LEAVING / 4);
+            drop(held);
+        });
+        lock(dir.path()).unwrap();
+        leaving.join().unwrap();
     }
 }

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::reply::store_problem;
 use crate::serve::Peer;
 use crate::store::record::{PeriodsRecord, StoredState, TaskRecord, TermsRecord};
-use crate::store::{Acceptance, Accepted, CLOCK_TOLERANCE_US};
+use crate::store::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Shortage};
 use crate::trust::Trust;
 
 /// A task id is remembered for this long after its wrapper has expired, µs.
@@ -89,8 +89,8 @@ async fn judge(
             Problem::new(codes::BROKER_IMAGE_MISSING, "this node has no image for its broker yet").into()
         );
     }
-    if let Some(free) = node.store.lacks_room() {
-        return Err(no_room(node, free).into());
+    if let Some(shortage) = node.store.lacks_room() {
+        return Err(no_room(node, shortage).into());
     }
     node.take_rate(&key.issuer, &policy).map_err(|refusal| problem(&refusal).retry_after(1))?;
     let Some(seat) = node.seats.take(&key.issuer, policy.tasks, facts.waiting_limit) else {
@@ -134,10 +134,12 @@ async fn judge(
 }
 
 /// The disk is nearly full.
-fn no_room(node: &Node, free: u64) -> Problem {
-    let (free, kept) = (free >> 20, node.config.keep.free_mib);
-    let detail =
-        format!("the node's disk has {free} MiB left, and {kept} are kept for tasks that are under way");
+fn no_room(node: &Node, shortage: Shortage) -> Problem {
+    let kept = node.config.keep.free_mib;
+    let detail = match shortage {
+        Shortage::Room(_) => format!("{shortage}, and {kept} are kept for tasks that are under way"),
+        Shortage::ReadOnly => shortage.to_string(),
+    };
     Problem::new(codes::STORE_WRITE_FAILED, detail).retry_after(60)
 }
 

@@ -105,8 +105,8 @@ fn warnings(node: &Node) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if let Some(free) = node.store.lacks_room() {
-        warnings.push(format!("the disk has {} MiB left: no task is accepted", free >> 20));
+    if let Some(shortage) = node.store.lacks_room() {
+        warnings.push(format!("{shortage}: no task is accepted"));
     }
     if let Some(detail) = node.runtime.status().broker_detail {
         warnings.push(format!("the broker is not ready: {detail}"));

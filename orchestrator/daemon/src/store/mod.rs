@@ -36,6 +36,7 @@ pub use error::StoreError;
 pub use events::EventPage;
 pub use images::digest_of;
 pub use periods::{FoundState, KeptState, PeriodEnded};
+pub use room::Shortage;
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 
@@ -156,9 +157,9 @@ impl Store {
         self.writer.commits()
     }
 
-    /// Bytes that are free on the disk, where they are too few for new tasks.
+    /// What of the disk speaks against new tasks.
     #[must_use]
-    pub fn lacks_room(&self) -> Option<u64> {
+    pub fn lacks_room(&self) -> Option<Shortage> {
         self.room.lacks()
     }
 
@@ -175,9 +176,9 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.writer.end();
         // Without room for that it is as if the power had been cut.
-        let marked = match self.room.has_some() {
-            true => self.write(|tables| witness::mark_clean(tables, true)).await,
-            false => Ok(()),
+        let marked = match self.room.blocks() {
+            None => self.write(|tables| witness::mark_clean(tables, true)).await,
+            Some(_) => Ok(()),
         };
         self.writer.stop().await;
         marked

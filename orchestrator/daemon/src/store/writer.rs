@@ -21,7 +21,7 @@ const QUEUE: usize = 1024;
 /// Writes in one transaction: bounds how long the first of them waits.
 const BATCH: usize = 256;
 
-/// How often a disk without room is looked at.
+/// How often a disk that cannot be written is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A write on its way: applied first, told afterwards.
@@ -173,7 +173,7 @@ impl Writing {
                     Err(_) => break,
                 }
             }
-            let outcome = if self.has_room() { self.commit(&mut batch) } else { Err(StoreError::Closed) };
+            let outcome = if self.until_room() { self.commit(&mut batch) } else { Err(StoreError::Closed) };
             if let Ok(newest) = outcome {
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.told.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
@@ -191,19 +191,17 @@ impl Writing {
         }
     }
 
-    /// Waits until the disk has room, and so does who waits for a write; false: the daemon ends before that.
-    fn has_room(&self) -> bool {
-        if self.room.has_some() {
-            return true;
-        }
-        tracing::error!("the disk is full: nothing is stored, and no task goes on, until there is room");
-        while !self.room.has_some() {
+    /// Waits until the disk can be written, and so does who waits for a write; false: the daemon ends before that.
+    fn until_room(&self) -> bool {
+        let Some(shortage) = self.room.blocks() else { return true };
+        tracing::error!("{shortage}: nothing is stored, and no task goes on, until that is over");
+        while self.room.blocks().is_some() {
             if self.ending.load(Ordering::Relaxed) {
                 return false;
             }
             std::thread::sleep(LOOK);
         }
-        tracing::info!("the disk has room again");
+        tracing::info!("the disk can be written again");
         true
     }
 
