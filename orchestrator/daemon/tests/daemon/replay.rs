@@ -3,7 +3,7 @@
 use fades_core::Role;
 use fades_daemon::clock::Clock;
 use fades_envelope::{Purpose, sign};
-use fades_testkit::{FunctionAct, Script};
+use fades_testkit::{BrokerAct, FunctionAct, Script};
 use serde_json::json;
 
 use crate::support::{TestNode, eventually, id, key, proof};
@@ -84,6 +84,39 @@ async fn a5_after_expiry_and_with_the_clock_set_back() {
     let dir = node.stop().await;
     let node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
     assert_eq!(node.submit(&envelope).await.code(), "E1217");
+}
+
+/// A board without a battery for its clock: what runs goes on and ends in order, nothing new is judged by a time that was already, and
+/// with the right time the node takes tasks again by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_a_clock_set_back_ten_years_is_told_loses_nothing_and_is_over_when_it_is_right() {
+    const TEN_YEARS_US: i64 = 10 * 365 * 24 * 60 * 60 * 1_000_000;
+    let clock = Clock::default();
+    let slow = Script::default().brokers([BrokerAct::Serves(std::time::Duration::from_millis(700))]);
+    let mut node = TestNode::start(crate::support::folder(), slow, clock.clone(), |_| {}).await;
+    node.equip().await;
+    let envelopes: Vec<_> = (1..=3).map(|number| node.signed(&id(number), |_| {})).collect();
+    for envelope in &envelopes[..2] {
+        assert_eq!(node.submit(envelope).await.status, 202);
+    }
+    clock.shift_us(-TEN_YEARS_US);
+    for envelope in [&envelopes[2], &node.signed(&id(9), |_| {})] {
+        let refused = node.submit(envelope).await;
+        assert_eq!((refused.status, refused.code().as_str()), (503, "E1217"), "{refused:?}");
+    }
+    for number in 1..=2 {
+        let view = node.ended(&id(number)).await;
+        assert_eq!((&view["state"], &view["attempts"]), (&"succeeded".into(), &1.into()), "{view}");
+    }
+    // Neither does a restart make the past a time to judge by.
+    let dir = node.stop().await;
+    let node = TestNode::start(dir, Script::default(), clock.clone(), |_| {}).await;
+    node.until_ready().await;
+    assert_eq!(node.submit(&envelopes[2]).await.code(), "E1217");
+    clock.shift_us(0);
+    assert_eq!(node.submit(&envelopes[0]).await.json()["state"], "succeeded", "known as before");
+    assert_eq!(node.submit(&envelopes[2]).await.status, 202);
+    assert_eq!(node.ended(&id(3)).await["state"], "succeeded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
