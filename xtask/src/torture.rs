@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -141,6 +141,13 @@ const ROWS: [Row; 13] = [
         program: "durability",
         test: "every_accepted_task_ends_once_though_the_daemon_is_killed_fifty_times",
         more: Some(("FADES_KILLS", 1_000)),
+    },
+    Row {
+        tries: "tasks without a pause, nothing of the node to grow",
+        package: "xtask",
+        program: "soak",
+        test: "nothing_grows_with_the_tasks_that_were_served",
+        more: Some(("FADES_SECONDS", 3_600)),
     },
 ];
 
