@@ -6,6 +6,7 @@
 //! | `node.key` | `fades init` | the node's Ed25519 key, PKCS#8 PEM, 0600; signs receipts |
 //! | `store.redb` | `fadesd` | tasks, results, replay state, events, and whom the node trusts: issuers, sources, image signers |
 //! | `store.witness` | `fadesd` | 8 bytes that show whether `store.redb` is an older copy, see [`crate::store`] |
+//! | `store.revoked` | `fadesd` | keys that were revoked, which an older copy of the store does not know of |
 //! | `images/<digest>.img` | `fadesd` | image files by the digest of their manifest |
 //! | `fadesd.sock` | `fadesd` | the local socket, 0600 |
 //! | `fadesd.lock` | `fadesd` | held while a daemon runs; holds its process id |
@@ -14,7 +15,7 @@
 //! local socket (`/v1/admin/…`), so that there is one writer and a revocation cannot be undone by an older file.
 //!
 //! To back a node up: stop it and copy the folder. To restore: put it back *without* `store.witness`, so that the
-//! node takes a new epoch and wrappers captured in between cannot run again.
+//! node takes a new epoch and wrappers captured in between cannot run again, and leave the `store.revoked` that is there.
 
 use std::fs::File;
 use std::io::Write;

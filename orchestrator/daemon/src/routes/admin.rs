@@ -92,10 +92,8 @@ pub(super) async fn put_issuer(
     });
     if let Some(proof) = &update.proof {
         let (id, key) = enrol(&node, &name, proof, &update, now_us)?;
-        if let Some(old) = record.keys.get(&id)
-            && old.revoked_us.is_some()
-        {
-            let detail = format!("key {id} was revoked at {}", timestamp(old.revoked_us.unwrap_or(0)));
+        if let Some(at_us) = node.store.revoked_us(&id) {
+            let detail = format!("key {id} was revoked at {}", timestamp(at_us));
             return Err(Problem::new(codes::KEY_REVOKED, detail).into());
         }
         record.keys.insert(id, key);
@@ -196,6 +194,10 @@ async fn revoke(node: &Node, issuer: &Name, key_id: Option<&str>) -> Result<Resp
             key.revoked_us.get_or_insert(now_us);
         }
     }
+    let (store, noted) = (node.store.clone(), vec![(issuer.as_str().to_owned(), record.clone())]);
+    tokio::task::spawn_blocking(move || store.note_revoked(&noted))
+        .await
+        .map_err(|error| Problem::new(codes::INTERNAL, error.to_string()))??;
     node.store.put_issuer(issuer.as_str().to_owned(), record.clone()).await?;
     node.trust.reload(&node.store)?;
     Ok(json(StatusCode::OK, &issuer_view(node, issuer.as_str(), &record)?))

@@ -185,7 +185,7 @@ impl Actor {
             Message::Accepted(spec) => {
                 let id = spec.id;
                 self.plans.insert(id, Plan::of(&spec));
-                let accepted = Input::Accepted(spec);
+                let accepted = Input::Accepted(*spec);
                 return match self.cancelled.remove(&id) {
                     true => vec![accepted, Input::Cancel(id)],
                     false => vec![accepted],

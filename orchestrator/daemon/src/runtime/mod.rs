@@ -39,7 +39,7 @@ pub(crate) use start::Starter;
 /// What the actor hears.
 pub(crate) enum Message {
     /// A task is stored as accepted.
-    Accepted(TaskSpec),
+    Accepted(Box<TaskSpec>),
     /// Somebody entitled to it wants a task ended.
     Cancel(Ulid),
     /// An image was added or removed, or its signer is not trusted any more: there may be a broker now, and functions that were
@@ -101,7 +101,7 @@ impl Handle {
 
     /// A task is stored as accepted. The inbox is as bounded as the number of open tasks.
     pub fn accepted(&self, spec: TaskSpec) {
-        self.tell(Message::Accepted(spec));
+        self.tell(Message::Accepted(Box::new(spec)));
     }
 
     /// Somebody entitled to it wants a task ended.

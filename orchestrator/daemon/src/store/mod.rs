@@ -19,6 +19,7 @@ mod periods;
 pub mod record;
 mod refusals;
 mod retention;
+mod revoked;
 mod room;
 pub mod schema;
 mod tasks;
@@ -40,6 +41,7 @@ pub use room::Shortage;
 pub use tasks::{Acceptance, Accepted, CLOCK_TOLERANCE_US, Finished, StoredResult};
 pub use witness::{Continuity, EPOCH_LEN};
 
+use revoked::Revoked;
 use room::Room;
 use schema::Tables;
 use writer::Writer;
@@ -95,6 +97,7 @@ pub struct Store {
     writer: Writer,
     last_event: watch::Receiver<u64>,
     room: Room,
+    revoked: Arc<Revoked>,
 }
 
 impl Store {
@@ -118,8 +121,11 @@ impl Store {
         let db = Arc::new(db);
         let newest = events::newest(&db)?;
         let room = Room::new(dir, bounds.free);
+        let revoked = Arc::new(Revoked::open(&dir.join("store.revoked"))?);
         let (writer, last_event) = Writer::start(Arc::clone(&db), witness, room.clone(), bounds, newest)?;
-        Ok((Self { db, writer, last_event, room }, opened))
+        let store = Self { db, writer, last_event, room, revoked };
+        store.note_revoked(&store.stored_issuers()?)?;
+        Ok((store, opened))
     }
 
     /// Runs `work` in the next write transaction and returns its value once that is on disk.

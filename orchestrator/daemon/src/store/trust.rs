@@ -1,7 +1,7 @@
 //! Whom the node trusts: issuers with their keys, sources, image signers. Images are in [`super::images`].
 //!
-//! They lie in the store and not in files of their own, so that an older list cannot be put back unnoticed (a revoked
-//! key would live again): an older store is noticed, see [`super::witness`].
+//! They lie in the store and not in files of their own, so that an older list cannot be put back unnoticed: an older store is
+//! noticed, see [`super::witness`], and no key that was revoked lives again by it, see [`super::revoked`].
 
 use redb::{ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -44,9 +44,37 @@ macro_rules! registry {
 
 impl Store {
     registry!(
-        /// All issuers by name.
-        issuers, put_issuer, remove_issuer, issuers, ISSUERS, IssuerRecord
+        /// All issuers by name, as this copy of the store has them: [`Self::issuers`] knows more.
+        stored_issuers, put_issuer, remove_issuer, issuers, ISSUERS, IssuerRecord
     );
+
+    /// All issuers by name, with every key revoked that ever was.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn issuers(&self) -> Result<Vec<(String, IssuerRecord)>, StoreError> {
+        let mut issuers = self.stored_issuers()?;
+        for (id, key) in issuers.iter_mut().flat_map(|(_, issuer)| &mut issuer.keys) {
+            key.revoked_us = key.revoked_us.or_else(|| self.revoked.at(id));
+        }
+        Ok(issuers)
+    }
+
+    /// When a key was revoked, whatever the store says of it.
+    #[must_use]
+    pub fn revoked_us(&self, key_id: &str) -> Option<i64> {
+        self.revoked.at(key_id)
+    }
+
+    /// Notes beside the store which of these keys are revoked; before it has that itself.
+    ///
+    /// # Errors
+    /// When the list cannot be written.
+    pub fn note_revoked(&self, issuers: &[(String, IssuerRecord)]) -> Result<(), StoreError> {
+        let keys = issuers.iter().flat_map(|(_, issuer)| &issuer.keys);
+        let revoked = keys.filter_map(|(id, key)| Some((id.clone(), key.revoked_us?)));
+        self.revoked.note(&revoked.collect::<Vec<_>>())
+    }
     registry!(
         /// All sources by name.
         sources, put_source, remove_source, sources, SOURCES, SourceRecord

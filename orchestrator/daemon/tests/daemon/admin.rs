@@ -83,6 +83,43 @@ async fn a7_keys_out_of_force_open_nothing() {
     assert_eq!(node.submit(&envelope).await.code(), "E1205");
 }
 
+/// Whoever puts an older copy of the store back, of before the revocation or even of before the key was known, puts no key back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_a_revoked_key_stays_revoked_whatever_store_is_put_back() {
+    let node = TestNode::new().await;
+    let (issuer, late) = (format!("/v1/admin/issuers/{ISSUER}"), key(63));
+    let before = {
+        let (image, dir) = (node.image.clone(), node.stop().await);
+        (std::fs::read(dir.path().join("store.redb")).unwrap(), image, dir)
+    };
+    let (copy, image, dir) = before;
+    let mut node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    node.image = image.clone();
+    node.until_ready().await;
+    let enrol = async |node: &TestNode, key| {
+        node.admin("PUT", &issuer, &json!({ "proof": proof(key, ISSUER) })).await
+    };
+    assert_eq!(enrol(&node, &late).await.status, 200);
+    for key in [&node.issuer, &late] {
+        let path = format!("{issuer}/keys/{}", key.public().id());
+        assert_eq!(node.local("DELETE", &path, b"").await.status, 200);
+    }
+    let dir = node.stop().await;
+    std::fs::write(dir.path().join("store.redb"), copy).unwrap();
+    let mut node = TestNode::start(dir, Script::default(), Clock::default(), |_| {}).await;
+    node.image = image;
+    node.until_ready().await;
+    assert_eq!(node.submit(&node.signed(&id(1), |_| {})).await.code(), "E1205");
+    for key in [&node.issuer, &late] {
+        let again = enrol(&node, key).await;
+        assert_eq!(again.code(), "E1205", "{again:?}");
+    }
+    let shown = node.local("GET", "/v1/admin/issuers", b"").await.json();
+    assert_eq!(shown["issuers"][0]["keys"][0]["state"], "revoked", "{shown}");
+    // Another key is taken as before.
+    assert_eq!(enrol(&node, &key(64)).await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn b2_images_are_what_their_signer_made() {
     let node = TestNode::new().await;
