@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 16] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -115,10 +115,31 @@ const ROWS: [Row; 13] = [
         more: Some(("FADES_FRAMES", 400_000)),
     },
     Row {
+        tries: "the same from a guest by its own device",
+        package: "xtask",
+        program: "hostile",
+        test: "g7_of_25_kinds_of_frames_that_a_guest_sends_none_reaches_anybody",
+        more: Some(("FADES_FRAMES", 8_000)),
+    },
+    Row {
         tries: "values at ports, each to harm its own guest at most",
         package: "xtask",
         program: "hostile",
         test: "g1_any_value_at_any_port_harms_its_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "values at addresses without memory, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g1_any_value_at_any_address_without_memory_harms_its_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "hypercalls, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g1_any_hypercall_harms_its_own_guest_at_most",
         more: Some(("FADES_CASES", 1_000_000)),
     },
     Row {
