@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::outside::{list, on_xen, patience, patience_ms};
-use common::{Bed, guests};
+use common::{Bed, COLD, guests};
 use serde_json::Value;
 
 const POINTS: u64 = 100_000;
@@ -219,6 +219,54 @@ fn g2_who_scribbles_over_its_region_or_rings_without_end_harms_itself() {
         behave(&bed);
     }
     only_the_broker_is_left(&bed, broker);
+}
+
+/// The daemon's open files, of which no guest is to leave any.
+fn files(bed: &Bed) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", bed.node().pid().unwrap())).unwrap().count()
+}
+
+/// Wherever in its stream a function dies, by a panic or without a word, it is that task that fails, and a neighbour's stream goes on.
+#[test]
+fn g11_a_function_may_die_with_any_chunk() {
+    // What is saved of a function is kept open, and would be counted.
+    let bed = Bed::with("faults-chunks", POINTS, &[COLD, ("snapshot_memory_mib", "0")]);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    let (exit, whole) =
+        bed.submit_and_wait(&bed.wrapper("faulty", "mode = \"nothing\"", 64, patience_ms(30_000)));
+    assert_eq!(exit, 0, "{whole}");
+    let last = whole["result"]["batches"].as_u64().unwrap();
+    assert!(last >= 4, "{whole}");
+    behave(&bed);
+    only_the_broker_is_left(&bed, broker);
+    let before = files(&bed);
+    for chunk in [1, 2, last / 2, last] {
+        for (mode, code, words) in [("panic", "E3000", "told to panic after "), ("exit", "E3007", "77")] {
+            let parameters = format!("mode = \"{mode}\"\nbatch = {chunk}");
+            let wrapper = bed.wrapper("faulty", &parameters, 64, patience_ms(30_000));
+            let (exit, failure) = std::thread::scope(|scope| {
+                let task = scope.spawn(|| bed.submit_and_wait(&wrapper));
+                behave(&bed);
+                task.join().unwrap()
+            });
+            let message = failure["message"].as_str().unwrap_or_default();
+            assert!(
+                exit != 0 && failure["code"] == code && message.contains(words),
+                "chunk {chunk} of {last}, {mode}: {failure}"
+            );
+        }
+    }
+    only_the_broker_is_left(&bed, broker);
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while files(&bed) > before && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(files(&bed) <= before, "{} files are open, {before} were", files(&bed));
+    let metrics = bed.node().get("/metrics").unwrap();
+    for line in ["fades_tasks_ended{state=\"succeeded\"} 10", "fades_tasks_ended{state=\"failed\"} 8"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in {metrics}");
+    }
 }
 
 /// The grants that the broker had free when nothing of it was lent and it met nobody, if that is what it said last.
