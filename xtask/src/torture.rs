@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -155,6 +155,13 @@ const ROWS: [Row; 16] = [
         program: "hostile",
         test: "g3_of_a_console_without_end_little_is_kept",
         more: Some(("FADES_CONSOLE_MIB", 64)),
+    },
+    Row {
+        tries: "honest tasks, each beside a hostile function: what is left of them",
+        package: "xtask",
+        program: "neighbour",
+        test: "what_a_hostile_function_costs_an_honest_neighbour",
+        more: Some(("FADES_RUNS", 5)),
     },
     Row {
         tries: "kills of a node with real guests, each task to end once",
