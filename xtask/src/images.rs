@@ -92,12 +92,26 @@ pub fn faulty() -> Result<PathBuf> {
     Ok(folder.join("faulty.img"))
 }
 
+/// The hostile probe as a function's image, which says of itself what the one that misbehaves does: a node starts it and never hears a
+/// word of it.
+///
+/// # Errors
+/// A build failed.
+pub fn hostile() -> Result<PathBuf> {
+    let folder = target().join("images-of-tests");
+    let recipe = Recipe { name: "hostile", package: "fades-probe-hostile", ..FAULTY };
+    let (architecture, says) = (Architecture::X86_64, FAULTY.package);
+    once(Of::Hostile, || pack_into(&folder, &[recipe], architecture, false, Some(says)).map(drop))?;
+    Ok(folder.join("hostile.img"))
+}
+
 /// Builds what tests need beside the images.
 ///
 /// # Errors
 /// A build failed.
 pub fn build_for_tests() -> Result<()> {
     faulty()?;
+    hostile()?;
     once(Of::Probes, || build_probes(Architecture::X86_64, PROBES))
 }
 
@@ -116,6 +130,7 @@ enum Of {
     Probes,
     ArmProbes,
     Faulty,
+    Hostile,
     Arm,
 }
 
@@ -196,6 +211,17 @@ fn build_into(
     architecture: Architecture,
     progress: bool,
 ) -> Result<Images> {
+    pack_into(folder, recipes, architecture, progress, None)
+}
+
+/// The same of what says nothing of itself: this package says it.
+fn pack_into(
+    folder: &Path,
+    recipes: &[Recipe],
+    architecture: Architecture,
+    progress: bool,
+    says: Option<&str>,
+) -> Result<Images> {
     let builder = builder(architecture, progress);
     let keys = target().join("images");
     for folder in [&keys, folder] {
@@ -217,7 +243,7 @@ fn build_into(
                 Architecture::Aarch64 => fades_pack::Architecture::Aarch64,
             },
             minimum_memory_mib: recipe.minimum_memory_mib,
-            function: described(&builder, recipe)?,
+            function: described(&builder, recipe.role, says.unwrap_or(recipe.package))?,
         };
         let image = fades_pack::pack(&description, &loader, &application, &key)?;
         if image.len() as u64 > MAX_PACKED {
@@ -229,12 +255,12 @@ fn build_into(
 }
 
 /// What a function says of itself; a broker takes and gives nothing.
-fn described(builder: &Builder, recipe: &Recipe) -> Result<Option<Function>> {
-    if recipe.role == Role::Drb {
+fn described(builder: &Builder, role: Role, package: &str) -> Result<Option<Function>> {
+    if role == Role::Drb {
         return Ok(None);
     }
-    let said = builder.describe(recipe.package)?;
-    serde_json::from_slice(&said).with_context(|| format!("what {} says of itself", recipe.package)).map(Some)
+    let said = builder.describe(package)?;
+    serde_json::from_slice(&said).with_context(|| format!("what {package} says of itself")).map(Some)
 }
 
 /// Shows cargo's progress as it comes, or keeps it for errors.

@@ -50,7 +50,7 @@ struct Row {
     more: Option<(&'static str, u64)>,
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 18] = [
     Row {
         tries: "edits of one byte of four signed objects, none to be accepted",
         package: "fades-envelope",
@@ -115,10 +115,31 @@ const ROWS: [Row; 14] = [
         more: Some(("FADES_FRAMES", 400_000)),
     },
     Row {
+        tries: "the same from a guest by its own device",
+        package: "xtask",
+        program: "hostile",
+        test: "g7_of_25_kinds_of_frames_that_a_guest_sends_none_reaches_anybody",
+        more: Some(("FADES_FRAMES", 8_000)),
+    },
+    Row {
         tries: "values at ports, each to harm its own guest at most",
         package: "xtask",
         program: "hostile",
         test: "g1_any_value_at_any_port_harms_its_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "values at addresses without memory, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g1_any_value_at_any_address_without_memory_harms_its_own_guest_at_most",
+        more: Some(("FADES_CASES", 1_000_000)),
+    },
+    Row {
+        tries: "hypercalls, each to harm its own guest at most",
+        package: "xtask",
+        program: "hostile",
+        test: "g1_any_hypercall_harms_its_own_guest_at_most",
         more: Some(("FADES_CASES", 1_000_000)),
     },
     Row {
@@ -134,6 +155,13 @@ const ROWS: [Row; 14] = [
         program: "hostile",
         test: "g3_of_a_console_without_end_little_is_kept",
         more: Some(("FADES_CONSOLE_MIB", 64)),
+    },
+    Row {
+        tries: "honest tasks, each beside a hostile function: what is left of them",
+        package: "xtask",
+        program: "neighbour",
+        test: "what_a_hostile_function_costs_an_honest_neighbour",
+        more: Some(("FADES_RUNS", 5)),
     },
     Row {
         tries: "kills of a node with real guests, each task to end once",

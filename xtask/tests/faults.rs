@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::outside::{list, on_xen, patience, patience_ms};
-use common::{Bed, guests};
+use common::service::{Ask, Service};
+use common::{Bed, COLD, guests};
 use serde_json::Value;
 
 const POINTS: u64 = 100_000;
@@ -218,6 +219,146 @@ fn g2_who_scribbles_over_its_region_or_rings_without_end_harms_itself() {
     for _ in 0..12 {
         behave(&bed);
     }
+    only_the_broker_is_left(&bed, broker);
+}
+
+/// The daemon's open files, of which no guest is to leave any.
+fn files(bed: &Bed) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", bed.node().pid().unwrap())).unwrap().count()
+}
+
+/// Wherever in its stream a function dies, by a panic or without a word, it is that task that fails, and a neighbour's stream goes on.
+#[test]
+fn g11_a_function_may_die_with_any_chunk() {
+    // What is saved of a function is kept open, and would be counted.
+    let bed = Bed::with("faults-chunks", POINTS, &[COLD, ("snapshot_memory_mib", "0")]);
+    bed.add_faulty();
+    let broker = broker(&bed);
+    let (exit, whole) =
+        bed.submit_and_wait(&bed.wrapper("faulty", "mode = \"nothing\"", 64, patience_ms(30_000)));
+    assert_eq!(exit, 0, "{whole}");
+    let last = whole["result"]["batches"].as_u64().unwrap();
+    assert!(last >= 4, "{whole}");
+    behave(&bed);
+    only_the_broker_is_left(&bed, broker);
+    let before = files(&bed);
+    for chunk in [1, 2, last / 2, last] {
+        for (mode, code, words) in [("panic", "E3000", "told to panic after "), ("exit", "E3007", "77")] {
+            let parameters = format!("mode = \"{mode}\"\nbatch = {chunk}");
+            let wrapper = bed.wrapper("faulty", &parameters, 64, patience_ms(30_000));
+            let (exit, failure) = std::thread::scope(|scope| {
+                let task = scope.spawn(|| bed.submit_and_wait(&wrapper));
+                behave(&bed);
+                task.join().unwrap()
+            });
+            let message = failure["message"].as_str().unwrap_or_default();
+            assert!(
+                exit != 0 && failure["code"] == code && message.contains(words),
+                "chunk {chunk} of {last}, {mode}: {failure}"
+            );
+        }
+    }
+    only_the_broker_is_left(&bed, broker);
+    let until = Instant::now() + patience(Duration::from_secs(5));
+    while files(&bed) > before && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(files(&bed) <= before, "{} files are open, {before} were", files(&bed));
+    let metrics = bed.node().get("/metrics").unwrap();
+    for line in ["fades_tasks_ended{state=\"succeeded\"} 10", "fades_tasks_ended{state=\"failed\"} 8"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in {metrics}");
+    }
+}
+
+/// How much later than its deadline a function's end is told, at most.
+const LATE: Duration = Duration::from_secs(2);
+
+/// When the node, by its own clock, had a task in each of these states.
+fn times<const N: usize>(service: &Service, id: &str, states: [&str; N]) -> [jiff::Timestamp; N] {
+    let events = service.events(id);
+    states.map(|state| {
+        let event = events.iter().find(|event| event["state"] == state);
+        event.unwrap_or_else(|| panic!("no {state} in {events:?}"))["at"].as_str().unwrap().parse().unwrap()
+    })
+}
+
+/// A guest that boots and never says that it is ready, and one that stands still in the midst of its work: each is ended and told with its
+/// cause at its deadline, neighbours run beside them meanwhile, and nothing is left.
+#[test]
+fn g4_guests_that_are_never_ready_or_stand_still_are_ended_at_their_deadlines() {
+    const BOOT: Duration = Duration::from_secs(30);
+    let timeout = patience(Duration::from_secs(5));
+    let bed = Bed::start("faults-silent", POINTS);
+    bed.add_faulty();
+    bed.node().allow(&xtask::images::hostile().unwrap(), "hostile").unwrap();
+    let (broker, service) = (broker(&bed), Service::of(bed.node()));
+    let ask = |image: &str, parameters| Ask {
+        image: bed.node().image(image).unwrap(),
+        parameters,
+        timeout_ms: u32::try_from(timeout.as_millis()).unwrap(),
+        ..Ask::of(&bed)
+    };
+    let standing = service.ask(&ask("faulty", serde_json::json!({ "mode": "slow", "millis": 1000 })));
+    service.streaming(&standing);
+    let functions = bed.functions();
+    assert_eq!(functions.len(), 1, "{functions:?}");
+    bed.stop_guest(functions[0]);
+    let unready = service.ask(&ask("hostile", serde_json::json!({ "mode": "nothing" })));
+    behave(&bed);
+
+    let stood = service.end(&standing, timeout + BOOT);
+    assert_eq!((stood["state"].as_str(), stood["code"].as_str()), (Some("failed"), Some("E3002")), "{stood}");
+    let [starting, streaming, failed] = times(&service, &standing, ["starting", "streaming", "failed"]);
+    // Its time runs from its hello on, which was between the two.
+    let (most, least) = (failed.duration_since(starting), failed.duration_since(streaming));
+    assert!(most.unsigned_abs() >= timeout && least.unsigned_abs() < timeout + LATE, "{least:?} to {most:?}");
+
+    let told = service.end(&unready, 2 * BOOT);
+    assert_eq!((told["state"].as_str(), told["code"].as_str()), (Some("failed"), Some("E3003")), "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("30000 ms"), "{told}");
+    let [starting, failed] = times(&service, &unready, ["starting", "failed"]);
+    let took = failed.duration_since(starting).unsigned_abs();
+    // A moment between its order and what is stored of it.
+    assert!((BOOT - LATE..BOOT + LATE).contains(&took), "{took:?}");
+    behave(&bed);
+    only_the_broker_is_left(&bed, broker);
+}
+
+/// Frames of all kinds that no guest may send, without end, from a function's own network device: what it may not send reaches nobody, and its
+/// neighbours and its broker go on.
+#[test]
+fn g7_a_function_that_sends_what_it_may_not_harms_itself() {
+    if on_xen() {
+        eprintln!("skipped: functions have no network here");
+        return;
+    }
+    let bed = Bed::with("faults-frames", POINTS, &[("network_only", "true"), COLD]);
+    bed.node().allow(&xtask::images::hostile().unwrap(), "hostile").unwrap();
+    let (broker, service) = (broker(&bed), Service::of(bed.node()));
+    let parameters = serde_json::json!({ "mode": "nothing" });
+    let id = service.ask(&Ask { image: bed.node().image("hostile").unwrap(), parameters, ..Ask::of(&bed) });
+    let dropped = || {
+        let metrics = bed.node().get("/metrics").unwrap();
+        let counts =
+            metrics.lines().filter_map(|line| line.strip_prefix("fades_network_dropped_")?.split_once(' '));
+        counts.map(|(_, count)| count.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let until = Instant::now() + patience(Duration::from_secs(20));
+    while dropped() < 1000 {
+        assert!(Instant::now() < until, "{} frames were dropped", dropped());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..3 {
+        let before = dropped();
+        behave(&bed);
+        assert!(dropped() > before, "it sends no more");
+    }
+    let key = bed.node().key();
+    bed.node().fades(&["task", "cancel", &id, "--key", key.to_str().unwrap()]).unwrap();
+    let ended = service.end(&id, Duration::from_secs(10));
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    println!("tried: {} | frames of a function in a node, dropped", dropped());
+    behave(&bed);
     only_the_broker_is_left(&bed, broker);
 }
 

@@ -1,6 +1,6 @@
-//! THREATS G1 to G4: guests that mean harm to the machine that they run on, in the jail, beside a neighbour that reads.
+//! THREATS G1 to G7: guests that mean harm to the machine that they run on, in the jail, beside a neighbour that reads.
 //!
-//! `FADES_CASES` says how many cases of each kind, `FADES_CONSOLE_MIB` how much a guest writes to its console, `FADES_SEED` what is drawn.
+//! `FADES_CASES` says how many cases of each kind, `FADES_FRAMES` how many frames of each kind, `FADES_CONSOLE_MIB` how much a guest writes to its console, `FADES_SEED` what is drawn.
 //! A guest that has ended itself, by chance or because its monitor gave up on it, is followed by one with the next seed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 #![expect(clippy::print_stdout, reason = "what was tried, for the table of `cargo xtask torture`")]
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use fades_backends::{Accelerator, BackendKind, PROGRAM, Programs, QemuBackend, Wanted, select};
 use fades_core::Role;
 use fades_core::backend::{Architecture, Backend, ExitCause, Guest, GuestExit, GuestSpec};
-use fades_core::network::Network;
+use fades_core::network::{Network, Port};
 use fades_net::testpeer::TestPeer;
 use fades_net::{DATA_PORT, NetConfig, VirtualNetwork};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -24,6 +24,11 @@ use xtask::images::probe;
 
 /// Cases of each kind, if nobody says.
 const CASES: u64 = 200_000;
+/// Frames of each kind, if nobody says.
+const FRAMES: u64 = 400;
+/// Kinds that the guest has, and what is in each frame of its that has room for it (`images/probes/hostile/src/frames.rs`).
+const KINDS: u64 = 25;
+const MARK: &[u8] = b"fades-storm";
 /// MiB for the console, if nobody says.
 const CONSOLE_MIB: u64 = 8;
 /// The most that is kept of a console.
@@ -69,14 +74,18 @@ impl Bed {
     }
 
     fn start(&self, what: &str, seed: u64, count: u64, time: Duration) -> Arc<dyn Guest> {
-        let port = self.network.attach(Role::Function).unwrap();
+        self.start_at(self.network.attach(Role::Function).unwrap(), &format!("{what} {seed} {count}"), time)
+    }
+
+    /// One that is told these words, at this port.
+    fn start_at(&self, port: Port, words: &str, time: Duration) -> Arc<dyn Guest> {
         let spec = GuestSpec {
-            name: format!("dmf-{seed}"),
+            name: format!("dmf-{}", port.id.0),
             role: Role::Function,
             image: [0; 32],
             architecture: Architecture::NATIVE,
             memory_mib: 64,
-            command_line: format!("-- {what} {seed} {count}"),
+            command_line: format!("-- {words}"),
             seed: [0; 32],
             time_unix_us: 0,
             loader: sealed(&self.parts[0]),
@@ -90,10 +99,19 @@ impl Bed {
         self.backend.start(spec).unwrap()
     }
 
+    /// A broker, and a function of its own.
+    fn peers(&self) -> [TestPeer; 2] {
+        [Role::Broker, Role::Function]
+            .map(|role| TestPeer::start(self.network.attach(role).unwrap()).unwrap())
+    }
+
     /// Reads from a broker as long as `work` takes: how many bytes a second.
     fn beside<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {
-        let peer = |role| TestPeer::start(self.network.attach(role).unwrap()).unwrap();
-        let (broker, neighbour) = (peer(Role::Broker), peer(Role::Function));
+        self.between(&self.peers(), work)
+    }
+
+    /// The same between these two.
+    fn between<T>(&self, [broker, neighbour]: &[TestPeer; 2], work: impl FnOnce() -> T) -> (T, f64) {
         let listener = broker.listen(DATA_PORT).unwrap();
         let mut stream = neighbour.connect(broker.address(), DATA_PORT).unwrap();
         let mut served = listener.accept(Duration::from_secs(10)).unwrap();
@@ -164,6 +182,17 @@ fn g1_any_value_at_any_port_harms_its_own_guest_at_most() {
 }
 
 #[test]
+fn g1_any_value_at_any_address_without_memory_harms_its_own_guest_at_most() {
+    try_cases(&Bed::new(), "memory");
+}
+
+/// On QEMU there is nobody to be called but KVM, if that runs the guest.
+#[test]
+fn g1_any_hypercall_harms_its_own_guest_at_most() {
+    try_cases(&Bed::new(), "calls");
+}
+
+#[test]
 fn g2_queues_and_registers_that_lie_harm_their_own_guest_at_most() {
     try_cases(&Bed::new(), "queues");
 }
@@ -189,4 +218,36 @@ fn g4_a_guest_that_halts_or_ends_its_processor_is_told_in_time() {
     // Its machine is reset, which ends its monitor: no code of a guest's that came to its end.
     assert!(started.elapsed() < TIME, "{ended:?}");
     assert!(!ended.console_tail.contains("done"), "{ended:?}");
+}
+
+/// From a guest's own network device, by way of its monitor, into the switch.
+#[test]
+fn g7_of_25_kinds_of_frames_that_a_guest_sends_none_reaches_anybody() {
+    let (bed, seed) = (Bed::new(), number("FADES_SEED", 1));
+    let wanted = number("FADES_FRAMES", FRAMES) * KINDS;
+    let peers = bed.peers();
+    let port = bed.network.attach(Role::Function).unwrap();
+    let counters = bed.network.port_counters(port.id).unwrap();
+    let words = format!("frames {seed} {wanted} {} {}", peers[1].address(), peers[0].address());
+    let (exit, _) = bed.between(&peers, || bed.start_at(port, &words, TIME + TIME).wait());
+    let sent = cases(&exit);
+    assert!(exit.console_tail.trim_end().ends_with("done") && sent == wanted, "{exit:?}");
+    // The switch may still have some of them to read.
+    let dropped = || counters.drops().map(|(_, count)| count).sum::<u64>();
+    let until = Instant::now() + LATE;
+    while dropped() < sent && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(
+        (dropped(), counters.forwarded()),
+        (sent, 0),
+        "seed {seed}: {:?}",
+        counters.drops().collect::<Vec<_>>()
+    );
+    for peer in &peers {
+        let marked = |frame: &Vec<u8>| frame.windows(MARK.len()).any(|window| window == MARK);
+        let through: Vec<_> = peer.frames().into_iter().filter(marked).collect();
+        assert!(through.is_empty(), "came to {}: {through:x?}", peer.address());
+    }
+    println!("tried: {sent} | frames of {KINDS} kinds from a guest, seed {seed}");
 }

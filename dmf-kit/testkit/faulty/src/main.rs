@@ -16,13 +16,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dmf_kit::prelude::*;
 use reach::Reached;
 
-/// What it is to do wrong, and when: `after` points into the stream.
+/// The code of [`Mode::Exit`]: none that means something.
+const EXIT: i32 = 77;
+
+/// What it is to do wrong, and when: `after` points into the stream, or with the batch of this number.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     mode: Mode,
     #[serde(default)]
     after: u64,
+    /// From 1 on; 0: `after` says when.
+    #[serde(default)]
+    batch: u64,
     /// Result bytes for [`Mode::Large`], bytes of the state for [`Mode::Remember`], bytes of a piece for [`Mode::Memory`]: a MiB
     /// if it is 0.
     #[serde(default)]
@@ -46,6 +52,8 @@ enum Mode {
     Nothing,
     /// Panics with words of its own.
     Panic,
+    /// Ends with a code of its own, without a word.
+    Exit,
     /// Takes all memory.
     Memory,
     /// Never comes back.
@@ -82,6 +90,7 @@ enum Mode {
 struct Faulty {
     parameters: Parameters,
     points: u64,
+    batches: u64,
     hoard: Vec<Vec<u8>>,
     reached: Option<Reached>,
     events: u64,
@@ -92,6 +101,7 @@ struct Faulty {
 struct Report {
     schema: &'static str,
     points: u64,
+    batches: u64,
     padding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<Reached>,
@@ -126,12 +136,13 @@ impl Function for Faulty {
 
     fn start(parameters: Parameters) -> Result<Self, Error> {
         domain::before(parameters.mode, parameters.broker, parameters.millis)?;
-        Ok(Self { parameters, points: 0, hoard: Vec::new(), reached: None, events: 0 })
+        Ok(Self { parameters, points: 0, batches: 0, hoard: Vec::new(), reached: None, events: 0 })
     }
 
     fn batch(&mut self, _: &Series, batch: Batch<'_>) -> Result<(), Error> {
         self.points += batch.len() as u64;
-        if self.points <= self.parameters.after {
+        self.batches += 1;
+        if self.points <= self.parameters.after || self.batches < self.parameters.batch {
             return Ok(());
         }
         match self.parameters.mode {
@@ -151,6 +162,7 @@ impl Function for Faulty {
             }
             Mode::Ring => self.events = region::storm(self.parameters.millis)?,
             Mode::Panic => panic!("told to panic after {} points", self.points),
+            Mode::Exit => std::process::exit(EXIT),
             Mode::Memory => {
                 let piece = if self.parameters.bytes == 0 { 1 << 20 } else { self.parameters.bytes };
                 loop {
@@ -186,6 +198,7 @@ impl Function for Faulty {
         Ok(Report {
             schema: "fades.faulty.v1",
             points: self.points,
+            batches: self.batches,
             padding,
             reached: self.reached,
             events: self.events,

@@ -1,6 +1,7 @@
 //! Ports, and ways to stop.
 
 use core::arch::asm;
+use core::fmt::{self, Write};
 
 /// Ports by which a machine is told to end or to begin anew: no case would come after them.
 const ENDS: [u16; 8] = [0x64, 0x92, 0xb2, 0xcf9, 0xf4, 0xf5, 0xf6, 0xf7];
@@ -94,10 +95,28 @@ pub(crate) fn write_console(bytes: &[u8]) {
     }
 }
 
+/// The console for words.
+pub(crate) struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, words: &str) -> fmt::Result {
+        write_console(words.as_bytes());
+        Ok(())
+    }
+}
+
 /// Takes no interrupt from now on.
 pub(crate) fn deafen() {
     // SAFETY: what would come is of no use to this guest.
     unsafe { asm!("cli", options(nomem, nostack)) };
+}
+
+/// Computes for ever.
+pub(crate) fn spin() -> ! {
+    deafen();
+    loop {
+        std::hint::black_box(0);
+    }
 }
 
 /// For ever, and no interrupt wakes it.

@@ -15,6 +15,7 @@ const WORDS: usize = 512;
 /// Kinds of capabilities.
 const COMMON: u32 = 1;
 const NOTIFY: u32 = 2;
+const DEVICE: u32 = 4;
 const WINDOW: u32 = 5;
 
 /// Registers of the common configuration: offset and size.
@@ -22,6 +23,7 @@ const STATUS: (u32, u32) = (20, 1);
 const QUEUE_SELECT: (u32, u32) = (22, 2);
 const QUEUE_SIZE: (u32, u32) = (24, 2);
 const QUEUE_ENABLE: (u32, u32) = (28, 2);
+const QUEUE_NOTIFY: (u32, u32) = (30, 2);
 const QUEUE_PLACES: [u32; 3] = [32, 40, 48];
 
 /// What queues are made of.
@@ -45,12 +47,32 @@ pub(crate) struct Device {
     window: u32,
     common: Part,
     notify: Part,
+    /// Bytes between two queues' places there.
+    stride: u32,
     parts: Vec<Part>,
+    /// Where the device's own configuration is.
+    own: Option<Part>,
 }
 
 fn config(place: u32, register: u32) -> u32 {
     write32(ADDRESS, place | (register & 0xfc));
     read32(DATA)
+}
+
+/// Where the memory of devices on the bus begins.
+pub(crate) fn bars() -> Vec<u64> {
+    let places = (0..32).map(|device| 1 << 31 | device << 11).filter(|&place| config(place, 0) != u32::MAX);
+    let of = |place| {
+        let registers = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24];
+        registers.map(|register| (config(place, register), config(place, register + 4)))
+    };
+    // Ports are no memory. What has 64 bits goes on in the next register, which, read as one of its own, is some other address.
+    let bases = places.flat_map(of).filter(|(low, _)| low & 1 == 0 && low & !0xf != 0);
+    let wide = |(low, high)| {
+        let high = if low & 0b110 == 0b100 { u64::from(high) } else { 0 };
+        high << 32 | u64::from(low & !0xf)
+    };
+    bases.map(wide).collect()
 }
 
 fn configure(place: u32, register: u32, size: u32, value: u32) {
@@ -73,6 +95,7 @@ impl Device {
 
     fn at(place: u32) -> Option<Self> {
         let (mut parts, mut window, mut common, mut notify) = (Vec::new(), None, None, None);
+        let (mut stride, mut own) = (0, None);
         let mut at = config(place, 0x34) & 0xfc;
         while at != 0 && parts.len() < 16 {
             let head = config(place, at);
@@ -84,7 +107,11 @@ impl Device {
                 };
                 match head >> 24 {
                     COMMON => common = Some(part),
-                    NOTIFY => notify = Some(part),
+                    NOTIFY => {
+                        notify = Some(part);
+                        stride = config(place, at + 16);
+                    }
+                    DEVICE => own = Some(part),
                     WINDOW => window = Some(at),
                     _ => {}
                 }
@@ -92,19 +119,70 @@ impl Device {
             }
             at = head >> 8 & 0xfc;
         }
-        Some(Self { place, window: window?, common: common?, notify: notify?, parts })
+        Some(Self { place, window: window?, common: common?, notify: notify?, stride, parts, own })
+    }
+
+    /// Has the window show so many bytes of one of its regions.
+    fn show(&self, part: Part, offset: u32, size: u32) {
+        configure(self.place, self.window + 4, 1, part.bar);
+        configure(self.place, self.window + 8, 4, part.offset.wrapping_add(offset));
+        configure(self.place, self.window + 12, 4, size);
     }
 
     /// Writes to a register in one of its regions.
     fn write(&self, part: Part, offset: u32, size: u32, value: u32) {
-        configure(self.place, self.window + 4, 1, part.bar);
-        configure(self.place, self.window + 8, 4, part.offset.wrapping_add(offset));
-        configure(self.place, self.window + 12, 4, size);
+        self.show(part, offset, size);
         configure(self.place, self.window + 16, size, value);
+    }
+
+    fn read(&self, part: Part, offset: u32, size: u32) -> u32 {
+        self.show(part, offset, size);
+        config(self.place, self.window + 16)
+    }
+
+    /// Begins as a driver does that means well, with this one queue, which lies there: descriptors, what is to be done, what is.
+    pub(crate) fn open(&self, queue: u32, places: u32, at: [u64; 3]) {
+        for status in [0, 1, 3] {
+            self.common(STATUS, status);
+        }
+        // VIRTIO_F_VERSION_1, and nothing of a network device.
+        for (half, features) in [(0, 0), (1, 1)] {
+            self.common((8, 4), half);
+            self.common((12, 4), features);
+        }
+        self.common(STATUS, 11);
+        self.common(QUEUE_SELECT, queue);
+        self.common(QUEUE_SIZE, places);
+        for (register, place) in QUEUE_PLACES.into_iter().zip(at) {
+            self.wide(register, place);
+        }
+        self.common(QUEUE_ENABLE, 1);
+        self.common(STATUS, 15);
+    }
+
+    /// Says that there is something to do in a queue.
+    pub(crate) fn ring(&self, queue: u32) {
+        self.common(QUEUE_SELECT, queue);
+        let place = self.read(self.common, QUEUE_NOTIFY.0, QUEUE_NOTIFY.1) & 0xffff;
+        self.write(self.notify, place * self.stride, 2, queue);
+    }
+
+    /// Of a network device: its hardware's address.
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        let byte = |at| self.own.map_or(0, |own| self.read(own, at, 1)).to_le_bytes()[0];
+        [0, 1, 2, 3, 4, 5].map(byte)
     }
 
     fn common(&self, (offset, size): (u32, u32), value: u32) {
         self.write(self.common, offset, size, value);
+    }
+
+    /// Writes 64 bits.
+    fn wide(&self, register: u32, value: u64) {
+        let [low, high] =
+            [value & 0xffff_ffff, value >> 32].map(|half| u32::try_from(half).unwrap_or_default());
+        self.common((register, 4), low);
+        self.common((register + 4, 4), high);
     }
 
     /// One case.
@@ -153,10 +231,7 @@ impl Device {
                 2 => (64 << 20) - random.below(64),
                 _ => own,
             };
-            let [low, high] =
-                [place & 0xffff_ffff, place >> 32].map(|half| u32::try_from(half).unwrap_or_default());
-            self.common((register, 4), low);
-            self.common((register + 4, 4), high);
+            self.wide(register, place);
         }
         self.common(QUEUE_SELECT, random.value() % 5);
     }
