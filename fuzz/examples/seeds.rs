@@ -19,6 +19,8 @@ use fades_xen_store::{Kind as StoreKind, Message};
 
 #[path = "../../images/loader-core/tests/common/mod.rs"]
 mod application;
+#[path = "../../images/loader-core/tests/common/tree.rs"]
+mod tree;
 
 const WRAPPER: &str = r#"{"schema":"fades.task.v1","credentials":{"task_id":"01HV0000000000000000000001","issuer":"pollution.example",
 "audience":"edge-1","node_epoch":"01HV0000000000000000000002","priority":5,"issued_at":"2026-01-01T00:00:00Z",
@@ -55,6 +57,7 @@ fn main() {
     let index = Index { schema: SCHEMA.to_owned(), images: vec![Entry::of(&image).expect("ours")] };
     keep("depot_index", "one", &index.write());
     keep("elf", "application", &application::Sample::default().file());
+    keep("loader_tree", "virt", &tree::virt(b"-ip 10.77.0.2 -- x\0", tree::INITRD).finish());
 
     points();
     wire();

@@ -38,7 +38,7 @@ impl Options {
     /// What `cargo xtask test` does.
     #[must_use]
     pub const fn quick() -> Self {
-        Self { seconds: 5, runs: None, seed: 1, targets: Vec::new() }
+        Self { seconds: 3, runs: None, seed: 1, targets: Vec::new() }
     }
 
     /// What `cargo xtask torture` does: some hundred million executions.

@@ -23,7 +23,7 @@ pub fn run(options: &[&str]) -> Result<()> {
         arguments.extend(options);
         check(&mut cargo(&arguments))
     })?;
-    building("fuzz", "two minutes", || fuzz::run(&fuzz::Options::quick()))?;
+    building("fuzz", "three minutes", || fuzz::run(&fuzz::Options::quick()))?;
     // One test program after another: each starts nodes, guests and an InfluxDB of its own, and two cores are soon full.
     stage("the whole line", || {
         let mut arguments = vec!["test", "--package", "xtask"];

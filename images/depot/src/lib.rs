@@ -30,6 +30,8 @@ pub use check::{Checked, Keys, check};
 pub use error::DepotError;
 pub use place::{Place, PlaceError};
 pub use registry::ARTIFACT_TYPE;
+#[doc(hidden)] // for their fuzzer
+pub use registry::{Manifest, token_from};
 pub use select::{Selector, SelectorError};
 
 use fades_pack::Architecture;

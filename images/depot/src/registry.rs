@@ -14,15 +14,16 @@ mod tests;
 use std::collections::BTreeSet;
 
 use fades_envelope::Digest;
-use fades_pack::{Architecture, MAX_IMAGE, Version};
+use fades_pack::{Architecture, Version};
 use serde::Deserialize;
 
 use crate::index::Entry;
 use crate::place::Repository;
 use crate::{DepotError, Options, Selector};
 
-pub use artifact::ARTIFACT_TYPE;
-use artifact::{DIGEST, EMPTY, MANIFEST_TYPE, Manifest, manifest, tag_of};
+pub use artifact::{ARTIFACT_TYPE, Manifest};
+use artifact::{DIGEST, EMPTY, MANIFEST_TYPE, manifest, tag_of};
+pub use challenge::token_from;
 use session::{Scope, Session};
 
 /// Largest manifest that is read, bytes.
@@ -85,25 +86,12 @@ impl Session<'_> {
     async fn manifest(&self, tag: &str) -> Result<Option<Manifest>, DepotError> {
         let path = format!("manifests/{tag}");
         let Some(bytes) = self.get(&path, Some(MANIFEST_TYPE), MAX_MANIFEST).await? else { return Ok(None) };
-        let manifest = serde_json::from_slice(&bytes);
-        manifest
-            .map(Some)
-            .map_err(|error| self.answer(format!("the manifest of {tag} cannot be read: {error}")))
+        Manifest::read(&bytes).map(Some).map_err(|why| self.answer(format!("the manifest of {tag} {why}")))
     }
 
     /// Digest and size of the one layer of an artifact of ours.
     fn layer(&self, tag: &str, manifest: &Manifest) -> Result<(Digest, usize), DepotError> {
-        let layer = match manifest.layers.as_slice() {
-            [layer] if layer.media_type == ARTIFACT_TYPE => layer,
-            _ => return Err(self.answer(format!("{tag} is not an image of Fades ({ARTIFACT_TYPE})"))),
-        };
-        let size = usize::try_from(layer.size).ok().filter(|size| *size <= MAX_IMAGE);
-        let too_large = || format!("{tag} has {} bytes, at most {MAX_IMAGE} are read", layer.size);
-        match (layer.digest(), size) {
-            (Some(digest), Some(size)) => Ok((digest, size)),
-            (_, None) => Err(self.answer(too_large())),
-            (None, _) => Err(self.answer(format!("the layer of {tag} has no digest of SHA-256"))),
-        }
+        manifest.layer().map_err(|why| self.answer(format!("{tag} {why}")))
     }
 
     /// The newest version for a processor, by the tags that there are.

@@ -25,7 +25,7 @@ const KERNEL_OOM: &str = "memory allocation of ";
 
 /// A bounded view of what a guest wrote, shared between the reading thread and whoever asks.
 #[derive(Clone, Default)]
-pub(crate) struct Console(Arc<Mutex<Kept>>);
+pub struct Console(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
@@ -37,7 +37,7 @@ struct Kept {
 
 impl Console {
     /// Reads `source` to its end; blocks, so it has a thread of its own.
-    pub(crate) fn fill_from(&self, mut source: impl Read) {
+    pub fn fill_from(&self, mut source: impl Read) {
         let mut block = [0u8; 4096];
         loop {
             match source.read(&mut block) {
@@ -71,7 +71,7 @@ impl Console {
     }
 
     /// The last [`TAIL_BYTES`] as text, control characters but line ends and tabs replaced.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = kept.tail.make_contiguous();
         String::from_utf8_lossy(bytes)
@@ -81,17 +81,17 @@ impl Console {
     }
 
     /// Adds a line of ours to what the guest wrote.
-    pub(crate) fn note(&self, words: &str) {
+    pub fn note(&self, words: &str) {
         self.push(format!("\nfades: {words}\n").as_bytes());
     }
 
     /// The exit code that the guest's kernel told, if it did.
-    pub(crate) fn code(&self) -> Option<i32> {
+    pub fn code(&self) -> Option<i32> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).code
     }
 
     /// The cause that the guest itself named, if it did.
-    pub(crate) fn cause(&self) -> Option<ExitCause> {
+    pub fn cause(&self) -> Option<ExitCause> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).cause.clone()
     }
 }

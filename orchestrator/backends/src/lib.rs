@@ -16,8 +16,12 @@ mod qemu;
 mod select;
 mod xen;
 
+#[doc(hidden)] // for its fuzzer
+pub use console::Console;
 pub use fades_core::backend::BackendKind;
 pub use postal::{Post, PostalNetwork};
+#[doc(hidden)] // likewise
+pub use qemu::converse;
 pub use qemu::probe::Probe;
 pub use qemu::{
     ARM_PROGRAM, Accelerator, Defence, Jail, MOST_FUNCTIONS, PROGRAM, QemuBackend, RegionPost, Sharing,

@@ -18,7 +18,7 @@ pub struct LyingLength(pub u32);
 
 /// Cuts a byte stream into frames. Bounded; allocates at the first byte.
 #[derive(Debug, Default)]
-pub(crate) struct FrameReader {
+pub struct FrameReader {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -26,7 +26,10 @@ pub(crate) struct FrameReader {
 
 impl FrameReader {
     /// Reads once. `Ok(0)` is the end of the stream. To be called when [`Self::frame`] has nothing left.
-    pub(crate) fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// The source's.
+    pub fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
         if self.buffer.is_empty() {
             self.buffer = vec![0; BUFFER];
         }
@@ -42,7 +45,10 @@ impl FrameReader {
     }
 
     /// The next whole frame, which stays until [`Self::advance`].
-    pub(crate) fn frame(&self) -> Result<Option<&[u8]>, LyingLength> {
+    ///
+    /// # Errors
+    /// A length that no frame has: the stream is at its end.
+    pub fn frame(&self) -> Result<Option<&[u8]>, LyingLength> {
         let Some((prefix, rest)) = self.buffer[self.start..self.end].split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
@@ -54,7 +60,7 @@ impl FrameReader {
     }
 
     /// Leaves the frame that [`Self::frame`] showed, of this length.
-    pub(crate) fn advance(&mut self, length: usize) {
+    pub fn advance(&mut self, length: usize) {
         self.start = (self.start + PREFIX + length).min(self.end);
     }
 }

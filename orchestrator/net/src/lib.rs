@@ -38,6 +38,8 @@ mod worker;
 pub use address::{CONTROL_PORT, DATA_PORT, FIRST_SOURCE_PORT, GATEWAY, MASK_BITS, mac_of};
 pub use config::{NetConfig, SMALLEST_MTU};
 pub use counters::{Class, PortCounters, Reason};
+#[doc(hidden)] // for its fuzzer
+pub use framing::FrameReader;
 pub use framing::{LARGEST_CLAIM, LyingLength};
 pub use gateway::{AddressKind, Lookup, SourceRule, system_lookup};
 pub use network::VirtualNetwork;

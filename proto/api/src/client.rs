@@ -8,7 +8,8 @@ mod address;
 mod connect;
 mod error;
 mod events;
-mod sse;
+#[doc(hidden)] // for its fuzzer
+pub mod sse;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

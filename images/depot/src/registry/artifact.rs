@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fades_envelope::Digest;
-use fades_pack::{Architecture, Version};
+use fades_pack::{Architecture, MAX_IMAGE, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::index::Entry;
@@ -25,7 +25,7 @@ const TITLE: &str = "org.opencontainers.image.title";
 /// A manifest, as far as one of ours goes. Others' keys are passed over.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Manifest {
+pub struct Manifest {
     schema_version: u8,
     #[serde(default)]
     media_type: Option<String>,
@@ -35,6 +35,34 @@ pub(super) struct Manifest {
     pub(super) layers: Vec<Descriptor>,
     #[serde(default)]
     pub(super) annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Manifest {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// It is none, in words.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("cannot be read: {error}"))
+    }
+
+    /// Digest and size of the one layer of an artifact of ours.
+    ///
+    /// # Errors
+    /// It is none of ours, or too large, in words.
+    pub fn layer(&self) -> Result<(Digest, usize), String> {
+        let layer = match self.layers.as_slice() {
+            [layer] if layer.media_type == ARTIFACT_TYPE => layer,
+            _ => return Err(format!("is not an image of Fades ({ARTIFACT_TYPE})")),
+        };
+        let size = usize::try_from(layer.size).ok().filter(|size| *size <= MAX_IMAGE);
+        let too_large = || format!("has {} bytes, at most {MAX_IMAGE} are read", layer.size);
+        match (layer.digest(), size) {
+            (Some(digest), Some(size)) => Ok((digest, size)),
+            (_, None) => Err(too_large()),
+            (None, _) => Err("has a layer without a digest of SHA-256".to_owned()),
+        }
+    }
 }
 
 /// What a manifest says of a blob.
@@ -60,7 +88,7 @@ impl Descriptor {
     }
 
     /// The digest, if it is one that we know.
-    pub(super) fn digest(&self) -> Option<Digest> {
+    fn digest(&self) -> Option<Digest> {
         self.digest.strip_prefix("sha256:")?.parse().ok()
     }
 }

@@ -64,6 +64,19 @@ pub(super) fn realm(text: &str, repository: &Repository, options: &Options) -> R
     }
 }
 
+/// Where a registry that says this in its head has its tokens from, for the fuzzer that plays it: nothing where it wants none.
+#[must_use]
+pub fn token_from(
+    header: &str,
+    repository: &Repository,
+    options: &Options,
+) -> Option<Result<Url, DepotError>> {
+    match Challenge::of(std::iter::once(header))? {
+        Challenge::Basic => None,
+        Challenge::Bearer { realm: text, .. } => Some(realm(&text, repository, options)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,7 @@ use fades_wire::region::{Birth, MAX_REGIONS};
 
 pub use self::jail::{Defence, Jail};
 pub use self::regions::RegionPost;
+pub use self::snapshot::converse;
 
 use self::command::{Boot, Invocation, Machine, Saving, Shared};
 use self::guest::{Held, QemuGuest};

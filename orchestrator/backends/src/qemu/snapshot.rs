@@ -35,6 +35,7 @@ use rustix::fs::{Mode, OFlags};
 
 pub(super) use self::make::Maker;
 pub(super) use self::qmp::QmpError;
+pub use self::qmp::converse;
 
 use self::qmp::Qmp;
 

@@ -174,7 +174,7 @@ impl Events {
 impl Stream {
     async fn next(&mut self, client: &Client) -> Came {
         loop {
-            if let Some(event) = self.parser.next() {
+            if let Some(event) = self.parser.next_event() {
                 return match serde_json::from_str(&event.data) {
                     Ok(view) if event.id.is_some() => Came::State(Box::new(view)),
                     Ok(view) => Came::Progress(Box::new(view)),

@@ -7,16 +7,16 @@ const EVENT_BYTES: usize = 64 * 1024;
 
 /// One event that had data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+pub struct Event {
     /// Its own `id` line; what it stands for behind the event does not concern us.
-    pub(super) id: Option<String>,
+    pub id: Option<String>,
     /// Its `data` lines, joined by newlines.
-    pub(super) data: String,
+    pub data: String,
 }
 
 /// What comes is no stream of events of this interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SseError {
+pub enum SseError {
     /// An event without end.
     #[error("an event is longer than {EVENT_BYTES} bytes")]
     TooLong,
@@ -27,7 +27,7 @@ pub(super) enum SseError {
 
 /// Takes bytes in pieces of any size.
 #[derive(Debug, Default)]
-pub(super) struct Parser {
+pub struct Parser {
     line: Vec<u8>,
     after_return: bool,
     begun: bool,
@@ -39,7 +39,10 @@ pub(super) struct Parser {
 
 impl Parser {
     /// Takes the next bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), SseError> {
+    ///
+    /// # Errors
+    /// [`SseError`]; then nothing of what follows is to be believed.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), SseError> {
         for &byte in bytes {
             let after_return = std::mem::replace(&mut self.after_return, byte == b'\r');
             match byte {
@@ -53,7 +56,7 @@ impl Parser {
     }
 
     /// The next event that is complete.
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         self.ready.pop_front()
     }
 
@@ -97,7 +100,7 @@ mod tests {
         for piece in pieces {
             parser.push(piece).unwrap();
         }
-        std::iter::from_fn(|| parser.next()).map(|event| (event.id, event.data)).collect()
+        std::iter::from_fn(|| parser.next_event()).map(|event| (event.id, event.data)).collect()
     }
 
     fn event(id: &str, data: &str) -> (Option<String>, String) {
@@ -143,7 +146,7 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut parser = Parser::default();
             let _ = parser.push(&bytes);
-            while parser.next().is_some() {}
+            while parser.next_event().is_some() {}
         }
     }
 }

@@ -161,6 +161,14 @@ impl Qmp {
     }
 }
 
+/// Says all that is ever said to a QEMU, for the fuzzer that plays it: whether its guest went on, and what it calls itself.
+#[must_use]
+pub fn converse(stream: UnixStream) -> (bool, String) {
+    let Ok(mut line) = Qmp::open(stream, Duration::from_secs(5)) else { return (false, String::new()) };
+    let goes_on = line.load(0).and_then(|()| line.go_on()).is_ok();
+    (goes_on, line.version)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
