@@ -70,7 +70,7 @@ impl Console {
         }
     }
 
-    /// The last [`TAIL_BYTES`] as text, control characters but line ends and tabs replaced.
+    /// The last 16 KiB as text, control characters but line ends and tabs replaced.
     pub fn tail(&self) -> String {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = kept.tail.make_contiguous();
