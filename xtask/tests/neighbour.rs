@@ -33,8 +33,8 @@ fn beside(bed: &Bed, service: &Service, image: &str, parameters: Value, still: b
     let other = service.ask(&other);
     let begun = if image == "hostile" { "starting" } else { "streaming" };
     service.until(&other, Duration::from_secs(30), |task| task["state"] == begun);
-    // It boots, or has its first batch.
-    std::thread::sleep(Duration::from_secs(2));
+    // It boots, or has its first batch; then it computes until it is known to.
+    std::thread::sleep(Duration::from_secs(4));
     if still {
         bed.functions().into_iter().for_each(|function| bed.stop_guest(function));
     }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::jail::Cell;
+use super::rank::Rank;
 use super::regions::Seated;
 use super::snapshot::Wish;
 use crate::console::Console;
@@ -111,12 +112,18 @@ impl QemuGuest {
 
     /// Waits for the process's end, or for its time limit, upon which it is killed.
     fn wait_for_end(&self) {
+        // Such as are to be gone some day are functions.
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let mut rank = pid.filter(|_| self.time_limit.is_some()).map(Rank::new);
         loop {
             let left = self.time_limit.map(|limit| limit.saturating_sub(self.started.elapsed()));
             if left == Some(Duration::ZERO) {
                 self.kill();
             }
-            let timeout = left.filter(|left| !left.is_zero()).and_then(|left| Timespec::try_from(left).ok());
+            let look = rank.as_ref().and_then(Rank::look);
+            rank = rank.filter(|_| look.is_some());
+            let next = left.filter(|left| !left.is_zero()).into_iter().chain(look).min();
+            let timeout = next.and_then(|next| Timespec::try_from(next).ok());
             let mut watched = [PollFd::new(&self.process, PollFlags::IN)];
             match poll(&mut watched, timeout.as_ref()) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}

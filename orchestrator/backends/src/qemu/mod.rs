@@ -8,6 +8,7 @@ mod guest;
 pub(crate) mod holes;
 mod jail;
 pub(crate) mod probe;
+mod rank;
 mod regions;
 mod snapshot;
 mod spawner;

@@ -17,10 +17,8 @@ use std::thread;
 use fades_core::network::{NetEvent, NetEventSink, NetworkError, PortId};
 use fades_wire::address::Control;
 use fades_wire::region::{Channel, ChannelError, Incoming, Outgoing};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
-use rustix::io::Errno;
 
+use super::bells::Bells;
 use super::seat::Seat;
 use crate::postal::Post;
 
@@ -43,7 +41,7 @@ type Left = Box<dyn FnOnce() + Send>;
 /// See the module.
 pub struct RegionPost {
     lines: Mutex<HashMap<PortId, Line>>,
-    bells: OwnedFd,
+    bells: Arc<Bells>,
     events: NetEventSink,
     connections: AtomicU64,
 }
@@ -81,23 +79,19 @@ impl RegionPost {
     /// # Errors
     /// The system refuses what it takes.
     pub fn new(events: NetEventSink) -> io::Result<Arc<Self>> {
-        let bells = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let bells = Arc::new(Bells::new(Seat::own_bell)?);
+        let heard = Arc::clone(&bells);
         let post = Arc::new(Self { lines: Mutex::default(), bells, events, connections: AtomicU64::new(0) });
         let serving = Arc::downgrade(&post);
-        let bells = post.bells.try_clone()?;
         thread::Builder::new().name("fades-post".to_owned()).spawn(move || {
-            let mut rung = Vec::with_capacity(64);
+            let mut rung = Vec::new();
             loop {
-                rung.clear();
-                match epoll::wait(&bells, spare_capacity(&mut rung), None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => {
-                        return tracing::error!(%error, "control messages of guests are not read any more");
-                    }
+                if let Err(error) = heard.wait(&mut rung) {
+                    return tracing::error!(%error, "control messages of guests are not read any more");
                 }
                 let Some(post) = serving.upgrade() else { return };
-                for event in &rung {
-                    post.serve(PortId(event.data.u64()));
+                for &port in &rung {
+                    post.serve(PortId(port));
                 }
             }
         })?;
@@ -128,22 +122,12 @@ impl RegionPost {
         let before = lines.insert(port, line);
         drop(lines);
         if let Some(mut before) = before {
-            let _ = epoll::delete(&self.bells, before.seat.own_bell());
+            self.bells.remove(port.0);
             if let Some(left) = before.left.take() {
                 left();
             }
         }
-        let _ = epoll::delete(&self.bells, seat.own_bell());
-        let added = epoll::add(
-            &self.bells,
-            seat.own_bell(),
-            epoll::EventData::new_u64(port.0),
-            epoll::EventFlags::IN,
-        );
-        added.map_err(|error| {
-            self.lines().remove(&port);
-            error.into()
-        })
+        self.bells.add(port.0, seat).inspect_err(|_| drop(self.lines().remove(&port)))
     }
 
     /// The guest of this port is gone: what it said last is told, then the end of its connection; then `link` is closed.
@@ -160,11 +144,10 @@ impl RegionPost {
         for _ in 0..AT_ONCE {
             let mut lines = self.lines();
             let Some(line) = lines.get_mut(&port) else { return };
-            line.seat.quiet();
             let event = line.next(port);
             if event.is_none() && line.ended {
                 let left = line.left.take();
-                let _ = epoll::delete(&self.bells, line.seat.own_bell());
+                self.bells.remove(port.0);
                 lines.remove(&port);
                 drop(lines);
                 if let Some(left) = left {

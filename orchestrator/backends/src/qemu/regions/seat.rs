@@ -18,7 +18,7 @@ use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory, VolatileSlic
 /// What is mapped here: all but the data that flows between broker and function.
 const MAPPED: usize = Channel::Asks.bytes().end;
 
-/// A region, its two bells, and its control part.
+/// A region, its bells, and its control part.
 pub(super) struct Seat {
     file: File,
     mapped: Mapped,
@@ -26,6 +26,8 @@ pub(super) struct Seat {
     guest_bell: OwnedFd,
     /// Wakes this process.
     own_bell: OwnedFd,
+    /// Rung by a function to wake the broker.
+    broker_bell: OwnedFd,
 }
 
 impl Seat {
@@ -39,7 +41,7 @@ impl Seat {
         let mapped = MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), MAPPED);
         let mapped = Mapped(mapped.map_err(io::Error::other)?);
         let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        Ok(Self { file, mapped, guest_bell: bell()?, own_bell: bell()? })
+        Ok(Self { file, mapped, guest_bell: bell()?, own_bell: bell()?, broker_bell: bell()? })
     }
 
     pub(super) const fn memory(&self) -> &Mapped {
@@ -58,6 +60,10 @@ impl Seat {
         self.own_bell.as_fd()
     }
 
+    pub(super) fn broker_bell(&self) -> BorrowedFd<'_> {
+        self.broker_bell.as_fd()
+    }
+
     /// Wakes the guest.
     pub(super) fn ring(&self) {
         ring(&self.guest_bell);
@@ -70,15 +76,16 @@ impl Seat {
 
     /// Takes back what rang here.
     pub(super) fn quiet(&self) {
-        drain(&self.own_bell);
+        drain(self.own_bell());
     }
 
     /// Fills it with zeros, and its bells have not rung.
     pub(super) fn wipe(&self) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         fallocate(&self.file, flags, 0, REGION_LEN as u64)?;
-        drain(&self.guest_bell);
-        drain(&self.own_bell);
+        for bell in [self.guest_bell(), self.own_bell(), self.broker_bell()] {
+            drain(bell);
+        }
         Ok(())
     }
 
@@ -99,7 +106,7 @@ fn ring(bell: &OwnedFd) {
     let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
 }
 
-fn drain(bell: &OwnedFd) {
+pub(super) fn drain(bell: BorrowedFd<'_>) {
     while rustix::io::read(bell, &mut [0; 8]) == Err(Errno::INTR) {}
 }
 

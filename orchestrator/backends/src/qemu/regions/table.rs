@@ -15,6 +15,7 @@ use fades_core::network::PortId;
 use fades_wire::address::Neighbour;
 use fades_wire::region::{Birth, Channel, Memory as _, held_at, peer};
 
+use super::bells::Bells;
 use super::post::RegionPost;
 use super::seat::Seat;
 use super::server::Server;
@@ -63,6 +64,7 @@ impl Table {
         let broker = seat("fades-broker")?;
         let functions: Vec<_> = (0..functions).map(|_| seat("fades-function")).collect::<io::Result<_>>()?;
         let uses = Mutex::new(vec![(Use::Free, 0); functions.len()]);
+        pass_on(&broker, &functions)?;
         Ok(Arc::new(Self { broker, functions, uses, served: AtomicBool::new(false), post }))
     }
 
@@ -162,6 +164,26 @@ impl Table {
     }
 }
 
+/// Wakes the broker when functions ring for it, from a thread of its own, which lives as long as this process.
+fn pass_on(broker: &Arc<Seat>, functions: &[Arc<Seat>]) -> io::Result<()> {
+    let bells = Bells::new(Seat::broker_bell)?;
+    for (number, seat) in (1..).zip(functions) {
+        bells.add(number, seat)?;
+    }
+    let broker = Arc::downgrade(broker);
+    thread::Builder::new().name("fades-bells".to_owned()).spawn(move || {
+        let mut rung = Vec::new();
+        loop {
+            if let Err(error) = bells.wait(&mut rung) {
+                return tracing::error!(%error, "the broker is not woken any more");
+            }
+            let Some(broker) = broker.upgrade() else { return };
+            broker.ring();
+        }
+    })?;
+    Ok(())
+}
+
 /// The turn after this one: never 0, which is nobody's, nor that of guests that are only saved.
 const fn next(turn: u32) -> u32 {
     if turn >= Birth::SAVED - 1 { 1 } else { turn + 1 }
@@ -178,10 +200,10 @@ impl Seated {
     /// # Errors
     /// It does not listen.
     pub(in crate::qemu) fn introduce(&self) -> io::Result<()> {
-        let (seat, broker) = (self.seat(), &self.table.broker);
+        let seat = self.seat();
         let mut peers = vec![(peer::ORCHESTRATOR, seat.own_bell())];
         if self.number.is_some() {
-            peers.push((peer::BROKER, broker.guest_bell()));
+            peers.push((peer::BROKER, seat.broker_bell()));
         } else {
             let bells = self.table.functions.iter().map(|seat| seat.guest_bell());
             peers.extend((peer::FUNCTIONS + 1..).zip(bells));

@@ -13,6 +13,7 @@ use fades_wire::address::{Control, Neighbour};
 use fades_wire::region::{
     Birth, Channel, Incoming, MAX_REGIONS, Memory as _, Outgoing, REGION_LEN, held_at, peer,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::seat::Seat;
@@ -261,10 +262,8 @@ fn a_function_is_told_of_its_own_region_and_of_two_bells() {
     assert_eq!(numbers(&all), [0, 0, -1], "bells are told of later");
     assert!(is_same(all[2].1.as_ref().unwrap(), table.seat_of(1).file()));
     function.introduce().unwrap();
-    assert_eq!(
-        numbers(&told(&function.server.client)),
-        [peer::ORCHESTRATOR.into(), peer::BROKER.into(), 0_i64]
-    );
+    let bells = told(&function.server.client);
+    assert_eq!(numbers(&bells), [peer::ORCHESTRATOR.into(), peer::BROKER.into(), 0_i64]);
     broker.introduce().unwrap();
     let all = told(&broker.server.client);
     assert_eq!(
@@ -274,4 +273,8 @@ fn a_function_is_told_of_its_own_region_and_of_two_bells() {
     );
     assert!(!is_same(all[2].1.as_ref().unwrap(), table.seat_of(1).file()), "its own region");
     assert_eq!(table.regions().count(), 2);
+    let (rung, heard) = (bells[1].1.as_ref().unwrap(), all[6].1.as_ref().unwrap());
+    rustix::io::write(rung, &1_u64.to_ne_bytes()).unwrap();
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    assert_eq!(poll(&mut [PollFd::new(heard, PollFlags::IN)], Some(&patience)), Ok(1), "passed on");
 }
