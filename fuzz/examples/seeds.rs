@@ -15,10 +15,15 @@ use fades_pack::{Architecture, Description, Role, open, pack};
 use fades_points::{Fixture, Replay};
 use fades_wire::batch::BatchBuilder;
 use fades_wire::frame::{Kind, encode};
+use fades_wire::message::to_body;
 use fades_xen_store::{Kind as StoreKind, Message};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
 #[path = "../../images/loader-core/tests/common/mod.rs"]
 mod application;
+#[path = "../../proto/wire/tests/common/mod.rs"]
+mod messages;
 #[path = "../../images/loader-core/tests/common/tree.rs"]
 mod tree;
 
@@ -132,16 +137,30 @@ fn wire() {
         encode(*kind, 1, sequence, &batch, &mut frames).expect("short");
     }
     keep("wire_frame", "kinds", &frames);
-    for (at, kind) in (0..).zip(Kind::ALL) {
-        let name = format!("{kind:?}").to_lowercase();
-        for target in ["wire_control", "wire_data"] {
-            keep(
-                target,
-                &name,
-                &[&[at][..], &[1, 2, b'a', b'b', 0, 0, 0, 0, 1, 1, b'x', 0, 0, 0, 0, 0]].concat(),
-            );
-        }
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..200 {
+        let guests = sample(&mut runner, messages::from_guest());
+        message("wire_control", guests.kind(), guests.to_body());
+        let ours = sample(&mut runner, messages::to_guest());
+        message("wire_control", ours.kind(), ours.to_body());
+        let functions = sample(&mut runner, messages::to_broker());
+        message("wire_data", functions.kind(), functions.to_body());
     }
+    message("wire_data", Kind::Series, to_body(&sample(&mut runner, messages::series())));
+    message("wire_data", Kind::End, to_body(&sample(&mut runner, messages::end())));
+    message("wire_data", Kind::Abort, to_body(&sample(&mut runner, messages::abort())));
+    message("wire_data", Kind::Chunk, Ok::<_, ()>(batch));
+}
+
+fn sample<T: std::fmt::Debug>(runner: &mut TestRunner, strategy: impl Strategy<Value = T>) -> T {
+    strategy.new_tree(runner).expect("nothing is left out").current()
+}
+
+/// The last one of its kind is kept.
+fn message<E: std::fmt::Debug>(target: &str, kind: Kind, body: Result<Vec<u8>, E>) {
+    let at = (0..).zip(Kind::ALL).find(|(_, each)| **each == kind).expect("of all kinds").0;
+    let name = format!("{kind:?}").to_lowercase();
+    keep(target, &name, &[&[at][..], &body.expect("it is short")].concat());
 }
 
 /// A question for the broker's address, and a packet that opens a connection to it.

@@ -18,8 +18,10 @@ impl Read for Pieces<'_> {
 
 fuzz_target!(|input: &[u8]| {
     let Some((piece, bytes)) = input.split_first() else { return };
-    let (whole, lie) = read(bytes, bytes.len().max(1));
-    let (frames, same) = read(bytes, usize::from(*piece) + 1);
+    fades_fuzz::parse(|| read(bytes, bytes.len().max(1), |_| ()).is_ok());
+    let (mut whole, mut frames) = (Vec::new(), Vec::new());
+    let lie = read(bytes, bytes.len().max(1), |frame| whole.push(frame.to_vec()));
+    let same = read(bytes, usize::from(*piece) + 1, |frame| frames.push(frame.to_vec()));
     assert_eq!((&whole, lie.is_err()), (&frames, same.is_err()));
     let again: Vec<u8> =
         whole.iter().flat_map(|frame| [&(frame.len() as u32).to_be_bytes(), &frame[..]].concat()).collect();
@@ -29,19 +31,16 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Result<(), LyingLength>) {
-    let (mut source, mut reader, mut frames) = (Pieces(bytes, piece), FrameReader::default(), Vec::new());
+fn read(bytes: &[u8], piece: usize, mut each: impl FnMut(&[u8])) -> Result<(), LyingLength> {
+    let (mut source, mut reader) = (Pieces(bytes, piece), FrameReader::default());
     loop {
-        loop {
-            match reader.frame() {
-                Ok(Some(frame)) => frames.push(frame.to_vec()),
-                Ok(None) => break,
-                Err(lie) => return (frames, Err(lie)),
-            }
-            reader.advance(frames.last().map_or(0, Vec::len));
+        while let Some(frame) = reader.frame()? {
+            each(frame);
+            let length = frame.len();
+            reader.advance(length);
         }
         if reader.fill(&mut source).expect("memory") == 0 {
-            return (frames, Ok(()));
+            return Ok(());
         }
     }
 }

@@ -6,6 +6,11 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some((piece, bytes)) = input.split_first() else { return };
+    fades_fuzz::parse(|| {
+        let mut decoder = Decoder::new(MAX_DATA_BODY);
+        decoder.push(bytes);
+        while let Ok(Some(_)) = decoder.next() {}
+    });
     let (mut whole, mut pieces) = (Decoder::new(MAX_DATA_BODY), Decoder::new(MAX_DATA_BODY));
     let mut from_pieces = Vec::new();
     let mut failed = false;
