@@ -11,6 +11,7 @@ pub mod images;
 mod known;
 pub mod lab;
 pub mod layers;
+pub mod miri;
 pub mod package;
 pub mod prepush;
 pub mod setup;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use fades_image_build::Architecture;
 use xtask::stage::{building, stage};
-use xtask::{bench, demo, docs, fuzz, images, lab, package, prepush, setup, supply, test, torture};
+use xtask::{bench, demo, docs, fuzz, images, lab, miri, package, prepush, setup, supply, test, torture};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -21,7 +21,8 @@ cargo xtask COMMAND
                          LLVM's fuzzer on everything that reads foreign bytes, 60 seconds each; then a table
   torture [--minutes N] [--seed S]
                          the long form of the tests that look for what is lost, leaked or harmed, and a table of what
-                         was tried; some 40 minutes on two cores, and more rounds until N minutes have passed
+                         was tried, one row for an hour; some hours on two cores, and more rounds until N minutes have passed
+  miri                   tests of crates with unsafe code in Rust's interpreter; installs a nightly below target/tools
   lab kvm|xen [--limit SECONDS] [--linux] [--shell | -- COMMAND]
                          the whole line's tests, a console or a command in an emulated machine: Linux with KVM,
                          or the dom0 of a Xen host; it is ended after 720 seconds if nothing else is said,
@@ -74,7 +75,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["lab", option] if is_help(option) => return Ok(help(HELP)),
         [
             "setup" | "images" | "docs" | "package" | "prepush" | "supply" | "bench" | "figures" | "machines"
-            | "fuzz" | "torture",
+            | "fuzz" | "torture" | "miri",
             options @ ..,
         ] if options.iter().any(|word| is_help(word)) => {
             return Ok(help(HELP));
@@ -118,6 +119,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
             Ok(options) => torture::run(&options)?,
             Err(error) => return Ok(misused(&format!("{error:#}"), HELP)),
         },
+        ["miri"] => miri::run()?,
         ["prepush"] => prepush::run()?,
         ["supply"] => supply::run()?,
         ["bench", options @ ..] => match bench::Options::parse(options) {

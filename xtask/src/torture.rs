@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::stage::cargo;
-use crate::{fuzz, test};
+use crate::{fuzz, miri, test};
 
 /// What a run is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -231,6 +231,11 @@ pub fn run(options: &Options) -> Result<()> {
         if begun.elapsed() >= Duration::from_secs(60 * options.minutes) {
             break;
         }
+    }
+    // Once: it has no seed.
+    if let Err(error) = miri::run() {
+        eprintln!("{error:#}");
+        failed.push("cargo xtask miri".to_owned());
     }
     if !failed.is_empty() {
         bail!("to have it again:\n{}", failed.join("\n"));

@@ -2,6 +2,7 @@
 //! left. Runs in the Xen lab, or in any dom0.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
@@ -210,4 +211,33 @@ fn domains_of_a_dead_daemon_are_found_and_ended() {
     assert!(again.end_orphans().unwrap().is_empty());
     others.guest.kill();
     assert_eq!(others.end().cause, ExitCause::Killed, "another node's domain was left alone until now");
+}
+
+/// Hypercalls of any number with any arguments, until there are enough of them: `FADES_CASES`, from `FADES_SEED` on.
+#[test]
+fn g1_any_hypercall_harms_its_own_domain_at_most() {
+    const TIME: Duration = Duration::from_secs(10);
+    const LATE: Duration = Duration::from_secs(10);
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let Some(backend) = backend("calls") else { return };
+    let neighbour = start(&backend, "panic", "dmf-2", "env=FADES_PROBE_MODE=loop", None);
+    let (wanted, first) = (number("FADES_CASES", 5_000), number("FADES_SEED", 1));
+    let (mut tried, mut seed, mut ends) = (0, first, BTreeMap::<String, u32>::new());
+    while tried < wanted {
+        let started = Instant::now();
+        let arguments = format!("-- calls {seed} {}", wanted - tried);
+        let ended = start(&backend, "hostile", "dmf-1", &arguments, Some(TIME)).end();
+        assert!(started.elapsed() < TIME + LATE, "seed {seed}: told after {:?}", started.elapsed());
+        let told =
+            ended.console_tail.lines().filter_map(|line| line.trim().strip_prefix("cases: ")?.parse().ok());
+        tried += told.max().unwrap_or(0_u64);
+        *ends.entry(format!("{:?}", ended.cause)).or_default() += 1;
+        seed += 1;
+        assert!(seed - first < 20 + wanted / 1000, "domains end before a thousand calls: {ended:?}");
+    }
+    println!("tried: {tried} | hypercalls of {} domains, which ended by {ends:?}", seed - first);
+    // Xen is as it was, for others and for those that come.
+    assert_eq!(run(&backend, "hello", "-- one two").cause, ExitCause::Code(0));
+    neighbour.guest.kill();
+    assert_eq!(neighbour.end().cause, ExitCause::Killed, "it has lived until now");
 }

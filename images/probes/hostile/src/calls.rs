@@ -5,25 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::machine::Random;
 
-// Where there is nobody to be called, the instruction, which has three bytes, is none: on to the next. Any other exception ends the machine.
-global_asm!(
-    ".global hostile_no_instruction",
-    "hostile_no_instruction:",
-    "add qword ptr [rsp], 3",
-    "iretq",
-    ".global hostile_exception",
-    "hostile_exception:",
-    "mov dx, 0xf4",
-    "mov al, 0x20",
-    "out dx, al",
-    "2:",
-    "hlt",
-    "jmp 2b",
-);
+// Where there is nobody to be called, the instruction, which has three bytes, is none: on to the next.
+global_asm!(".global hostile_no_instruction", "hostile_no_instruction:", "add qword ptr [rsp], 3", "iretq",);
 
 unsafe extern "C" {
     fn hostile_no_instruction();
-    fn hostile_exception();
 }
 
 /// The exception of an instruction that is none.
@@ -32,25 +18,40 @@ const NO_INSTRUCTION: usize = 6;
 const GATE: u64 = 0x8e00;
 
 /// Two words for each.
-static GATES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static GATES: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
 
-/// Has exceptions end at ours.
+/// The processor's table of exceptions and interrupts, as it reads and writes it.
+#[repr(C, packed)]
+struct Table {
+    limit: u16,
+    gates: *const AtomicU64,
+}
+
+/// Goes on behind instructions that are none; for all else the kernel's gates stay.
 pub(crate) fn take_exceptions() {
+    let (segment, mut kernels) = (segment(), Table { limit: 0, gates: GATES.as_ptr() });
+    // SAFETY: writes what it is told to, and nothing else.
+    unsafe { asm!("sidt [{}]", in(reg) &raw mut kernels, options(nostack, preserves_flags)) };
+    let words = (usize::from(kernels.limit) + 1) / size_of::<u64>();
+    for (number, gate) in GATES.iter().enumerate().take(words) {
+        // SAFETY: the kernel's table lives as long as this machine, and has so many words.
+        let word = unsafe { &*kernels.gates.add(number) };
+        gate.store(word.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+    let at = hostile_no_instruction as *const () as u64;
+    let low = at & 0xffff | u64::from(segment) << 16 | GATE << 32 | (at >> 16 & 0xffff) << 48;
+    GATES[2 * NO_INSTRUCTION].store(low, Ordering::SeqCst);
+    GATES[2 * NO_INSTRUCTION + 1].store(at >> 32, Ordering::SeqCst);
+    let ours = Table { limit: kernels.limit, gates: GATES.as_ptr() };
+    // SAFETY: the table lives as long as the program, and has what the kernel's has.
+    unsafe { asm!("lidt [{}]", in(reg) &raw const ours, options(nostack, readonly)) };
+}
+
+fn segment() -> u16 {
     let segment: u16;
     // SAFETY: reads a register.
     unsafe { asm!("mov {:x}, cs", out(reg) segment, options(nomem, nostack)) };
-    for (number, gate) in GATES.chunks_exact(2).enumerate() {
-        let handler = if number == NO_INSTRUCTION { hostile_no_instruction } else { hostile_exception };
-        let at = handler as *const () as u64;
-        let low = at & 0xffff | u64::from(segment) << 16 | GATE << 32 | (at >> 16 & 0xffff) << 48;
-        gate[0].store(low, Ordering::SeqCst);
-        gate[1].store(at >> 32, Ordering::SeqCst);
-    }
-    let [a, b, c, d, e, f, g, h] = (GATES.as_ptr() as u64).to_le_bytes();
-    let [low, high] = u16::try_from(size_of_val(&GATES) - 1).unwrap_or(u16::MAX).to_le_bytes();
-    let table = [low, high, a, b, c, d, e, f, g, h];
-    // SAFETY: the table lives as long as the program, and no interrupt comes: what is not in it is never needed.
-    unsafe { asm!("lidt [{}]", in(reg) table.as_ptr(), options(nostack, readonly)) };
+    segment
 }
 
 /// A call of any number with any arguments.

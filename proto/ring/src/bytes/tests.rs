@@ -67,6 +67,7 @@ mod interleavings {
     use crate::modelled::{Data, Index};
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
     fn bytes_cross_in_order_and_untorn() {
         loom::model(|| {
             let start = u32::MAX;

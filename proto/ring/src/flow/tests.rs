@@ -80,11 +80,13 @@ fn consume(shared: &Shared, count: u8, in_place: bool) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
 fn no_wake_up_is_lost_and_no_byte_is_torn() {
     check(false);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
 fn nor_when_bytes_are_looked_at_where_they_lie() {
     check(true);
 }

@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn a_channel_is_a_queue(
         pages in prop_oneof![Just(1_usize), Just(2), Just(8)],
-        steps in proptest::collection::vec((any::<bool>(), 0_usize..20_000), 1..60),
+        steps in proptest::collection::vec((any::<bool>(), 0_usize..if cfg!(miri) { 300 } else { 20_000 }), 1..60),
     ) {
         let mut line = line(pages);
         prop_assert_eq!((line.sender.capacity(), line.receiver.capacity()), (pages * 4096, pages * 4096));

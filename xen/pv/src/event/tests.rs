@@ -132,6 +132,7 @@ mod interleavings {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
     fn an_event_is_never_lost() {
         // Three threads; all interleavings of them take ten times as long as those with up to three preemptions.
         let mut model = loom::model::Builder::new();
@@ -155,6 +156,7 @@ mod interleavings {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
     fn the_same_port_twice_is_not_lost_either() {
         loom::model(|| {
             let info = Arc::new(Info::default());

@@ -206,6 +206,7 @@ mod interleavings {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri cannot start loom's threads")]
     fn no_wake_up_is_lost_and_no_slot_is_torn() {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);

@@ -39,6 +39,7 @@ fn more_responses_than_requests() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn an_identifier_that_is_not_away() {
     for id in [255, 256, u16::MAX] {
         with_line(|front, back| {
@@ -72,6 +73,7 @@ fn an_identifier_that_is_not_away() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn a_fragment_outside_its_page() {
     for (offset, size) in [(0, 4097), (1, 4096), (4096, 1), (u16::MAX, 1), (4000, i16::MAX)] {
         with_line(|front, back| {
@@ -84,6 +86,7 @@ fn a_fragment_outside_its_page() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn extras_that_do_not_exist_or_do_not_end() {
     for kind in [0, 5, 255] {
         with_line(|front, back| {
@@ -105,7 +108,7 @@ fn extras_that_do_not_exist_or_do_not_end() {
 #[test]
 fn a_frame_without_end_costs_bounded_work() {
     with_line(|front, back| {
-        for _ in 0..40 {
+        for _ in 0..if cfg!(miri) { 1 } else { 40 } {
             while let Some((id, _)) = back.request() {
                 back.respond(id, 0, 4, 4096);
             }
@@ -120,6 +123,7 @@ proptest! {
 
     /// Anything in the rings: an error or frames, never a panic, and no frame is too long.
     #[test]
+    #[cfg_attr(miri, ignore = "minutes in Miri")]
     fn anything_in_the_rings(
         words in proptest::collection::vec((any::<bool>(), 0_usize..512, any::<u64>()), 0..600),
         responses in proptest::collection::vec((any::<bool>(), 0_u32..260), 1..10),

@@ -41,6 +41,7 @@ fn a_short_frame_is_filled_up_and_a_long_one_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn a_full_ring_says_so_and_wakes_us_when_there_is_room() {
     let (mut front, mut back) = line();
     let mut sent = 0;
@@ -77,6 +78,7 @@ fn the_back_end_is_notified_once_until_it_sleeps_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn frames_are_received_in_any_fragments_with_and_without_extras() {
     let (mut front, mut back) = line();
     let mut seed = 0_usize;
@@ -150,6 +152,7 @@ proptest! {
 
     /// What goes in on one side comes out on the other, whatever the order of things.
     #[test]
+    #[cfg_attr(miri, ignore = "minutes in Miri")]
     fn nothing_is_lost_or_changed(steps in proptest::collection::vec((0_u8..4, 14_usize..9015, 1_usize..4097), 1..120)) {
         let (mut front, mut back) = line();
         let (mut sent, mut delivered) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
