@@ -2,6 +2,7 @@
 //!
 //! An input is [`LONGEST`] bytes at most. Reading it may take four times that in memory, and [`MOST_TIME`] in an optimised build, the best
 //! of several tries counting, as machines are shared. What takes more ends the process as a crash would, and the fuzzer keeps the input.
+//! Where the input is what another side does step by step, each step is bound in memory ([`step`]); it cannot be tried again.
 //!
 //! To add a target: a file in `targets/`, its `[[bin]]` in `Cargo.toml`, and something to begin with in `examples/seeds.rs`.
 
@@ -50,20 +51,12 @@ unsafe impl GlobalAlloc for Counting {
 /// # Panics
 /// It took more memory or time.
 pub fn parse<T>(read: impl Fn() -> T) -> T {
-    static TELLS: Once = Once::new();
-    // SAFETY: a function that lives as long as the process.
-    TELLS.call_once(|| assert_eq!(unsafe { libc::atexit(tell) }, 0));
     let (mut best, mut parsed) = (Duration::MAX, None);
     for _ in 0..TRIES {
         drop(parsed.take());
-        let before = LIVE.load(Relaxed);
-        PEAK.store(before, Relaxed);
         let started = Instant::now();
-        parsed = Some(read());
+        parsed = Some(step(&read));
         best = best.min(started.elapsed());
-        let memory = PEAK.load(Relaxed) - before;
-        assert!(memory <= MOST_MEMORY, "reading this took {memory} bytes of memory");
-        MOST[0].fetch_max(memory, Relaxed);
         // A guess that is good enough to tell.
         if best <= MOST_TIME / 10 {
             break;
@@ -72,6 +65,23 @@ pub fn parse<T>(read: impl Fn() -> T) -> T {
     assert!(best <= MOST_TIME, "reading this took {best:?}, {TRIES} times");
     MOST[1].fetch_max(best.as_micros() as usize, Relaxed);
     parsed.expect("it was read")
+}
+
+/// Does a step of something that goes on, within the bound of memory.
+///
+/// # Panics
+/// It took more.
+pub fn step<T>(step: impl FnOnce() -> T) -> T {
+    static TELLS: Once = Once::new();
+    // SAFETY: a function that lives as long as the process.
+    TELLS.call_once(|| assert_eq!(unsafe { libc::atexit(tell) }, 0));
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let done = step();
+    let memory = PEAK.load(Relaxed) - before;
+    assert!(memory <= MOST_MEMORY, "this took {memory} bytes of memory");
+    MOST[0].fetch_max(memory, Relaxed);
+    done
 }
 
 extern "C" fn tell() {

@@ -41,8 +41,10 @@ fuzz_target!(|input: (&str, Asked<'_>)| {
 
 /// The whole answer to a whole request.
 fn answer(fixture: Fixture, request: &[u8]) -> Vec<u8> {
-    let answer = Replay::new(fixture).answer(request).expect("its head is whole");
-    let answer: Vec<u8> = answer.flatten().collect();
+    let replay = Replay::new(fixture);
+    let answer = fades_fuzz::parse(|| {
+        replay.answer(request).map(|answer| answer.flatten().collect::<Vec<u8>>()).expect("its head is whole")
+    });
     assert!(answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.1 400 "));
     answer
 }

@@ -28,7 +28,7 @@ fuzz_target!(|input: (&[u8], Vec<Point<'_>>, u16, u8)| {
 
 /// Whether it is read. By its bytes, as a NaN is not equal to itself.
 fn again(bytes: &[u8]) -> bool {
-    let Ok(fixture) = Fixture::from_fpt(bytes) else { return false };
+    let Ok(fixture) = fades_fuzz::parse(|| Fixture::from_fpt(bytes)) else { return false };
     let recorded = fixture.to_fpt().expect("what was read fits the wire");
     let twice = Fixture::from_fpt(&recorded).expect("what was recorded is read");
     assert_eq!(twice.to_fpt().expect("it was written before"), recorded);

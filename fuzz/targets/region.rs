@@ -79,12 +79,16 @@ fuzz_target!(|input: (u8, &[u8], Vec<Step>)| {
     {
         assert_eq!(&born.to_bytes(), birth);
     }
+    fades_fuzz::parse(|| run(bytes, channel, &steps));
+});
+
+fn run(bytes: &'static [AtomicU8], channel: u8, steps: &[Step]) {
     let region = Region { words: std::array::from_fn(|_| AtomicU32::new(0)), bytes };
     let channel = Channel::ALL[usize::from(channel) % 4];
     let (mut outgoing, mut incoming) = (Outgoing::open(&region, channel), Incoming::open(&region, channel));
     let (lies, size) = (channel.bytes(), channel.bytes().len());
     let mut buffer = vec![0; 300];
-    for (what, at, value) in steps {
+    for &(what, at, value) in steps {
         let count = value as usize % (size + 2);
         let some = count % (buffer.len() + 1);
         match what % 9 {
@@ -123,4 +127,4 @@ fuzz_target!(|input: (u8, &[u8], Vec<Step>)| {
             _ => incoming.close(&region),
         }
     }
-});
+}

@@ -16,12 +16,16 @@ type Step = (u8, u32);
 
 fuzz_target!(|input: (u32, bool, Vec<Step>)| {
     let (start, honest, steps) = input;
+    fades_fuzz::parse(|| run(start, honest, &steps));
+});
+
+fn run(start: u32, honest: bool, steps: &[Step]) {
     let data: [AtomicU64; SIZE / 8] = std::array::from_fn(|_| AtomicU64::new(0));
     let [produced, consumed, producer_wake, consumer_wake] = std::array::from_fn(|_| AtomicU32::new(start));
     let (mut sending, mut receiving) = (Sending::new(&produced), Receiving::new(&consumed));
     let (mut model, mut next) = (VecDeque::<u8>::new(), 0u8);
     let mut buffer = [0; SIZE + 9];
-    for (what, value) in steps {
+    for &(what, value) in steps {
         let count = value as usize % (buffer.len() + 1);
         match what % 7 {
             0 if !honest => produced.store(value, Ordering::Relaxed),
@@ -75,4 +79,4 @@ fuzz_target!(|input: (u32, bool, Vec<Step>)| {
     assert!(
         writer.write(&produced, &consumed, &data, &buffer).is_ok_and(|written| written <= SIZE) || !honest
     );
-});
+}

@@ -5,6 +5,7 @@ mod host;
 
 use std::sync::atomic::Ordering;
 
+use fades_fuzz::step;
 use fades_xen_pv::channel::{Offer, Receiver};
 use fades_xen_pv::grant::{GrantRef, Grants};
 use fades_xen_pv::hypercall::{Domain, Hypercalls, Port};
@@ -55,17 +56,18 @@ fuzz_target!(|input: (Vec<u64>, u8, Steps)| {
     }
     let prepared = Prepared { memory: &memory, words: &words };
     let first = memory.taken();
-    let joined =
-        Receiver::join(&xen, &prepared, &mut grants, host::Silence, Domain(2), (reference, Port(5)), 256);
+    let joined = step(|| {
+        Receiver::join(&xen, &prepared, &mut grants, host::Silence, Domain(2), (reference, Port(5)), 256)
+    });
     if let Ok(mut receiver) = joined {
         let theirs = memory.words(first);
         for (at, word) in &steps {
             theirs[usize::from(*at) % 4].store(*word, Ordering::Relaxed);
             let mut bytes = vec![0; usize::from(*at)];
-            if let Ok(Some(read)) = receiver.read(&mut bytes) {
+            if let Ok(Some(read)) = step(|| receiver.read(&mut bytes)) {
                 assert!(read <= bytes.len().min(receiver.capacity()));
             }
-            let _ = receiver.arm(usize::from(*at));
+            let _ = step(|| receiver.arm(usize::from(*at)));
         }
         let (mut leftover, _) = receiver.finish(&xen, &prepared);
         leftover.release(&prepared, &mut grants);
@@ -75,14 +77,15 @@ fuzz_target!(|input: (Vec<u64>, u8, Steps)| {
         return;
     };
     let theirs = memory.taken();
-    let Ok(mut sender) = offer.accept(&xen, &prepared, reference) else { return };
+    let Ok(mut sender) = step(|| offer.accept(&xen, &prepared, reference)) else { return };
     let theirs = memory.words(theirs);
     for (at, word) in &steps {
         theirs[usize::from(*at) % 4].store(*word, Ordering::Relaxed);
-        if let Ok(written) = sender.write(&vec![7; usize::from(*at)]) {
+        let bytes = vec![7; usize::from(*at)];
+        if let Ok(written) = step(|| sender.write(&bytes)) {
             assert!(written <= usize::from(*at).min(sender.capacity()));
         }
-        let _ = sender.arm(usize::from(*at));
+        let _ = step(|| sender.arm(usize::from(*at)));
     }
     let (mut leftover, _) = sender.finish(&xen, &memory);
     leftover.release(&memory, &mut grants);

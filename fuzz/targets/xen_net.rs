@@ -6,6 +6,7 @@ mod host;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use fades_fuzz::step;
 use fades_ring::{Reader, Writer};
 use fades_xen_pv::grant::Grants;
 use fades_xen_pv::hypercall::Port;
@@ -115,14 +116,16 @@ fuzz_target!(|steps: Vec<Step>| {
                 );
             }
             4 => {
-                let _ = front.can_send();
-                let _ = front.send(usize::from(at) % 10_000, |_| ());
+                let _ = step(|| front.can_send());
+                let _ = step(|| front.send(usize::from(at) % 10_000, |_| ()));
             }
             _ => {
-                if let Ok(Some(frame)) = front.receive() {
-                    assert!((1..=MAX_FRAME).contains(&frame.len()));
-                }
-                let _ = front.arm();
+                step(|| {
+                    if let Ok(Some(frame)) = front.receive() {
+                        assert!((1..=MAX_FRAME).contains(&frame.len()));
+                    }
+                });
+                let _ = step(|| front.arm());
             }
         }
     }

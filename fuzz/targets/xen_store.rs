@@ -6,6 +6,7 @@ mod host;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
+use fades_fuzz::step;
 use fades_xen_pv::hypercall::Port;
 use fades_xen_pv::shared::{Shared, Words, WriteBytes};
 use fades_xen_pv::xenstore::{EVENTS_MAX, Wait, Xenstore};
@@ -53,15 +54,15 @@ fuzz_target!(|steps: Vec<(Vec<u8>, Option<u32>)>| {
     let (path, token) = (Path::new("data/x").unwrap(), Token::new("t").unwrap());
     let deadline = u64::MAX;
     while store.now() < deadline {
-        let _ = store.read(&path, deadline);
-        let _ = store.list(&path, deadline);
-        let _ = store.watch(&path, &token, deadline);
+        let _ = step(|| store.read(&path, deadline).is_ok());
+        let _ = step(|| store.list(&path, deadline).is_ok());
+        let _ = step(|| store.watch(&path, &token, deadline));
         let mut events = 0;
-        while let Ok(Some(_)) = store.next_event(0) {
+        while let Ok(Some(_)) = step(|| store.next_event(0)) {
             events += 1;
         }
         assert!(events <= EVENTS_MAX);
-        let broken = store.write(&path, b"1", deadline);
+        let broken = step(|| store.write(&path, b"1", deadline));
         if broken == Err(fades_xen_pv::xenstore::StoreError::Broken) {
             break;
         }

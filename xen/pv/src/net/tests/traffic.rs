@@ -4,6 +4,7 @@ use super::*;
 use crate::shared::WriteBytes;
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes in Miri")]
 fn frames_of_all_lengths_arrive_at_the_back_end() {
     let (mut front, mut back) = line();
     for (turn, len) in
