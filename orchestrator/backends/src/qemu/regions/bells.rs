@@ -17,10 +17,10 @@ use rustix::io::Errno;
 
 use super::seat::{Seat, drain};
 
-/// What a ring takes of a bell's time: rung without end, it is heard five hundred times a second.
-const EACH: Duration = Duration::from_millis(2);
+/// What a ring takes of a bell's time: rung without end, it is heard 125 times a second.
+const EACH: Duration = Duration::from_millis(8);
 /// How much of it a bell that was quiet may take at once.
-const AHEAD: Duration = Duration::from_millis(64);
+const AHEAD: Duration = Duration::from_millis(256);
 
 /// See the module.
 pub(super) struct Bells {
@@ -151,7 +151,7 @@ mod tests {
             rings += 1;
             now = pace.ring(now).unwrap_or(now);
         }
-        assert!((490..=500).contains(&rings), "{rings}");
+        assert!((120..=125).contains(&rings), "{rings}");
         let later = now + Duration::from_secs(1);
         assert!(pace.ring(later).is_none());
     }
